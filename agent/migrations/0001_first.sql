@@ -1,0 +1,171 @@
+-- The first schema of the agent: what was received, what the gateway has, and where each report stands. Every row that travels
+-- carries its agreement ('' until the gateway has named one). Times are microseconds since 1970 in UTC (columns *_us), digests
+-- are hexadecimal. Names and numbers of patients stand in this file and nowhere else: it never leaves the site.
+
+-- room `rows`: facts about this agent itself (spool identity, session counter, gateway epoch, hours of running)
+CREATE TABLE agent_fact (
+    name  TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+
+-- room `spool`
+CREATE TABLE agreement (
+    id           TEXT PRIMARY KEY,
+    organisation TEXT NOT NULL,
+    identity     TEXT NOT NULL CHECK (identity IN ('identified', 'pseudonymous')),
+    in_force     BIGINT NOT NULL
+);
+
+-- silent_from_us is null while an association that brought something is still open
+CREATE TABLE study (
+    id               INTEGER PRIMARY KEY,
+    agreement        TEXT NOT NULL,
+    study_uid        TEXT NOT NULL,
+    purpose          TEXT NOT NULL CHECK (purpose IN ('read', 'comparison')),
+    priority         TEXT NOT NULL CHECK (priority IN ('stat', 'urgent', 'routine', 'unstated')),
+    case_code        TEXT NOT NULL UNIQUE,
+    state            TEXT NOT NULL CHECK (state IN ('arriving', 'complete', 'handed-off', 'recalled')),
+    kind             TEXT NOT NULL CHECK (kind IN ('pacs', 'modality')),
+    paused           BIGINT NOT NULL DEFAULT 0,
+    send_now         BIGINT NOT NULL DEFAULT 0,
+    manifest_version BIGINT NOT NULL DEFAULT 0,
+    patient_id       TEXT NOT NULL DEFAULT '',
+    patient_issuer   TEXT NOT NULL DEFAULT '',
+    patient_name     TEXT NOT NULL DEFAULT '',
+    accession        TEXT NOT NULL DEFAULT '',
+    description      TEXT NOT NULL DEFAULT '',
+    first_us         BIGINT NOT NULL,
+    last_us          BIGINT NOT NULL,
+    silent_from_us   BIGINT,
+    handed_off_us    BIGINT,
+    recalled_us      BIGINT,
+    recall_reason    TEXT,
+    recall_heard_us  BIGINT,
+    UNIQUE (agreement, study_uid)
+);
+CREATE INDEX study_by_uid ON study (study_uid);
+CREATE INDEX study_by_state ON study (state);
+
+-- handle is null when the bytes were removed after their time; lost marks a file that was found missing or short at a start
+CREATE TABLE instance (
+    id              INTEGER PRIMARY KEY,
+    study_id        BIGINT NOT NULL REFERENCES study (id),
+    agreement       TEXT NOT NULL,
+    sop_uid         TEXT NOT NULL,
+    series_uid      TEXT NOT NULL,
+    sop_class       TEXT NOT NULL,
+    modality        TEXT NOT NULL,
+    image           BIGINT NOT NULL,
+    syntax          TEXT NOT NULL,
+    length          BIGINT NOT NULL,
+    source_digest   TEXT NOT NULL,
+    pixel_digest    TEXT,
+    sent_digest     TEXT NOT NULL,
+    handle          TEXT,
+    lost            BIGINT NOT NULL DEFAULT 0,
+    calling         TEXT NOT NULL,
+    called          TEXT NOT NULL,
+    address         TEXT NOT NULL,
+    state           TEXT NOT NULL CHECK (state IN ('waiting', 'receipted', 'withheld')),
+    reason          TEXT NOT NULL DEFAULT '',
+    quarantined     BIGINT NOT NULL DEFAULT 0,
+    refusals        BIGINT NOT NULL DEFAULT 0,
+    next_try_us     BIGINT NOT NULL DEFAULT 0,
+    received_us     BIGINT NOT NULL,
+    seen_us         BIGINT NOT NULL,
+    receipt_us      BIGINT,
+    receipt_running BIGINT,
+    receipt_number  BIGINT,
+    receipt_epoch   BIGINT,
+    UNIQUE (agreement, sop_uid)
+);
+CREATE INDEX instance_by_sop ON instance (sop_uid);
+CREATE INDEX instance_by_study ON instance (study_id, state);
+CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
+CREATE INDEX instance_kept ON instance (receipt_us) WHERE state = 'receipted' AND handle IS NOT NULL;
+
+-- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration
+CREATE TABLE aside (
+    id             INTEGER PRIMARY KEY,
+    instance_id    BIGINT NOT NULL REFERENCES instance (id),
+    kind           TEXT NOT NULL CHECK (kind IN ('correction', 'conflict')),
+    study_uid      TEXT NOT NULL,
+    syntax         TEXT NOT NULL,
+    length         BIGINT NOT NULL,
+    source_digest  TEXT NOT NULL,
+    pixel_digest   TEXT,
+    handle         TEXT NOT NULL,
+    patient_id     TEXT NOT NULL,
+    patient_issuer TEXT NOT NULL,
+    patient_name   TEXT NOT NULL,
+    accession      TEXT NOT NULL,
+    calling        TEXT NOT NULL,
+    received_us    BIGINT NOT NULL,
+    seen_us        BIGINT NOT NULL,
+    UNIQUE (instance_id, source_digest)
+);
+
+-- one row per sealed version; through_id is the last instance that belongs to it
+CREATE TABLE manifest (
+    study_id     BIGINT NOT NULL REFERENCES study (id),
+    version      BIGINT NOT NULL,
+    agreement    TEXT NOT NULL,
+    basis        TEXT NOT NULL CHECK (basis IN ('silence', 'person', 'pacs-count')),
+    through_id   BIGINT NOT NULL,
+    sealed_us    BIGINT NOT NULL,
+    next_try_us  BIGINT NOT NULL DEFAULT 0,
+    confirmed_us BIGINT,
+    PRIMARY KEY (study_id, version)
+);
+
+-- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5)
+CREATE TABLE own_report (
+    sop_uid   TEXT PRIMARY KEY,
+    study_uid TEXT NOT NULL,
+    handle    TEXT NOT NULL,
+    length    BIGINT NOT NULL,
+    returned  BIGINT NOT NULL DEFAULT 0,
+    noted_us  BIGINT NOT NULL
+);
+
+-- files without a row, found at a start; removed after an hour of running
+CREATE TABLE orphan (
+    handle    TEXT PRIMARY KEY,
+    running_s BIGINT NOT NULL
+);
+
+-- room `delivery`
+CREATE TABLE report (
+    id          INTEGER PRIMARY KEY,
+    delivery    TEXT NOT NULL,
+    agreement   TEXT NOT NULL,
+    study_uid   TEXT NOT NULL,
+    sop_uid     TEXT NOT NULL UNIQUE,
+    sop_class   TEXT NOT NULL,
+    syntax      TEXT NOT NULL,
+    case_code   TEXT NOT NULL,
+    status      TEXT NOT NULL,
+    signed_us   BIGINT NOT NULL,
+    signer      TEXT NOT NULL,
+    received_us BIGINT NOT NULL
+);
+CREATE INDEX report_by_study ON report (study_uid);
+CREATE INDEX report_by_delivery ON report (delivery);
+
+-- one row per destination and form (P8), and one for the agent itself (destination 'site'); the gateway has heard of told_revision
+CREATE TABLE delivery (
+    report_id      BIGINT NOT NULL REFERENCES report (id),
+    destination    TEXT NOT NULL,
+    form           TEXT NOT NULL,
+    state          TEXT NOT NULL CHECK (state IN ('at-site', 'delivered', 'waiting', 'not-taken', 'held', 'rejected')),
+    sentence       TEXT NOT NULL,
+    attempts       BIGINT NOT NULL DEFAULT 0,
+    refusals       BIGINT NOT NULL DEFAULT 0,
+    due_us         BIGINT,
+    lease_until_us BIGINT NOT NULL DEFAULT 0,
+    since_us       BIGINT NOT NULL,
+    revision       BIGINT NOT NULL DEFAULT 1,
+    told_revision  BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (report_id, destination, form)
+);
+CREATE INDEX delivery_due ON delivery (due_us) WHERE due_us IS NOT NULL;

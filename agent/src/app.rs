@@ -1,0 +1,225 @@
+//! Puts the rooms together: opens what is durable, starts what listens and what works, and ends all of it in order.
+
+pub mod cli;
+pub mod doctor;
+mod ports;
+mod system;
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use causeway_certs::enrol::Credentials;
+use causeway_certs::reload::LiveClient;
+use causeway_certs::tls;
+use futures::FutureExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::delivery::{Deliveries, Store};
+use crate::link::enrol::{Enrolling, enrolled_at};
+use crate::link::{self, Link};
+use crate::observe::control::{self, Desk};
+use crate::spool::disk::real::RealDisk;
+use crate::spool::{self, Spool};
+use crate::{dicom, rows};
+
+pub use system::{clock, random};
+
+/// How long what is under way may take to end.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// The folder of keys inside the spool folder.
+#[must_use]
+pub fn keys(spool: &Path) -> PathBuf {
+    spool.join("keys")
+}
+
+/// Makes the spool folder when it is missing, for its owner only.
+///
+/// # Errors
+/// As the file system says.
+pub fn make_folder(spool: &Path) -> anyhow::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder
+        .create(spool)
+        .with_context(|| format!("making the spool folder {}", spool.display()))
+}
+
+/// Opens the spool as the configuration says.
+///
+/// # Errors
+/// When the folder cannot be used.
+pub async fn open_spool(config: &Config) -> anyhow::Result<Spool> {
+    make_folder(&config.spool)?;
+    let disk = RealDisk::open(&config.spool).context("opening the spool's folders")?;
+    let spool = spool::Config {
+        disk: config.disk.clone(),
+        complete: config.complete.clone(),
+    };
+    let opened = Spool::open(spool, &config.spool, clock(), random(), Arc::new(disk)).await;
+    Ok(opened?)
+}
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When it cannot start, or a part of it ended by itself.
+pub async fn run(config: Config) -> anyhow::Result<()> {
+    for remark in config.remarks() {
+        tracing::warn!("{remark}");
+    }
+    let credentials = Credentials::load(&keys(&config.spool))?;
+    let spool = open_spool(&config).await?;
+    if let Some(kind) = system::unsafe_file_system(&config.spool) {
+        tracing::error!(
+            "the spool lies on {kind}: a power cut or a broken mount loses what was promised"
+        );
+    }
+    ports::remove(&config.spool).context("removing an old ports.json")?;
+    let running = Running::start(config, credentials, spool).await?;
+    let mut term = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
+    let mut int = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let told = async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    };
+    running.until(told).await
+}
+
+/// Everything that runs.
+struct Running {
+    spool: Spool,
+    parts: JoinSet<&'static str>,
+    associations: TaskTracker,
+    cancel: CancellationToken,
+}
+
+impl Running {
+    async fn start(config: Config, credentials: Credentials, spool: Spool) -> anyhow::Result<Self> {
+        let (cancel, associations) = (CancellationToken::new(), TaskTracker::new());
+        let mut parts = JoinSet::new();
+        let deliveries = Deliveries::open(
+            config.destination.clone(),
+            spool.clone(),
+            Some(credentials.signer_authority.clone()),
+            clock(),
+            random(),
+        )
+        .await?;
+        let until = credentials.validity().not_after;
+        let live = LiveClient::new(credentials)?;
+        let (state, link_state) = watch::channel(link::State::new());
+        let desk = Desk {
+            spool: spool.clone(),
+            deliveries: deliveries.clone(),
+            link: link_state,
+            certificate_until: until,
+            clock: clock(),
+        };
+        let socket = control::open(&config.spool).context("opening the socket for `status`")?;
+        parts.spawn(
+            control::serve(socket, desk, cancel.clone()).map(|()| "the socket for `status`"),
+        );
+        let address = dicom::listen(
+            config.dicom.clone(),
+            spool.clone(),
+            associations.clone(),
+            cancel.clone(),
+        )
+        .await?;
+        ports::write(&config.spool, address).context("writing ports.json")?;
+        tracing::info!(dicom = %address, "the agent is listening");
+
+        let sealing = (spool.clone(), cancel.clone());
+        parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));
+        let delivering = (deliveries.clone(), cancel.clone());
+        parts.spawn(
+            async move { delivering.0.run(store(), delivering.1).await }.map(|()| "the deliveries"),
+        );
+        let renewing = Enrolling {
+            gateway: enrolled_at(&keys(&config.spool))
+                .unwrap_or_else(|| config.gateway.address.clone()),
+            server_name: config.gateway.server_name.clone(),
+            folder: keys(&config.spool),
+            clock: clock(),
+            random: random(),
+        };
+        let (shown, ends) = (live.clone(), cancel.clone());
+        parts
+            .spawn(async move { renewing.keep_renewed(shown, ends).await }.map(|()| "the renewal"));
+        let link = Link {
+            config: config.gateway,
+            tls: tls::client(&live, &clock())?,
+            spool: spool.clone(),
+            deliveries,
+            clock: clock(),
+            random: random(),
+        };
+        parts.spawn(link::run(link, state, cancel.clone()).map(|()| "the link"));
+        Ok(Self {
+            spool,
+            parts,
+            associations,
+            cancel,
+        })
+    }
+
+    /// Waits until it is told, or for a part that ends though nobody said so; then ends everything.
+    async fn until(mut self, told: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let early = tokio::select! {
+            () = told => None,
+            ended = self.parts.join_next() => ended,
+        };
+        tracing::info!("ending: what is under way may take {} s", DRAIN.as_secs());
+        self.cancel.cancel();
+        self.associations.close();
+        let drained = tokio::time::timeout(DRAIN, async {
+            self.associations.wait().await;
+            while let Some(ended) = self.parts.join_next().await {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a part did not end well");
+                }
+            }
+        });
+        if drained.await.is_err() {
+            tracing::warn!(
+                "not everything ended in time; what is durable is, the rest comes again"
+            );
+            self.parts.abort_all();
+        }
+        self.spool.close().await;
+        match early {
+            None => Ok(()),
+            Some(Ok(part)) => anyhow::bail!("{part} ended by itself"),
+            Some(Err(error)) => Err(error).context("a part of the agent failed"),
+        }
+    }
+}
+
+/// C-STORE to a destination, as the deliveries know it.
+fn store() -> Store {
+    Store::new(|destination, parcel| {
+        async move { dicom::send::store(&destination, &parcel).await }.boxed()
+    })
+}
+
+/// The rows of a spool whose agent may not be running, for reading.
+///
+/// # Errors
+/// When there are none.
+pub async fn look(config: &Config) -> Result<rows::Rows, rows::RowsError> {
+    rows::Rows::look(&config.spool).await
+}
+
+#[cfg(test)]
+mod tests;

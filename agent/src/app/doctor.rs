@@ -1,0 +1,201 @@
+//! `doctor`: every part is looked at and said to be good, worth a remark, or at fault, each in one line.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use causeway_certs::enrol::{Credentials, Renewal};
+use causeway_proto::time::Timestamp;
+
+use super::{clock, keys, open_spool, system};
+use crate::config::Config;
+use crate::dicom::send::{self, REPORT_FORMS};
+use crate::observe::control::{self, Answer, Ask, ControlError};
+use crate::spool::{Admission, Spool};
+
+/// Writes the findings; answers whether there was no fault.
+struct Chart<'a, W> {
+    out: &'a mut W,
+    healthy: bool,
+}
+
+impl<W: Write> Chart<'_, W> {
+    fn good(&mut self, what: impl Display) -> io::Result<()> {
+        writeln!(self.out, "good    {what}")
+    }
+
+    fn remark(&mut self, what: impl Display) -> io::Result<()> {
+        writeln!(self.out, "remark  {what}")
+    }
+
+    fn fault(&mut self, what: impl Display) -> io::Result<()> {
+        self.healthy = false;
+        writeln!(self.out, "FAULT   {what}")
+    }
+}
+
+/// Examines everything. Answers whether no fault was found.
+///
+/// # Errors
+/// When nothing can be written.
+pub async fn examine(config: &Config, out: &mut impl Write) -> anyhow::Result<bool> {
+    let mut chart = Chart { out, healthy: true };
+    for remark in config.remarks() {
+        chart.remark(remark)?;
+    }
+    match system::unsafe_file_system(&config.spool) {
+        Some(kind) => chart.fault(format!("the spool lies on {kind}"))?,
+        None => chart.good(format!("the spool lies in {}", config.spool.display()))?,
+    }
+    certificate(config, clock().now(), &mut chart)?;
+    match control::ask(&config.spool, &Ask::Status).await {
+        Ok(Answer::Status(status)) => {
+            running(&status, &mut chart)?;
+        }
+        Ok(_) => chart.fault("the running agent gave no status")?,
+        Err(ControlError::NotRunning) => {
+            chart.remark("the agent is not running; the link was not tried")?;
+            match open_spool(config).await {
+                Ok(spool) => {
+                    stopped(&spool, &mut chart)?;
+                    spool.close().await;
+                }
+                Err(error) => chart.fault(format!("the spool does not open: {error:#}"))?,
+            }
+        }
+        Err(error) => chart.fault(format!("the running agent does not answer: {error}"))?,
+    }
+    destinations(config, &mut chart).await?;
+    Ok(chart.healthy)
+}
+
+fn certificate<W: Write>(
+    config: &Config,
+    now: Timestamp,
+    chart: &mut Chart<'_, W>,
+) -> io::Result<()> {
+    let credentials = match Credentials::load(&keys(&config.spool)) {
+        Ok(credentials) => credentials,
+        Err(error) => return chart.fault(error),
+    };
+    let validity = credentials.validity();
+    if now < validity.not_before {
+        return chart.fault(format!(
+            "the clock says {now}, but the certificate is valid from {}: set the clock",
+            validity.not_before
+        ));
+    }
+    let said = format!(
+        "site {}, certificate until {}",
+        credentials.site(),
+        validity.not_after
+    );
+    match credentials.renewal(now) {
+        Renewal::NotYet => chart.good(said),
+        Renewal::Due => chart.remark(format!("{said}: its renewal is due")),
+        Renewal::Only => chart.fault(format!("{said}: it has ended and can only be renewed")),
+        Renewal::TooLate => {
+            chart.fault(format!("{said}: it has ended; enrol again with a new code"))
+        }
+    }
+}
+
+fn running<W: Write>(
+    status: &crate::observe::status::Status,
+    chart: &mut Chart<'_, W>,
+) -> io::Result<()> {
+    match status.admission.as_deref() {
+        Some("open") => chart.good("the disk has room")?,
+        Some("congested") => {
+            chart.remark("the disk is below its soft floor: new associations are turned away")?
+        }
+        _ => chart.fault(
+            "nothing is received: the disk is below its hard floor, or promised bytes are missing",
+        )?,
+    }
+    let state = status.link.as_ref().and_then(|l| l.get("state"));
+    match state.and_then(|s| s.as_str()) {
+        Some("up") => {
+            let remark = status.link.as_ref().and_then(|l| l.get("remark"));
+            match remark.and_then(|r| r.as_str()) {
+                Some(remark) => chart.remark(format!("the link is up: {remark}"))?,
+                None => chart.good("the link is up")?,
+            }
+        }
+        Some(other) => chart.fault(format!(
+            "the link is {other}: {}",
+            status
+                .last_error
+                .as_deref()
+                .unwrap_or("it has not come up yet")
+        ))?,
+        None => chart.fault("the link says nothing of itself")?,
+    }
+    if status.queue.lost > 0 {
+        chart.fault(format!(
+            "{} instance(s) whose bytes are missing",
+            status.queue.lost
+        ))?;
+    }
+    if status.queue.conflicts > 0 {
+        chart.remark(format!(
+            "{} conflict(s) kept aside; see `held`",
+            status.queue.conflicts
+        ))?;
+    }
+    Ok(())
+}
+
+fn stopped<W: Write>(spool: &Spool, chart: &mut Chart<'_, W>) -> io::Result<()> {
+    let recovery = spool.recovery();
+    if recovery.lost > 0 {
+        chart.fault(format!(
+            "{} instance(s) whose bytes are missing: safe mode, nothing is received; see `held` and `accept-loss`",
+            recovery.lost
+        ))?;
+    }
+    if recovery.lost_reports > 0 {
+        chart.fault(format!(
+            "{} report(s) whose bytes are missing",
+            recovery.lost_reports
+        ))?;
+    }
+    if recovery.orphans > 0 {
+        chart.remark(format!(
+            "{} file(s) without a row, from a crash before success was said; removed after an hour of running",
+            recovery.orphans
+        ))?;
+    }
+    match spool.admission() {
+        Admission::Open => chart.good("the spool opens, and the disk has room"),
+        Admission::Congested => chart.remark("the disk is below its soft floor"),
+        Admission::Full => chart.fault("nothing would be received"),
+    }
+}
+
+/// Offers each destination a context for every form of a report (P8).
+async fn destinations<W: Write>(config: &Config, chart: &mut Chart<'_, W>) -> io::Result<()> {
+    for destination in &config.destination {
+        let name = &destination.name;
+        match send::offer(destination, &REPORT_FORMS).await {
+            Err(error) => chart.fault(format!("{name}: {error}"))?,
+            Ok(forms) => {
+                for (form, taken) in &forms {
+                    let word = if *taken { "takes" } else { "does not take" };
+                    let line = format!("{name} {word} {}", form.name);
+                    if *taken {
+                        chart.good(line)?;
+                    } else {
+                        chart.remark(line)?;
+                    }
+                }
+                if !forms
+                    .iter()
+                    .any(|(form, taken)| *taken && form.name == "Enhanced SR")
+                {
+                    chart.fault(format!("{name}: this PACS takes no structured reports"))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! The whole agent on loopback, without a gateway: it receives, answers at its socket, ends when it is told, and begins again.
+
+use std::net::SocketAddr;
+
+use causeway_certs::authority::{LinkAuthority, SignerAuthority};
+use causeway_certs::enrol::{Enrolled, NewKey};
+use causeway_proto::dataset::{Dataset, Value};
+use causeway_proto::ids::StudyUid;
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::delivery::{Destination, Parcel, SendOutcome};
+use crate::observe::control::{Answer, Ask, ControlError, ask};
+use crate::observe::status::{self, Status};
+
+const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
+const EXPLICIT: &str = "1.2.840.10008.1.2.1";
+
+/// Keys as enrolment leaves them, minted by authorities of the test's own.
+fn enrol(spool: &Path) {
+    let authorities = tempfile::tempdir().unwrap();
+    let (clock, random) = (clock(), random());
+    let link = LinkAuthority::open_or_create(authorities.path(), &clock, &random).unwrap();
+    let signer = SignerAuthority::open_or_create(authorities.path(), &clock, &random).unwrap();
+    let key = NewKey::draw().unwrap();
+    let site = "site-a".parse().unwrap();
+    let issued = link
+        .issue_site(&site, key.request(), clock.now(), &random)
+        .unwrap();
+    let answer = Enrolled {
+        certificate: issued.der.to_vec().into(),
+        link_authority: link.certificate().to_vec().into(),
+        signer_authority: signer.certificate().to_vec().into(),
+        site,
+        name: "Hospital A".to_owned(),
+        agreements: vec![],
+        now: clock.now(),
+    };
+    make_folder(spool).unwrap();
+    let credentials = key.with(&answer).unwrap();
+    credentials.keep(&keys(spool), &random).unwrap();
+}
+
+fn config(spool: &Path) -> Config {
+    let text = format!(
+        "spool = \"{}\"\n[gateway]\naddress = \"127.0.0.1:9\"\n[dicom]\nlisten = \"127.0.0.1:0\"\n\
+         [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\n\
+         [[dicom.calling]]\nae_title = \"PACS\"\naddresses = [\"127.0.0.1\"]\nkind = \"pacs\"\n\
+         [complete]\npacs_silence_s = 3600\n[disk]\nsoft_floor_bytes = 0\nhard_floor_bytes = 0\n",
+        spool.display()
+    );
+    Config::parse(&text).unwrap()
+}
+
+/// An agent in this process.
+struct Agent {
+    end: oneshot::Sender<()>,
+    ended: tokio::task::JoinHandle<anyhow::Result<()>>,
+    dicom: SocketAddr,
+    config: Config,
+}
+
+impl Agent {
+    async fn start(folder: &Path) -> Self {
+        let config = config(folder);
+        ports::remove(folder).unwrap();
+        let credentials = Credentials::load(&keys(folder)).unwrap();
+        let spool = open_spool(&config).await.unwrap();
+        let running = Running::start(config.clone(), credentials, spool)
+            .await
+            .unwrap();
+        let ports = std::fs::read_to_string(folder.join("ports.json")).unwrap();
+        let ports: serde_json::Value = serde_json::from_str(&ports).unwrap();
+        let (end, told) = oneshot::channel();
+        let told = async { drop(told.await) };
+        Self {
+            end,
+            ended: TaskTracker::new().spawn(running.until(told)),
+            dicom: ports["dicom"].as_str().unwrap().parse().unwrap(),
+            config,
+        }
+    }
+
+    async fn stop(self) {
+        self.end.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+    }
+
+    async fn send(&self, instance: &str) -> SendOutcome {
+        let to = Destination {
+            name: "agent".to_owned(),
+            ae_title: "CAUSEWAY".parse().unwrap(),
+            address: self.dicom.to_string(),
+            calling_ae_title: "PACS".parse().unwrap(),
+        };
+        dicom::send::store(&to, &image("1.2.3", instance)).await
+    }
+
+    async fn ask(&self, what: Ask) -> Answer {
+        ask(&self.config.spool, &what).await.unwrap()
+    }
+
+    async fn status(&self) -> Status {
+        match self.ask(Ask::Status).await {
+            Answer::Status(status) => *status,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn image(study: &str, instance: &str) -> Parcel {
+    let mut dataset = Dataset::new();
+    for (tag, vr, text) in [
+        (tags::SOP_CLASS_UID, VR::UI, CT),
+        (tags::SOP_INSTANCE_UID, VR::UI, instance),
+        (tags::ACCESSION_NUMBER, VR::SH, "ACC-7"),
+        (tags::MODALITY, VR::CS, "CT"),
+        (tags::PATIENT_NAME, VR::PN, "Test^Phantom"),
+        (tags::PATIENT_ID, VR::LO, "PID-7"),
+        (tags::STUDY_INSTANCE_UID, VR::UI, study),
+        (tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.4"),
+    ] {
+        dataset.put_text(tag, vr, text);
+    }
+    dataset.put(tags::PIXEL_DATA, VR::OW, Value::Bytes(vec![7; 300_000]));
+    Parcel {
+        study: study.parse::<StudyUid>().unwrap(),
+        class: CT.parse().unwrap(),
+        instance: instance.parse().unwrap(),
+        syntax: EXPLICIT.parse().unwrap(),
+        dataset: dataset.write().into(),
+    }
+}
+
+#[tokio::test]
+async fn the_agent_receives_answers_ends_and_begins_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join(
+        "a-folder-with-a-name-so-long-that-no-socket-could-have-it-as-its-path-on-linux/spool",
+    );
+    std::fs::create_dir_all(&spool).unwrap();
+    enrol(&spool);
+    let agent = Agent::start(&spool).await;
+    for instance in ["1.2.3.1", "1.2.3.2"] {
+        assert_eq!(agent.send(instance).await, SendOutcome::Stored(0));
+    }
+    assert_eq!(agent.send("1.2.3.2").await, SendOutcome::Stored(0), "again");
+    let status = agent.status().await;
+    assert!(status.running);
+    assert_eq!(status.admission.as_deref(), Some("open"));
+    assert_eq!(
+        (status.queue.instances, status.queue.without_agreement),
+        (2, 2)
+    );
+    let study = &status.queue.studies[0];
+    assert_eq!(
+        (
+            study.at_site,
+            study.state.as_str(),
+            study.modalities.as_str()
+        ),
+        (2, "arriving", "CT")
+    );
+    let text = serde_json::to_string(&status).unwrap();
+    assert!(
+        !text.contains("Phantom") && !text.contains("PID-7"),
+        "{text}"
+    );
+
+    let case = study.case.clone();
+    names_are_told_at_the_socket(&agent, &case).await;
+    ends_and_begins_again(agent, &case, &spool).await;
+}
+
+async fn names_are_told_at_the_socket(agent: &Agent, case: &str) {
+    for what in [case.to_lowercase().as_str(), "ACC-7", "PID-7"] {
+        let found = agent
+            .ask(Ask::Where {
+                what: what.to_owned(),
+            })
+            .await;
+        let Answer::Cases(cases) = found else {
+            panic!("{found:?}")
+        };
+        assert_eq!(
+            (cases.len(), cases[0].patient_name.as_str()),
+            (1, "Test^Phantom"),
+            "{what}"
+        );
+        assert!(
+            cases[0].events[0].what.contains("2 instances from PACS"),
+            "{:?}",
+            cases[0].events
+        );
+        assert_eq!(
+            cases[0].waits_for,
+            "an agreement: the gateway has not named one yet"
+        );
+    }
+}
+
+async fn ends_and_begins_again(agent: Agent, case: &str, spool: &Path) {
+    let sent = agent
+        .ask(Ask::SendNow {
+            case: Some(case.parse().unwrap()),
+        })
+        .await;
+    assert!(matches!(sent, Answer::Changed(1)), "{sent:?}");
+    let config = agent.config.clone();
+    agent.stop().await;
+
+    let gone = ask(spool, &Ask::Status).await;
+    assert!(matches!(gone, Err(ControlError::NotRunning)), "{gone:?}");
+    let left = status::of_rows(&look(&config).await.unwrap(), clock().now())
+        .await
+        .unwrap();
+    assert_eq!((left.running, left.queue.instances), (false, 2));
+    let agent = Agent::start(spool).await;
+    assert_eq!(agent.send("1.2.3.3").await, SendOutcome::Stored(0));
+    assert_eq!(agent.status().await.queue.studies[0].at_site, 3);
+    agent.stop().await;
+}

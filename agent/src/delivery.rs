@@ -1,0 +1,248 @@
+//! The way home inside the site: a report is durable, verified and known to belong here before the gateway hears so; then each
+//! destination is offered it until it takes it or says that it never will.
+//!
+//! | State | Reached by | Left by |
+//! |---|---|---|
+//! | `at-site` | signature and study verified, bytes durable | the first offer |
+//! | `delivered` | the destination stored it (0x0000, or a warning that is noted) | never |
+//! | `waiting` | no answer, or a refusal that may pass | the next offer |
+//! | `not-taken` | no context for this class, or 0x0122 | a person's retry |
+//! | `held` | refused ten times, or no destination configured | a person's retry |
+//! | `rejected` | signature, study or UID did not verify; nothing is kept | the gateway offering it anew |
+
+mod accept;
+mod offer;
+mod outcome;
+mod tell;
+mod verify;
+pub mod view;
+mod work;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_proto::ids::CaseCode;
+use causeway_proto::link::message::{Delivery as Message, DeliveryState, Report};
+use causeway_proto::random::Random;
+use causeway_proto::time::Clock;
+use rustls_pki_types::CertificateDer;
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio_util::sync::CancellationToken;
+
+use crate::spool::{Spool, SpoolError};
+pub use offer::{Destination, Parcel, SendOutcome, Store};
+
+/// The destination that stands for the agent itself.
+pub const SITE: &str = "site";
+
+/// The report as it was signed.
+pub const SR: &str = "sr";
+
+/// Stands for the destinations of a site that has configured none.
+pub const NONE: &str = "none";
+
+/// A report was not accepted.
+#[derive(Debug, Error)]
+pub enum AcceptError {
+    /// Trying again may help: the disk or the rows refused.
+    #[error("the report could not be kept: {tried}")]
+    NotKept {
+        /// What was tried.
+        tried: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The bytes are not what the trailer says.
+    #[error("the report's bytes are not those of its trailer")]
+    Digest,
+}
+
+/// Reading or changing the rows of deliveries failed.
+#[derive(Debug, Error)]
+pub enum DeliveryError {
+    /// The rows refused.
+    #[error("the rows of deliveries refused: {tried}")]
+    Rows {
+        /// What was tried.
+        tried: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The spool refused.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// A message for the gateway that it may not have heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// What to say.
+    pub message: Message,
+    /// To be given back to [`Deliveries::told`].
+    pub revision: i64,
+}
+
+/// Reports at the site and where each stands. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Deliveries {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    destinations: Vec<Destination>,
+    spool: Spool,
+    signer_authority: Option<CertificateDer<'static>>,
+    clock: Clock,
+    random: Random,
+    changed: Notify,
+    due: Notify,
+}
+
+impl Deliveries {
+    /// Opens the deliveries over the spool's rows. Leases of a process that has ended are free again, and what is for a
+    /// destination that is no longer configured is held.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn open(
+        destinations: Vec<Destination>,
+        spool: Spool,
+        signer_authority: Option<CertificateDer<'static>>,
+        clock: Clock,
+        random: Random,
+    ) -> Result<Self, DeliveryError> {
+        let deliveries = Self {
+            inner: Arc::new(Inner {
+                destinations,
+                spool,
+                signer_authority,
+                clock,
+                random,
+                changed: Notify::new(),
+                due: Notify::new(),
+            }),
+        };
+        deliveries.free_leases().await?;
+        deliveries.hold_strays().await?;
+        Ok(deliveries)
+    }
+
+    /// Takes a report whose bytes match its trailer. When it returns, the report is durable and its row says `at-site`, or
+    /// `rejected` when its signature does not verify or its study is not one of ours; [`Self::messages`] says so to the gateway.
+    /// The same report again is no news and is accepted again.
+    ///
+    /// # Errors
+    /// When it could not be kept; the gateway will offer it again.
+    pub async fn accept(&self, report: &Report, dataset: Bytes) -> Result<(), AcceptError> {
+        accept::accept(self, report, dataset).await
+    }
+
+    /// What the gateway has to hear, at most 256 at a time, oldest first.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn messages(&self) -> Result<Vec<Untold>, DeliveryError> {
+        tell::messages(self).await
+    }
+
+    /// The gateway has noted these.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn told(&self, messages: &[Untold]) -> Result<(), DeliveryError> {
+        tell::told(self, messages).await
+    }
+
+    /// Something has changed that the gateway may want to hear. Look again every few seconds as well.
+    pub fn changed(&self) -> Notified<'_> {
+        self.inner.changed.notified()
+    }
+
+    /// Offers again, at once, what a case has waiting, held or not taken. Answers how many rows.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn retry(&self, case: &CaseCode) -> Result<u64, DeliveryError> {
+        work::retry(self, case).await
+    }
+
+    /// Offers what is due to its destinations until `cancel` fires; what is under way then is finished or comes again.
+    pub async fn run(&self, store: Store, cancel: CancellationToken) {
+        let each = self
+            .inner
+            .destinations
+            .iter()
+            .map(|destination| work::serve(self, destination, &store, &cancel));
+        futures::future::join_all(each).await;
+        // a site without destinations has nobody to serve
+        cancel.cancelled().await;
+    }
+
+    async fn free_leases(&self) -> Result<(), DeliveryError> {
+        self.write("UPDATE delivery SET lease_until_us = 0 WHERE lease_until_us <> 0")
+            .await
+    }
+
+    /// Rows for destinations that are not configured any more are for a person to decide.
+    async fn hold_strays(&self) -> Result<(), DeliveryError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT destination FROM delivery WHERE destination <> $1 AND state IN ('at-site', 'waiting')",
+        )
+        .bind(SITE)
+        .fetch_all(self.inner.spool.rows().read())
+        .await
+        .map_err(refused("listing destinations"))?;
+        for name in rows {
+            if self.inner.destinations.iter().any(|d| d.name == name) {
+                continue;
+            }
+            let mut tx = self.begin().await?;
+            sqlx::query(
+                "UPDATE delivery SET state = $2, sentence = 'this destination is no longer configured at the site', \
+                 due_us = NULL, since_us = $3, revision = revision + 1 \
+                 WHERE destination = $1 AND state IN ('at-site', 'waiting')",
+            )
+            .bind(&name)
+            .bind(DeliveryState::Held.as_str())
+            .bind(self.inner.clock.now().0)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused("holding what has no destination"))?;
+            tx.commit()
+                .await
+                .map_err(refused("holding what has no destination"))?;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, sql: &'static str) -> Result<(), DeliveryError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(sql)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused("opening the deliveries"))?;
+        tx.commit().await.map_err(refused("opening the deliveries"))
+    }
+
+    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, DeliveryError> {
+        self.inner
+            .spool
+            .rows()
+            .begin()
+            .await
+            .map_err(refused("beginning a write"))
+    }
+}
+
+/// Says what was tried when the rows refused.
+fn refused(tried: &'static str) -> impl FnOnce(sqlx::Error) -> DeliveryError {
+    move |source| DeliveryError::Rows { tried, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+//! Accepting a report: verified, durable and named by rows, all before the gateway hears that it is at the site.
+
+use bytes::Bytes;
+use causeway_proto::link::message::{DeliveryState, Report};
+use sqlx::SqliteConnection;
+
+use super::verify::{Rejection, verify};
+use super::{AcceptError, Deliveries, NONE, SITE, SR, refused};
+
+/// See [`Deliveries::accept`].
+pub(super) async fn accept(
+    deliveries: &Deliveries,
+    report: &Report,
+    dataset: Bytes,
+) -> Result<(), AcceptError> {
+    if known(deliveries, report).await? {
+        return Ok(());
+    }
+    match judge(deliveries, report, dataset.clone()).await? {
+        Ok(signer) => keep(deliveries, report, dataset, &signer).await?,
+        Err(rejection) => {
+            tracing::error!(delivery = %report.delivery, %rejection, "a report is rejected");
+            reject(deliveries, report, &rejection).await?;
+        }
+    }
+    deliveries.inner.changed.notify_waiters();
+    deliveries.inner.due.notify_waiters();
+    Ok(())
+}
+
+fn not_kept<E: std::error::Error + Send + Sync + 'static>(
+    tried: &'static str,
+) -> impl FnOnce(E) -> AcceptError {
+    move |source| AcceptError::NotKept {
+        tried,
+        source: Box::new(source),
+    }
+}
+
+/// Whether this report has been accepted before. The gateway then has not heard so: it is told again.
+async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptError> {
+    let mut tx = deliveries
+        .begin()
+        .await
+        .map_err(not_kept("looking for it"))?;
+    let again = sqlx::query(
+        "UPDATE delivery SET told_revision = 0 WHERE report_id IN (SELECT r.id FROM report r \
+         JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.sop_uid = $1 AND r.study_uid = $2)",
+    )
+    .bind(report.instance.as_str())
+    .bind(report.study.as_str())
+    .execute(&mut *tx)
+    .await
+    .map_err(not_kept("looking for it"))?;
+    sqlx::query("UPDATE report SET delivery = $2 WHERE sop_uid = $1 AND study_uid = $3")
+        .bind(report.instance.as_str())
+        .bind(&report.delivery)
+        .bind(report.study.as_str())
+        .execute(&mut *tx)
+        .await
+        .map_err(not_kept("looking for it"))?;
+    tx.commit().await.map_err(not_kept("looking for it"))?;
+    deliveries.inner.changed.notify_waiters();
+    Ok(again.rows_affected() > 0)
+}
+
+/// The signer's name, or why the report is rejected.
+async fn judge(
+    deliveries: &Deliveries,
+    report: &Report,
+    dataset: Bytes,
+) -> Result<Result<String, Rejection>, AcceptError> {
+    let Some(authority) = deliveries.inner.signer_authority.clone() else {
+        return Err(AcceptError::NotKept {
+            tried: "verifying its signature",
+            source: "this agent has pinned no signer authority; enrol it".into(),
+        });
+    };
+    let spool = &deliveries.inner.spool;
+    let ours = spool
+        .knows(&report.study)
+        .await
+        .map_err(not_kept("looking for its study"))?;
+    let taken = spool
+        .holds(&report.instance)
+        .await
+        .map_err(not_kept("looking for its UID"))?;
+    let message = report.clone();
+    // an RSA verification and a parse of bounded depth, but not work for the runtime's threads
+    let verified = tokio::task::spawn_blocking(move || verify(&message, &dataset, &authority))
+        .await
+        .map_err(not_kept("verifying its signature"))?;
+    Ok(match verified {
+        Ok(_) if !ours => Err(Rejection::UnknownStudy),
+        Ok(_) if taken => Err(Rejection::TakenUid),
+        other => other,
+    })
+}
+
+async fn keep(
+    deliveries: &Deliveries,
+    report: &Report,
+    dataset: Bytes,
+    signer: &str,
+) -> Result<(), AcceptError> {
+    let spool = &deliveries.inner.spool;
+    let length = dataset.len();
+    let (handle, _) = spool
+        .keep_report(&report.syntax, dataset)
+        .await
+        .map_err(not_kept("making it durable"))?;
+    let mut tx = deliveries.begin().await.map_err(not_kept("naming it"))?;
+    let work = async {
+        spool
+            .own_report(&mut tx, &report.study, &report.instance, &handle, length)
+            .await?;
+        let id = insert_report(deliveries, &mut tx, report, signer).await?;
+        let site = "verified and durable at the site";
+        insert_row(
+            deliveries,
+            &mut tx,
+            id,
+            SITE,
+            DeliveryState::AtSite,
+            site,
+            false,
+        )
+        .await?;
+        for destination in &deliveries.inner.destinations {
+            let (state, sentence) = (DeliveryState::AtSite, "not offered yet");
+            insert_row(
+                deliveries,
+                &mut tx,
+                id,
+                &destination.name,
+                state,
+                sentence,
+                true,
+            )
+            .await?;
+        }
+        if deliveries.inner.destinations.is_empty() {
+            let sentence = "no destination is configured at the site";
+            insert_row(
+                deliveries,
+                &mut tx,
+                id,
+                NONE,
+                DeliveryState::Held,
+                sentence,
+                false,
+            )
+            .await?;
+        }
+        tx.commit().await
+    };
+    match work.await {
+        Ok(()) => Ok(()),
+        // the file stays: when the commit's outcome is unknown a row may name it, else the next start collects it
+        Err(error) => Err(not_kept("naming it")(refused("naming a report")(error))),
+    }
+}
+
+/// A rejected report leaves no bytes and no claim on its UID, only the word for the gateway.
+async fn reject(
+    deliveries: &Deliveries,
+    report: &Report,
+    rejection: &Rejection,
+) -> Result<(), AcceptError> {
+    let mut tx = deliveries
+        .begin()
+        .await
+        .map_err(not_kept("noting its rejection"))?;
+    let sentence = rejection.to_string();
+    let work = async {
+        let id = insert_report(deliveries, &mut tx, report, "").await?;
+        insert_row(
+            deliveries,
+            &mut tx,
+            id,
+            SITE,
+            DeliveryState::Rejected,
+            &sentence,
+            false,
+        )
+        .await?;
+        tx.commit().await
+    };
+    work.await
+        .map_err(|error| not_kept("noting its rejection")(refused("noting a rejection")(error)))
+}
+
+async fn insert_report(
+    deliveries: &Deliveries,
+    tx: &mut SqliteConnection,
+    report: &Report,
+    signer: &str,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        "INSERT INTO report (delivery, agreement, study_uid, sop_uid, sop_class, syntax, case_code, status, signed_us, signer, \
+         received_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         ON CONFLICT (sop_uid) DO UPDATE SET delivery = excluded.delivery, agreement = excluded.agreement, \
+         study_uid = excluded.study_uid, sop_class = excluded.sop_class, syntax = excluded.syntax, \
+         case_code = excluded.case_code, status = excluded.status, signed_us = excluded.signed_us, \
+         signer = excluded.signer, received_us = excluded.received_us RETURNING id",
+    )
+    .bind(&report.delivery)
+    .bind(report.agreement.as_str())
+    .bind(report.study.as_str())
+    .bind(report.instance.as_str())
+    .bind(report.class.as_str())
+    .bind(report.syntax.as_str())
+    .bind(report.case.as_str())
+    .bind(&report.status)
+    .bind(report.signed_at.0)
+    .bind(signer)
+    .bind(deliveries.inner.clock.now().0)
+    .fetch_one(tx)
+    .await
+}
+
+async fn insert_row(
+    deliveries: &Deliveries,
+    tx: &mut SqliteConnection,
+    report: i64,
+    destination: &str,
+    state: DeliveryState,
+    sentence: &str,
+    due: bool,
+) -> Result<(), sqlx::Error> {
+    let now = deliveries.inner.clock.now().0;
+    sqlx::query(
+        "INSERT INTO delivery (report_id, destination, form, state, sentence, due_us, since_us) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (report_id, destination, form) DO UPDATE SET \
+         state = excluded.state, sentence = excluded.sentence, due_us = excluded.due_us, since_us = excluded.since_us, \
+         revision = delivery.revision + 1",
+    )
+    .bind(report)
+    .bind(destination)
+    .bind(SR)
+    .bind(state.as_str())
+    .bind(sentence)
+    .bind(due.then_some(now))
+    .bind(now)
+    .execute(tx)
+    .await?;
+    Ok(())
+}

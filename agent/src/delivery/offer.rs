@@ -1,0 +1,77 @@
+//! What the worker hands to an edge, and what the edge answers: the edge knows the protocol, this room knows the rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_proto::ids::{SopClassUid, SopInstanceUid, StudyUid, TransferSyntaxUid};
+use futures::future::BoxFuture;
+use serde::Deserialize;
+
+use crate::spool::AeTitle;
+
+/// A PACS that receives reports.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// Its name in rows and messages: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// Its AE title.
+    pub ae_title: AeTitle,
+    /// `host:port`.
+    pub address: String,
+    /// The title with which we call it.
+    pub calling_ae_title: AeTitle,
+}
+
+/// One object to be stored, as it lies in the spool.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// (0020,000D), for the log.
+    pub study: StudyUid,
+    /// (0008,0016).
+    pub class: SopClassUid,
+    /// (0008,0018). A retry carries the same.
+    pub instance: SopInstanceUid,
+    /// Transfer syntax of `dataset`.
+    pub syntax: TransferSyntaxUid,
+    /// The dataset without group 0002.
+    pub dataset: Bytes,
+}
+
+/// How a C-STORE of ours ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendOutcome {
+    /// Stored: 0x0000 or a warning (Bxxx, 0x0107, 0x0116).
+    Stored(u16),
+    /// The association stands, but no presentation context for this class was accepted.
+    NotNegotiated,
+    /// The destination answered with a failure status.
+    Refused(u16),
+    /// No answer: no connection, rejected, aborted or timed out; a sentence for people, without patient data.
+    Failed(String),
+}
+
+/// Stores a parcel at a destination by C-STORE (`agent::dicom::send::store`, handed in by `app`).
+#[derive(Clone)]
+pub struct Store(Arc<dyn Fn(Destination, Parcel) -> BoxFuture<'static, SendOutcome> + Send + Sync>);
+
+impl Store {
+    /// Wraps the edge's function.
+    pub fn new(
+        store: impl Fn(Destination, Parcel) -> BoxFuture<'static, SendOutcome> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(store))
+    }
+
+    /// Offers a parcel; always answers.
+    pub async fn store(&self, destination: &Destination, parcel: Parcel) -> SendOutcome {
+        (self.0)(destination.clone(), parcel).await
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}

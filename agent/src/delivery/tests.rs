@@ -1,0 +1,495 @@
+//! Reports at the site: what is accepted, how each answer of a PACS ends, and that a report arrives once whatever happens between.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, OnceLock};
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
+use causeway_certs::authority::SignerAuthority;
+use causeway_certs::signer::{Person, ReaderKey};
+use causeway_proto::report::model::{
+    Document, Equipment, Headings, Patient, Person as Author, Report as Model, Role, Section,
+    SectionKind, Stamp, Standing, Study, Verification,
+};
+use causeway_proto::report::{coding, signature, sr};
+use causeway_proto::time::Timestamp;
+
+use super::outcome::{Next, judge};
+use super::*;
+use crate::spool::tests::{Bench, What, seeded, title};
+
+/// Some time in 2023, as the test clock begins.
+const SIGNED_AT: Timestamp = Timestamp(1_700_000_000_000_000);
+
+/// A signer authority and one reader whom it certified.
+struct Reader {
+    authority: CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
+    key: RsaKeyPair,
+}
+
+fn mint() -> Reader {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, random) = (Clock::new(|| SIGNED_AT), seeded(5));
+    let authority = SignerAuthority::open_or_create(folder.path(), &clock, &random).unwrap();
+    let pair = ReaderKey::draw().unwrap();
+    let person = Person {
+        family: "Reader".to_owned(),
+        given: "Test".to_owned(),
+        title: String::new(),
+        organisation: "Readers".to_owned(),
+        country: "GR".to_owned(),
+        registration: "R-1".to_owned(),
+    };
+    let issued = authority
+        .issue_reader(&pair.public, &person, SIGNED_AT, &random)
+        .unwrap();
+    Reader {
+        authority: authority.certificate().clone(),
+        certificate: issued.der,
+        key: RsaKeyPair::from_pkcs8(&pair.private).unwrap(),
+    }
+}
+
+fn reader() -> &'static Reader {
+    static READER: OnceLock<Reader> = OnceLock::new();
+    READER.get_or_init(mint)
+}
+
+fn document(study: &str, instance: &str) -> Model {
+    let author = Author {
+        family: "Reader".to_owned(),
+        given: "Test".to_owned(),
+        title: String::new(),
+        organisation: "Readers".to_owned(),
+        registration: "R-1".to_owned(),
+        country: "GR".to_owned(),
+        phone: "+30 1".to_owned(),
+        role: Role::default(),
+    };
+    let at = Stamp::new(SIGNED_AT, 0);
+    Model {
+        document: Document {
+            study: study.parse().unwrap(),
+            series: "2.25.7".parse().unwrap(),
+            instance: instance.parse().unwrap(),
+            series_number: 9001,
+            instance_number: 1,
+        },
+        title: coding::title(["CT"]),
+        language: "en".parse().unwrap(),
+        headings: Headings::default(),
+        standing: Standing::Final(Verification {
+            person: author.clone(),
+            at,
+        }),
+        procedure: None,
+        notices: vec![],
+        sections: Section::typed(SectionKind::Findings, "Nothing.")
+            .into_iter()
+            .collect(),
+        author,
+        observed_at: at,
+        patient: Patient::default(),
+        study: Study::default(),
+        requests: vec![],
+        evidence: vec![],
+        other_evidence: vec![],
+        predecessors: vec![],
+        identical: vec![],
+        equipment: Equipment::causeway("0"),
+    }
+}
+
+/// A signed report as the gateway sends it.
+fn signed(study: &str, instance: &str) -> (Report, Bytes) {
+    let mut dataset = sr::encode(&document(study, instance));
+    let sign = |message: &[u8]| {
+        let key = &reader().key;
+        let mut out = vec![0; key.public_modulus_len()];
+        match key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut out) {
+            Ok(()) => Ok(out),
+            Err(_) => Err(std::io::Error::other("the key refused")),
+        }
+    };
+    let at = Stamp::new(SIGNED_AT, 0);
+    signature::sign(&mut dataset, &reader().certificate, "2.25.9", at, sign).unwrap();
+    let report = Report {
+        delivery: format!("delivery-{instance}"),
+        study: study.parse().unwrap(),
+        agreement: "a1".parse().unwrap(),
+        instance: instance.parse().unwrap(),
+        class: sr::SOP_CLASS.parse().unwrap(),
+        syntax: sr::TRANSFER_SYNTAX.parse().unwrap(),
+        case: CaseCode::draw(&seeded(3)),
+        signed_at: SIGNED_AT,
+        status: "final".to_owned(),
+        signer_crl: None,
+    };
+    (report, sr::to_bytes(&dataset).into())
+}
+
+fn destination() -> Destination {
+    Destination {
+        name: "pacs".to_owned(),
+        ae_title: title("PACS"),
+        address: "127.0.0.1:104".to_owned(),
+        calling_ae_title: title("CAUSEWAY"),
+    }
+}
+
+/// A PACS that gives the listed answers in turn, the last one for ever, and keeps what it was sent.
+#[derive(Clone, Default)]
+struct Pacs {
+    answers: Arc<Mutex<VecDeque<SendOutcome>>>,
+    received: Arc<Mutex<Vec<Parcel>>>,
+}
+
+impl Pacs {
+    fn answering(answers: impl IntoIterator<Item = SendOutcome>) -> Self {
+        let pacs = Self::default();
+        pacs.answers.lock().unwrap().extend(answers);
+        pacs
+    }
+
+    fn store(&self) -> Store {
+        let pacs = self.clone();
+        Store::new(move |_, parcel| {
+            pacs.received.lock().unwrap().push(parcel);
+            let mut answers = pacs.answers.lock().unwrap();
+            let answer = match answers.len() {
+                0 | 1 => answers.front().cloned(),
+                _ => answers.pop_front(),
+            };
+            let answer = answer.unwrap_or(SendOutcome::Stored(0));
+            Box::pin(async move { answer })
+        })
+    }
+
+    fn received(&self) -> Vec<Parcel> {
+        self.received.lock().unwrap().clone()
+    }
+}
+
+async fn open(bench: &Bench) -> Deliveries {
+    open_with(bench, vec![destination()]).await
+}
+
+async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries {
+    let authority = Some(reader().authority.clone());
+    Deliveries::open(
+        destinations,
+        bench.spool.clone(),
+        authority,
+        bench.clock(),
+        seeded(8),
+    )
+    .await
+    .unwrap()
+}
+
+async fn bench_with_study() -> Bench {
+    let bench = Bench::new().await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    bench
+}
+
+/// Destination, state, and whether a next try is named, of everything the gateway has not noted; notes it.
+async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
+    let untold = deliveries.messages().await.unwrap();
+    deliveries.told(&untold).await.unwrap();
+    untold
+        .into_iter()
+        .map(|u| {
+            (
+                u.message.destination,
+                u.message.state.as_str(),
+                u.message.next_try.is_some(),
+            )
+        })
+        .collect()
+}
+
+fn word(destination: &str, state: &'static str, next: bool) -> (String, &'static str, bool) {
+    (destination.to_owned(), state, next)
+}
+
+async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
+    work::offer_next(deliveries, &destination(), &pacs.store())
+        .await
+        .unwrap()
+}
+
+#[test]
+fn every_answer_ends_in_its_state() {
+    use DeliveryState::{Delivered, Held, NotTaken, Waiting};
+    let random = seeded(2);
+    for (outcome, attempts, state) in [
+        (SendOutcome::Stored(0x0000), 1, Delivered),
+        (SendOutcome::Stored(0xB000), 1, Delivered),
+        (SendOutcome::Stored(0xB007), 1, Delivered),
+        (SendOutcome::Stored(0x0107), 1, Delivered),
+        (SendOutcome::NotNegotiated, 1, NotTaken),
+        (SendOutcome::Refused(0x0122), 1, NotTaken),
+        (SendOutcome::Refused(0xA700), 1, Waiting),
+        (SendOutcome::Refused(0xA700), 5000, Waiting),
+        (SendOutcome::Refused(0xA900), 1, Waiting),
+        (SendOutcome::Refused(0xC000), 9, Waiting),
+        (SendOutcome::Refused(0xC000), 10, Held),
+        (SendOutcome::Refused(0x0124), 10, Held),
+        (SendOutcome::Failed("no answer".to_owned()), 1, Waiting),
+        (SendOutcome::Failed("no answer".to_owned()), 5000, Waiting),
+    ] {
+        let Next {
+            state: got, again, ..
+        } = judge(&outcome, attempts, attempts, &random);
+        assert_eq!(got, state, "{outcome:?} at the {attempts}th offer");
+        assert_eq!(again.is_some(), state == Waiting, "{outcome:?}");
+    }
+    let after_outage = judge(&SendOutcome::Refused(0xC000), 5000, 1, &random);
+    assert_eq!(after_outage.state, Waiting, "an outage is no refusal");
+    let refused = judge(&SendOutcome::NotNegotiated, 1, 0, &random);
+    assert_eq!(refused.sentence, "this PACS takes no structured reports");
+    let pauses: Vec<u64> = [1, 2, 3, 8, 1000]
+        .into_iter()
+        .filter_map(|n| judge(&SendOutcome::Failed(String::new()), n, 0, &random).again)
+        .map(|pause| pause.as_secs())
+        .collect();
+    for (pause, most) in pauses.iter().zip([5, 10, 20, 600, 600]) {
+        assert!((most * 3 / 4..=most * 5 / 4).contains(pause), "{pauses:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_verified_report_is_offered_and_each_step_is_told_once() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes.clone()).await.unwrap();
+    assert_eq!(
+        hear(&deliveries).await,
+        [
+            word("site", "at-site", false),
+            word("pacs", "at-site", false)
+        ]
+    );
+    assert_eq!(hear(&deliveries).await, []);
+    let pacs = Pacs::answering([
+        SendOutcome::Failed("no connection".to_owned()),
+        SendOutcome::Refused(0xA700),
+        SendOutcome::Stored(0xB000),
+    ]);
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(hear(&deliveries).await, [word("pacs", "waiting", true)]);
+    assert!(!offer(&deliveries, &pacs).await, "not before its time");
+    bench.pass(7);
+    assert!(offer(&deliveries, &pacs).await);
+    bench.pass(13);
+    assert!(offer(&deliveries, &pacs).await);
+    let last = deliveries.messages().await.unwrap();
+    assert_eq!(last[0].message.state, DeliveryState::Delivered);
+    assert!(
+        last[0].message.sentence.contains("B000"),
+        "{}",
+        last[0].message.sentence
+    );
+    bench.pass(10_000);
+    assert!(!offer(&deliveries, &pacs).await);
+    let received = pacs.received();
+    assert_eq!(received.len(), 3);
+    assert!(
+        received
+            .iter()
+            .all(|p| p.dataset == bytes && p.instance == report.instance)
+    );
+}
+
+#[tokio::test]
+async fn the_same_report_again_is_told_again_and_not_offered_again() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes.clone()).await.unwrap();
+    let pacs = Pacs::default();
+    assert!(offer(&deliveries, &pacs).await);
+    hear(&deliveries).await;
+    deliveries.accept(&report, bytes).await.unwrap();
+    assert_eq!(
+        hear(&deliveries).await,
+        [
+            word("site", "at-site", false),
+            word("pacs", "delivered", false)
+        ]
+    );
+    assert!(!offer(&deliveries, &pacs).await);
+    assert_eq!(pacs.received().len(), 1);
+}
+
+#[tokio::test]
+async fn what_does_not_verify_is_rejected_and_claims_nothing() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (good, bytes) = signed("1.2.3", "2.25.1");
+    let (stranger, strange_bytes) = signed("1.2.99", "2.25.2");
+    let mut changed = bytes.to_vec();
+    let at = changed.windows(8).position(|w| w == b"Nothing.").unwrap();
+    changed[at] = b'n';
+    let mut other_instance = good.clone();
+    other_instance.instance = "2.25.4".parse().unwrap();
+    let unsigned = sr::to_bytes(&sr::encode(&document("1.2.3", "2.25.1")));
+    for (report, bytes, why) in [
+        (&good, Bytes::from(changed), "does not verify"),
+        (&good, Bytes::from(unsigned), "not signed"),
+        (&good, Bytes::from_static(b"\x08\x00"), "does not verify"),
+        (
+            &other_instance,
+            bytes.clone(),
+            "not the one that was announced",
+        ),
+        (&stranger, strange_bytes, "never received"),
+    ] {
+        deliveries.accept(report, bytes).await.unwrap();
+        let told = deliveries.messages().await.unwrap();
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].message.state, DeliveryState::Rejected);
+        assert!(
+            told[0].message.sentence.contains(why),
+            "{}",
+            told[0].message.sentence
+        );
+        deliveries.told(&told).await.unwrap();
+        assert!(!offer(&deliveries, &Pacs::default()).await);
+    }
+    let object = What::report("1.2.3", "2.25.1");
+    assert_eq!(
+        bench.store(&object).await.unwrap(),
+        crate::spool::Stored::New
+    );
+    deliveries.accept(&good, bytes.clone()).await.unwrap();
+    let told = deliveries.messages().await.unwrap();
+    assert!(
+        told[0]
+            .message
+            .sentence
+            .contains("belongs to an object of the site")
+    );
+}
+
+#[tokio::test]
+async fn a_rejected_report_is_judged_anew_when_it_is_offered_anew() {
+    let bench = Bench::new().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes.clone()).await.unwrap();
+    assert_eq!(hear(&deliveries).await, [word("site", "rejected", false)]);
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    deliveries.accept(&report, bytes).await.unwrap();
+    assert_eq!(
+        hear(&deliveries).await,
+        [
+            word("site", "at-site", false),
+            word("pacs", "at-site", false)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn another_authority_is_not_trusted() {
+    let bench = bench_with_study().await;
+    let other = Some(mint().authority);
+    let deliveries = Deliveries::open(
+        vec![destination()],
+        bench.spool.clone(),
+        other,
+        bench.clock(),
+        seeded(8),
+    )
+    .await
+    .unwrap();
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    let told = deliveries.messages().await.unwrap();
+    assert!(
+        told[0].message.sentence.contains("signer is not accepted"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_pacs_that_takes_no_reports_is_a_state_until_a_person_retries() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    hear(&deliveries).await;
+    let pacs = Pacs::answering([SendOutcome::NotNegotiated, SendOutcome::Stored(0)]);
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(hear(&deliveries).await, [word("pacs", "not-taken", false)]);
+    bench.pass(100_000);
+    assert!(!offer(&deliveries, &pacs).await);
+    assert_eq!(deliveries.retry(&report.case).await.unwrap(), 1);
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(hear(&deliveries).await, [word("pacs", "delivered", false)]);
+}
+
+#[tokio::test]
+async fn a_restart_between_offer_and_answer_offers_the_same_report_again() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes.clone()).await.unwrap();
+    // the process ends while the PACS is storing: the answer is never written down
+    let never = Store::new(|_, _| Box::pin(std::future::pending()));
+    let to = destination();
+    let mut offering = Box::pin(work::offer_next(&deliveries, &to, &never));
+    assert!(futures::poll!(&mut offering).is_pending());
+    let leased = tokio::time::timeout(std::time::Duration::from_millis(300), &mut offering).await;
+    assert!(leased.is_err(), "the PACS does not answer");
+    drop(offering);
+    assert!(
+        !offer(&deliveries, &Pacs::default()).await,
+        "leased to the lost worker"
+    );
+    drop(deliveries);
+    let bench = bench.restart().await;
+    let deliveries = open(&bench).await;
+    let pacs = Pacs::default();
+    assert!(offer(&deliveries, &pacs).await);
+    assert!(!offer(&deliveries, &pacs).await);
+    assert_eq!(pacs.received().len(), 1);
+    assert_eq!(
+        (
+            pacs.received()[0].instance.clone(),
+            pacs.received()[0].dataset.clone()
+        ),
+        (report.instance, bytes)
+    );
+}
+
+#[tokio::test]
+async fn what_has_no_destination_is_held() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    hear(&deliveries).await;
+    drop(deliveries);
+    let deliveries = open_with(&bench, vec![]).await;
+    assert_eq!(hear(&deliveries).await, [word("pacs", "held", false)]);
+    let (second, bytes) = signed("1.2.3", "2.25.2");
+    deliveries.accept(&second, bytes).await.unwrap();
+    assert_eq!(
+        hear(&deliveries).await,
+        [word("site", "at-site", false), word(NONE, "held", false)]
+    );
+}
+
+#[tokio::test]
+async fn a_clock_set_back_does_not_keep_a_report_waiting() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    bench.pass(-10 * 365 * 24 * 3600);
+    assert!(offer(&deliveries, &Pacs::default()).await);
+}

@@ -1,0 +1,92 @@
+//! What people ask of the deliveries: where each report stands, and what has happened to those of a study.
+
+use causeway_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{DeliveryError, refused};
+use crate::rows::Rows;
+use crate::spool::view::Event;
+
+/// One report towards one destination.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Line {
+    /// The case it answers.
+    pub case: String,
+    /// `preliminary` or `final`.
+    pub status: String,
+    /// Where to; `site` for the agent itself.
+    pub destination: String,
+    /// `sr`.
+    pub form: String,
+    /// See the table of states.
+    pub state: String,
+    /// In words.
+    pub sentence: String,
+    /// How often it was offered.
+    pub attempts: i64,
+    /// Since when it stands there.
+    pub since: Timestamp,
+    /// When it is tried next.
+    pub next_try: Option<Timestamp>,
+}
+
+/// Where the last 200 rows stand, those that want attention first.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn standing(rows: &Rows) -> Result<Vec<Line>, DeliveryError> {
+    let found = sqlx::query(
+        "SELECT r.case_code, r.status, d.destination, d.form, d.state, d.sentence, d.attempts, d.since_us, \
+         CASE WHEN d.state = 'waiting' THEN d.due_us END FROM delivery d JOIN report r ON r.id = d.report_id \
+         WHERE d.destination <> 'site' OR d.state <> 'at-site' \
+         ORDER BY d.state = 'delivered', d.since_us DESC LIMIT 200",
+    )
+    .fetch_all(rows.read())
+    .await
+    .map_err(refused("listing the deliveries"))?;
+    found
+        .iter()
+        .map(line)
+        .collect::<Result<_, _>>()
+        .map_err(refused("reading the deliveries"))
+}
+
+fn line(row: &SqliteRow) -> Result<Line, sqlx::Error> {
+    Ok(Line {
+        case: row.try_get(0)?,
+        status: row.try_get(1)?,
+        destination: row.try_get(2)?,
+        form: row.try_get(3)?,
+        state: row.try_get(4)?,
+        sentence: row.try_get(5)?,
+        attempts: row.try_get(6)?,
+        since: Timestamp(row.try_get(7)?),
+        next_try: row.try_get::<Option<i64>, _>(8)?.map(Timestamp),
+    })
+}
+
+/// What happened to the reports of a study.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn events(rows: &Rows, study: &str) -> Result<Vec<Event>, DeliveryError> {
+    let told: Vec<(i64, String)> = sqlx::query_as(
+        "SELECT signed_us, 'signed (' || status || ') by ' || signer FROM report WHERE study_uid = $1 AND signer <> '' \
+         UNION ALL SELECT d.since_us, 'report ' || CASE d.destination WHEN 'site' THEN 'at the site' \
+           ELSE 'for ' || d.destination END || ': ' || d.state || ', ' || d.sentence \
+           FROM delivery d JOIN report r ON r.id = d.report_id WHERE r.study_uid = $1",
+    )
+    .bind(study)
+    .fetch_all(rows.read())
+    .await
+    .map_err(refused("listing what happened to a report"))?;
+    Ok(told
+        .into_iter()
+        .map(|(at, what)| Event {
+            at: Timestamp(at),
+            what,
+        })
+        .collect())
+}

@@ -1,0 +1,223 @@
+//! The worker of one destination: leases what is due, offers it, and writes down what came of it.
+
+use std::time::Duration;
+
+use sqlx::Row;
+use tokio_util::sync::CancellationToken;
+
+use causeway_proto::ids::CaseCode;
+
+use super::offer::{Destination, Parcel, SendOutcome, Store};
+use super::outcome::{damaged, judge};
+use super::{Deliveries, DeliveryError, refused};
+use crate::spool::Handle;
+
+/// Longer than any offer takes; a row whose worker was lost is free again after it.
+const LEASE: Duration = Duration::from_secs(900);
+
+/// A row due later than this was written under a clock that was set back since: it is due now (R18).
+const FARTHEST: Duration = Duration::from_secs(1200);
+
+/// A row that this worker holds.
+struct Leased {
+    report: i64,
+    form: String,
+    attempts: i64,
+    refusals: i64,
+    lease: i64,
+    handle: Handle,
+    length: i64,
+    parcel: Parcel,
+}
+
+/// Serves a destination until `cancel` fires.
+pub(super) async fn serve(
+    deliveries: &Deliveries,
+    destination: &Destination,
+    store: &Store,
+    cancel: &CancellationToken,
+) {
+    while !cancel.is_cancelled() {
+        match offer_next(deliveries, destination, store).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "a delivery was not written down; it comes again")
+            }
+        }
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = deliveries.inner.due.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+        }
+    }
+}
+
+/// Offers what has been due the longest. Answers whether there was anything.
+pub(super) async fn offer_next(
+    deliveries: &Deliveries,
+    destination: &Destination,
+    store: &Store,
+) -> Result<bool, DeliveryError> {
+    let Some(mut leased) = lease(deliveries, &destination.name).await? else {
+        return Ok(false);
+    };
+    let spool = &deliveries.inner.spool;
+    let whole = usize::try_from(leased.length).unwrap_or(usize::MAX);
+    let outcome = match spool.read(&leased.handle, 0, whole).await {
+        Ok(dataset) => {
+            let syntax = &leased.parcel.syntax;
+            if spool
+                .is_intact(&leased.handle, syntax, dataset.clone())
+                .await?
+            {
+                leased.parcel.dataset = dataset;
+                Some(store.store(destination, leased.parcel.clone()).await)
+            } else {
+                None
+            }
+        }
+        Err(error) => Some(SendOutcome::Failed(error.to_string())),
+    };
+    finish(deliveries, &destination.name, &leased, outcome.as_ref()).await?;
+    Ok(true)
+}
+
+async fn lease(
+    deliveries: &Deliveries,
+    destination: &str,
+) -> Result<Option<Leased>, DeliveryError> {
+    let now = deliveries.inner.clock.now();
+    let until = now.plus(LEASE).0;
+    let mut tx = deliveries.begin().await?;
+    let work = async {
+        let row = sqlx::query(
+            "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1 WHERE rowid = (SELECT rowid FROM delivery \
+             WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
+             AND (lease_until_us <= $2 OR lease_until_us > $5) ORDER BY due_us LIMIT 1) \
+             RETURNING report_id, form, attempts, refusals",
+        )
+        .bind(destination)
+        .bind(now.0)
+        .bind(until)
+        .bind(now.plus(FARTHEST).0)
+        .bind(now.plus(LEASE).0)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(row) = row else { return Ok(None) };
+        let report: i64 = row.try_get(0)?;
+        let of = sqlx::query(
+            "SELECT r.study_uid, r.sop_class, r.sop_uid, r.syntax, o.handle, o.length FROM report r \
+             JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.id = $1",
+        )
+        .bind(report)
+        .fetch_one(&mut *tx)
+        .await?;
+        let leased = Leased {
+            report,
+            form: row.try_get(1)?,
+            attempts: row.try_get(2)?,
+            refusals: row.try_get(3)?,
+            lease: until,
+            handle: Handle::from_row(of.try_get(4)?),
+            length: of.try_get(5)?,
+            parcel: Parcel {
+                study: parsed(&of, 0)?,
+                class: parsed(&of, 1)?,
+                instance: parsed(&of, 2)?,
+                syntax: parsed(&of, 3)?,
+                dataset: bytes::Bytes::new(),
+            },
+        };
+        tx.commit().await?;
+        Ok(Some(leased))
+    };
+    work.await.map_err(refused("leasing what is due"))
+}
+
+fn parsed<T: std::str::FromStr>(
+    row: &sqlx::sqlite::SqliteRow,
+    index: usize,
+) -> Result<T, sqlx::Error> {
+    match row.try_get::<String, _>(index)?.parse() {
+        Ok(value) => Ok(value),
+        Err(_) => Err(sqlx::Error::Decode("an identifier of a report".into())),
+    }
+}
+
+/// Writes the outcome down, unless the lease has gone to another. None: the bytes were damaged, and nothing was offered.
+async fn finish(
+    deliveries: &Deliveries,
+    destination: &str,
+    leased: &Leased,
+    outcome: Option<&SendOutcome>,
+) -> Result<(), DeliveryError> {
+    let refused_now = i64::from(matches!(outcome, Some(SendOutcome::Refused(_))));
+    let refusals = leased.refusals.saturating_add(refused_now);
+    let next = match outcome {
+        Some(outcome) => judge(outcome, leased.attempts, refusals, &deliveries.inner.random),
+        None => damaged(),
+    };
+    let now = deliveries.inner.clock.now();
+    tracing::info!(
+        report = %leased.parcel.instance,
+        destination,
+        state = next.state.as_str(),
+        sentence = %next.sentence,
+        "a report was offered"
+    );
+    let mut tx = deliveries.begin().await?;
+    sqlx::query(
+        "UPDATE delivery SET state = $5, sentence = $6, due_us = $7, since_us = $8, lease_until_us = 0, \
+         refusals = $9, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
+    )
+    .bind(leased.report)
+    .bind(destination)
+    .bind(&leased.form)
+    .bind(leased.lease)
+    .bind(next.state.as_str())
+    .bind(&next.sentence)
+    .bind(next.again.map(|again| now.plus(again).0))
+    .bind(now.0)
+    .bind(refusals)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused("writing down an offer"))?;
+    tx.commit()
+        .await
+        .map_err(refused("writing down an offer"))?;
+    deliveries.inner.changed.notify_waiters();
+    Ok(())
+}
+
+/// See [`Deliveries::retry`].
+pub(super) async fn retry(deliveries: &Deliveries, case: &CaseCode) -> Result<u64, DeliveryError> {
+    let mut tx = deliveries.begin().await?;
+    let changed = sqlx::query(
+        "UPDATE delivery SET state = 'waiting', sentence = 'offered again by a person at the site', attempts = 0, refusals = 0, \
+         due_us = $2, since_us = $2, revision = revision + 1 WHERE state IN ('waiting', 'held', 'not-taken') \
+         AND destination IN (SELECT value FROM json_each($3)) \
+         AND report_id IN (SELECT id FROM report WHERE case_code = $1)",
+    )
+    .bind(case.as_str())
+    .bind(deliveries.inner.clock.now().0)
+    .bind(names(deliveries))
+    .execute(&mut *tx)
+    .await
+    .map_err(refused("offering again"))?
+    .rows_affected();
+    tx.commit().await.map_err(refused("offering again"))?;
+    deliveries.inner.due.notify_waiters();
+    deliveries.inner.changed.notify_waiters();
+    Ok(changed)
+}
+
+/// The configured destinations as a JSON list.
+fn names(deliveries: &Deliveries) -> String {
+    let names = deliveries
+        .inner
+        .destinations
+        .iter()
+        .map(|d| d.name.as_str());
+    serde_json::Value::from_iter(names).to_string()
+}

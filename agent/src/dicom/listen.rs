@@ -1,0 +1,296 @@
+//! Accepts connections, turns each into an association or an honest refusal, and counts how many there are.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use dicom_ul::Pdu;
+use dicom_ul::pdu::{AbortRQSource, AssociationRQ};
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::Instrument;
+
+use super::config::Config;
+use super::negotiate::{self, Agreed, Load, Verdict};
+use super::pdu;
+use super::pull::Puller;
+use super::serve::Association;
+use super::wire::{Fault, Patience, Stop, Wire};
+use crate::spool::{Admission, Spool};
+
+/// Longest A-ASSOCIATE-RQ: 128 contexts of 20 syntaxes each are about 75 KiB.
+const LONGEST_REQUEST: usize = 256 * 1024;
+/// Connections beyond the associations: those that are still asking, or are being told that we are full.
+const WAITING_ROOM: usize = 32;
+/// Pause after a failed accept (no file descriptors, say), so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The listener could not be opened.
+#[derive(Debug, Error)]
+#[error("cannot listen for DICOM on {address}")]
+pub struct ListenError {
+    /// The configured address.
+    pub address: SocketAddr,
+    /// Why.
+    #[source]
+    pub source: io::Error,
+}
+
+/// Listens until `cancel` fires; every connection is a task of `tracker`. Answers the bound address.
+///
+/// # Errors
+/// [`ListenError`] when the address cannot be bound.
+pub async fn listen(
+    config: Config,
+    spool: Spool,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+) -> Result<SocketAddr, ListenError> {
+    let address = config.listen;
+    let failed = |source| ListenError { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let door = Arc::new(Door {
+        config,
+        spool,
+        tracker: tracker.clone(),
+        cancel,
+        counts: Mutex::default(),
+    });
+    tracker.spawn(accept(door, listener));
+    Ok(bound)
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Door {
+    config: Config,
+    spool: Spool,
+    tracker: TaskTracker,
+    cancel: CancellationToken,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    connections: usize,
+    associations: usize,
+    by_address: HashMap<IpAddr, usize>,
+    last_number: u64,
+}
+
+/// One connection is counted for as long as this lives; one association from [`Place::sit`] on.
+#[derive(Debug)]
+struct Place {
+    door: Arc<Door>,
+    address: IpAddr,
+    number: u64,
+    seated: bool,
+}
+
+impl Door {
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// None when even the waiting room is full.
+    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut counts = self.counts();
+        if counts.connections >= self.config.max_associations + WAITING_ROOM {
+            return None;
+        }
+        counts.connections += 1;
+        counts.last_number += 1;
+        let number = counts.last_number;
+        drop(counts);
+        Some(Place {
+            door: Arc::clone(self),
+            address,
+            number,
+            seated: false,
+        })
+    }
+}
+
+impl Place {
+    /// How busy we are for a request from this address; when free, the association is counted from now on.
+    fn sit(&mut self) -> Load {
+        if self.door.cancel.is_cancelled() || self.door.spool.admission() == Admission::Congested {
+            return Load::Congested;
+        }
+        let config = &self.door.config;
+        let mut counts = self.door.counts();
+        let here = counts.by_address.entry(self.address).or_default();
+        if *here >= config.max_associations_per_peer {
+            return Load::AtLimit;
+        }
+        *here += 1;
+        counts.associations += 1;
+        let over = counts.associations > config.max_associations;
+        drop(counts);
+        self.seated = true;
+        if over { Load::AtLimit } else { Load::Free }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.door.counts();
+        counts.connections = counts.connections.saturating_sub(1);
+        if !self.seated {
+            return;
+        }
+        counts.associations = counts.associations.saturating_sub(1);
+        if let Some(here) = counts.by_address.get_mut(&self.address) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                counts.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+async fn accept(door: Arc<Door>, listener: TcpListener) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = door.cancel.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accepting a DICOM connection failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let address = peer.ip().to_canonical();
+        let Some(place) = door.enter(address) else {
+            tracing::warn!(%address, "too many connections, one was closed unheard");
+            continue;
+        };
+        let span = tracing::info_span!("dicom", connection = place.number);
+        door.tracker
+            .spawn(connection(place, stream).instrument(span));
+    }
+}
+
+/// One connection from its first byte to its last.
+async fn connection(mut place: Place, stream: TcpStream) {
+    let door = Arc::clone(&place.door);
+    let artim = Duration::from_secs(door.config.artim_timeout_s);
+    let mut wire = match Wire::new(stream) {
+        Ok(wire) => wire,
+        Err(error) => {
+            tracing::debug!(%error, "connection lost before its first byte");
+            return;
+        }
+    };
+    let said = match read_request(&mut wire, Instant::now() + artim).await {
+        Ok(said) => said,
+        Err(stop) => return part(wire, stop, artim).await,
+    };
+    let address = place.address;
+    let judged = |load| negotiate::judge(&said, address, &door.config, load);
+    let mut verdict = judged(Load::Free);
+    if matches!(verdict, Verdict::Accept(_)) {
+        verdict = judged(place.sit());
+    }
+    match verdict {
+        Verdict::Abort(fault, why) => part(wire, Stop::Violation(fault, why), artim).await,
+        Verdict::Reject(word, why) => {
+            tracing::info!(%address, result = ?word.result, source = ?word.source, why, "association refused");
+            wire.part(&word.into(), artim).await;
+        }
+        Verdict::Accept(agreed) => associated(&place, *agreed, wire, artim).await,
+    }
+}
+
+async fn associated(place: &Place, agreed: Agreed, mut wire: Wire, artim: Duration) {
+    let door = &place.door;
+    if let Err(stop) = wire.say(&agreed.answer).await {
+        return part(wire, stop, artim).await;
+    }
+    let calling = agreed.calling.clone();
+    tracing::info!(%calling, called = %agreed.called.ae_title, address = %place.address, "association begins");
+    let id = door.spool.association_opened(calling, agreed.kind);
+    let idle = Duration::from_secs(door.config.idle_timeout_s);
+    let association = Association {
+        spool: &door.spool,
+        agreed: &agreed,
+        id,
+        address: place.address,
+        puller: Puller::new(wire, door.config.max_pdu_bytes, idle),
+        set: Vec::with_capacity(512),
+    };
+    let (stop, count, wire) = association.run(&door.cancel).await;
+    door.spool.association_closed(id).await;
+    let (stored, refused) = (count.stored, count.refused);
+    tracing::info!(stored, refused, end = %stop, "association ends");
+    part(wire, stop, artim).await;
+}
+
+/// The last word that each way of ending deserves (PS3.8 9.2).
+async fn part(wire: Wire, stop: Stop, artim: Duration) {
+    let source = match stop {
+        Stop::Released => return wire.part(&Pdu::ReleaseRP, artim).await,
+        Stop::Violation(fault, why) => {
+            tracing::info!(reason = %fault, why, "association aborted");
+            AbortRQSource::ServiceProvider(fault)
+        }
+        Stop::Draining => AbortRQSource::ServiceUser,
+        Stop::Idle => AbortRQSource::ServiceProvider(Fault::ReasonNotSpecified),
+        Stop::Aborted | Stop::Closed | Stop::Silent | Stop::Io(_) => {
+            tracing::debug!(end = %stop, "connection ends");
+            return;
+        }
+    };
+    wire.part(&Pdu::AbortRQ { source }, artim).await;
+}
+
+/// Reads the request with which every connection must begin, under ARTIM.
+async fn read_request(wire: &mut Wire, artim: Instant) -> Result<AssociationRQ, Stop> {
+    let until = Patience::Until(artim);
+    wire.fill(1, until).await?;
+    let kind = wire.bytes().first().copied().unwrap_or(0);
+    if !(pdu::ASSOCIATE_RQ..=pdu::ABORT).contains(&kind) {
+        return Err(Stop::Violation(
+            Fault::UnrecognizedPdu,
+            "a PDU of unknown type",
+        ));
+    }
+    if kind == pdu::ABORT {
+        return Err(Stop::Aborted);
+    }
+    if kind != pdu::ASSOCIATE_RQ {
+        return Err(Stop::Violation(
+            Fault::UnexpectedPdu,
+            "something else before an association was asked for",
+        ));
+    }
+    wire.fill(6, until).await?;
+    let Some([_, _, a, b, c, d]) = wire.array() else {
+        return Err(Stop::Closed);
+    };
+    let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+    let broken = Stop::Violation(
+        Fault::InvalidPduParameter,
+        "a request for an association that is too long or broken",
+    );
+    if length > LONGEST_REQUEST {
+        return Err(broken);
+    }
+    wire.fill(length, until).await?;
+    let said = pdu::read_request(wire.bytes().get(..length).unwrap_or_default());
+    wire.consume(length);
+    said.map_err(|_malformed| broken)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -1,0 +1,11 @@
+//! The hospital's side: an ordinary DICOM node that makes studies durable, forwards them, and brings signed reports home.
+
+pub mod app;
+pub mod config;
+pub mod delivery;
+pub mod dicom;
+pub mod link;
+pub mod observe;
+pub mod protect;
+pub mod rows;
+pub mod spool;

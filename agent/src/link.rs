@@ -1,0 +1,173 @@
+//! The edge towards the gateway: one QUIC connection at a time, kept up for as long as the agent runs.
+//!
+//! [`dial`] makes the connection and says HELLO, [`session`] runs it until it ends, [`upload`] sends what the spool offers in its
+//! protected form, [`download`] takes reports home and says what became of them. What to send next and when is decided by the
+//! machines of `proto::link`; nothing here outlives a connection that is not in the spool or in the rows of deliveries.
+
+mod config;
+mod dial;
+mod download;
+pub mod enrol;
+mod session;
+mod upload;
+
+use std::time::Duration;
+
+use causeway_certs::tls::ClientTls;
+use causeway_proto::link::close::Code;
+use causeway_proto::link::session::{Farewell, Pause};
+use causeway_proto::random::Random;
+use causeway_proto::time::{Clock, Timestamp};
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::delivery::Deliveries;
+use crate::spool::Spool;
+pub use config::{Config, Congestion};
+
+/// How the link stands, for `status`, metrics and the site page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum State {
+    /// A connection is being made.
+    Connecting {
+        /// Why the last one ended or did not come about.
+        last_error: Option<String>,
+    },
+    /// Both sides have said HELLO.
+    Up {
+        /// Since when.
+        since: Timestamp,
+        /// The gateway's program.
+        gateway: String,
+        /// Where it was reached.
+        address: String,
+        /// What a person should know although the link is up: the clocks differ, or the gateway is about to restart.
+        remark: Option<String>,
+    },
+    /// There is no connection; the next try follows.
+    Down {
+        /// Since when.
+        since: Timestamp,
+        /// Why, for a person.
+        sentence: String,
+        /// The close code, when the gateway gave one.
+        code: Option<&'static str>,
+        /// When the next try follows.
+        next_try: Timestamp,
+    },
+}
+
+impl State {
+    /// What the state is before the first try.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::Connecting { last_error: None }
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// All that the link needs.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Where the gateway is, and the bounds.
+    pub config: Config,
+    /// The agent's certificate and what it trusts.
+    pub tls: ClientTls,
+    /// What goes out.
+    pub spool: Spool,
+    /// What comes home.
+    pub deliveries: Deliveries,
+    /// The wall clock, for HELLO and for the published state.
+    pub clock: Clock,
+    /// Spreads the tries of many agents.
+    pub random: Random,
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+struct Ended {
+    farewell: Farewell,
+    /// What the gateway asked for with GOAWAY.
+    asked: Option<Duration>,
+    /// The link was up; the next failure is the first again.
+    was_up: bool,
+    /// Dial again at once: our own certificate was renewed.
+    at_once: bool,
+}
+
+/// Keeps the link up until `cancel` fires, and publishes how it stands.
+pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationToken) {
+    let first = Duration::from_millis(link.config.retry_first_ms);
+    let mut pause = Pause::new(first, Duration::from_secs(link.config.retry_longest_s));
+    let mut last_error = None;
+    while !cancel.is_cancelled() {
+        state.send_replace(State::Connecting {
+            last_error: last_error.take(),
+        });
+        let ended = Box::pin(one_connection(&link, &state, &cancel)).await;
+        if cancel.is_cancelled() {
+            break;
+        }
+        if ended.was_up {
+            pause.reset();
+        }
+        let code = (ended.farewell.code != Code::Done).then_some(ended.farewell.code);
+        let wait = if ended.at_once {
+            Duration::ZERO
+        } else {
+            pause.after(code, ended.asked, &link.random)
+        };
+        let now = link.clock.now();
+        tracing::warn!(sentence = %ended.farewell.sentence, wait_ms = wait.as_millis(), "the link is down");
+        last_error = Some(ended.farewell.sentence.clone());
+        state.send_replace(State::Down {
+            since: now,
+            sentence: ended.farewell.sentence,
+            code: code.map(Code::name),
+            next_try: now.plus(wait),
+        });
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = cancel.cancelled() => {}
+        }
+    }
+}
+
+async fn one_connection(
+    link: &Link,
+    state: &watch::Sender<State>,
+    cancel: &CancellationToken,
+) -> Ended {
+    let dialled = tokio::select! {
+        dialled = dial::dial(link) => dialled,
+        () = cancel.cancelled() => Err(Farewell::from(Code::Done)),
+    };
+    let dialled = match dialled {
+        Ok(dialled) => dialled,
+        Err(farewell) => {
+            return Ended {
+                farewell,
+                asked: None,
+                was_up: false,
+                at_once: false,
+            };
+        }
+    };
+    let endpoint = dialled.endpoint.clone();
+    let ended = session::run(link, dialled, state, cancel).await;
+    let rest = Duration::from_secs(1);
+    if tokio::time::timeout(rest, endpoint.wait_idle())
+        .await
+        .is_err()
+    {
+        tracing::debug!("the gateway did not confirm the end of the connection");
+    }
+    ended
+}

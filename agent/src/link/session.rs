@@ -1,0 +1,348 @@
+//! Runs one connection until it ends: reads the control stream, wakes for the spool and the deliveries, and says what is due.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use causeway_proto::ids::{AgreementId, StudyUid};
+use causeway_proto::link::close::Code;
+use causeway_proto::link::codec::{Message, Part, Reader, encode};
+use causeway_proto::link::message::InstanceKey;
+use causeway_proto::link::session::Farewell;
+use quinn::{Connection, RecvStream, SendStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::dial::{Dialled, READ_BYTES, explain, farewell};
+use super::download::{self, Download};
+use super::upload::{Refusing, Upload};
+use super::{Ended, Link, State};
+use crate::delivery::DeliveryError;
+use crate::spool::SpoolError;
+
+/// How often the spool and the deliveries are looked at when no wake-up comes.
+const TICK: Duration = Duration::from_secs(2);
+/// Wake-ups closer than this are one: while a study arrives, each instance makes one.
+const CALM: Duration = Duration::from_millis(20);
+/// A connection that lasted so long was a success: the pause after its end is the first again.
+const LASTING: Duration = Duration::from_secs(10);
+/// How long the gateway may leave our control messages unread.
+const UNREAD: Duration = Duration::from_secs(60);
+
+/// A task of the connection has ended.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// An instance was sent, or its stream was stopped.
+    Instance(InstanceKey),
+    /// The bytes of an instance are not in the spool as its row says.
+    Unreadable(InstanceKey),
+    /// A manifest was sent, or not.
+    Manifest {
+        study: (AgreementId, StudyUid),
+        sent: bool,
+    },
+    /// A report was taken, or refused.
+    Report,
+}
+
+/// Why a connection is left.
+enum Leave {
+    /// The other side, or the way between, has ended it; quinn knows why.
+    Lost,
+    /// This side ends it and says so.
+    With(Farewell),
+    /// The agent ends, or its certificate was renewed.
+    Done { at_once: bool },
+}
+
+impl From<SpoolError> for Leave {
+    fn from(error: SpoolError) -> Self {
+        tracing::error!(%error, "the spool refused");
+        Self::With(Farewell::new(
+            Code::Internal,
+            "The agent's spool refused; its log says why.",
+        ))
+    }
+}
+
+impl From<DeliveryError> for Leave {
+    fn from(error: DeliveryError) -> Self {
+        tracing::error!(%error, "the deliveries refused");
+        Self::With(Farewell::new(
+            Code::Internal,
+            "The agent's deliveries refused; its log says why.",
+        ))
+    }
+}
+
+impl From<Refusing> for Leave {
+    fn from(refusing: Refusing) -> Self {
+        match refusing {
+            Refusing::Farewell(farewell) => Self::With(farewell),
+            Refusing::Spool(error) => error.into(),
+        }
+    }
+}
+
+/// What wakes the connection.
+enum Event {
+    Bytes(bytes::Bytes),
+    Task(Done),
+    Report(RecvStream),
+    Look,
+    Nothing,
+    Lost,
+    Cancelled,
+}
+
+struct Session<'a> {
+    link: &'a Link,
+    connection: Connection,
+    to_gateway: SendStream,
+    reader: Reader,
+    upload: Upload,
+    download: Download,
+    tasks: JoinSet<Done>,
+    started: Instant,
+    /// When to look at spool and deliveries next.
+    look_at: Instant,
+    serial: causeway_certs::identity::Serial,
+    state: &'a watch::Sender<State>,
+    asked: Option<Duration>,
+}
+
+/// Runs a connection until it ends.
+pub(super) async fn run(
+    link: &Link,
+    dialled: Dialled,
+    state: &watch::Sender<State>,
+    cancel: &CancellationToken,
+) -> Ended {
+    let Dialled {
+        connection,
+        to_gateway,
+        from_gateway,
+        reader,
+        greeted,
+        ..
+    } = dialled;
+    let remark = greeted.skew_sentence();
+    tracing::info!(gateway = %greeted.software, remark, "the link is up");
+    state.send_replace(State::Up {
+        since: link.clock.now(),
+        gateway: greeted.software,
+        address: connection.remote_address().to_string(),
+        remark,
+    });
+    let now = Instant::now();
+    let mut session = Session {
+        link,
+        connection: connection.clone(),
+        to_gateway,
+        reader,
+        upload: Upload::new(link.spool.clone(), link.config.bounds()),
+        download: Download::new(link.deliveries.clone()),
+        tasks: JoinSet::new(),
+        started: now,
+        look_at: now,
+        serial: link.tls.live.credentials().serial().clone(),
+        state,
+        asked: None,
+    };
+    let leave = match session.talk(from_gateway, cancel).await {
+        Ok(never) => match never {},
+        Err(leave) => leave,
+    };
+    session.tasks.abort_all();
+    let (reason, at_once) = match leave {
+        Leave::Lost => (explain(link, &connection.closed().await), false),
+        Leave::With(reason) => (farewell(&connection, reason), false),
+        Leave::Done { at_once } => (farewell(&connection, Farewell::from(Code::Done)), at_once),
+    };
+    Ended {
+        farewell: reason,
+        asked: session.asked,
+        was_up: session.started.elapsed() >= LASTING,
+        at_once,
+    }
+}
+
+enum Never {}
+
+impl Session<'_> {
+    async fn talk(
+        &mut self,
+        mut from_gateway: RecvStream,
+        cancel: &CancellationToken,
+    ) -> Result<Never, Leave> {
+        let link = self.link;
+        let mut spool = pin!(link.spool.changed());
+        let mut deliveries = pin!(link.deliveries.changed());
+        self.answer_all().await?;
+        loop {
+            self.pump().await?;
+            let event = tokio::select! {
+                () = cancel.cancelled() => Event::Cancelled,
+                chunk = from_gateway.read_chunk(READ_BYTES, true) => match chunk {
+                    Ok(Some(chunk)) => Event::Bytes(chunk.bytes),
+                    Ok(None) | Err(_) => Event::Lost,
+                },
+                Some(done) = self.tasks.join_next() => match done {
+                    Ok(done) => Event::Task(done),
+                    Err(error) => {
+                        tracing::error!(%error, "a task of the link failed");
+                        Event::Nothing
+                    }
+                },
+                stream = self.connection.accept_uni() => match stream {
+                    Ok(stream) => Event::Report(stream),
+                    Err(_) => Event::Lost,
+                },
+                () = tokio::time::sleep_until(self.look_at) => Event::Look,
+                () = spool.as_mut() => {
+                    spool.set(link.spool.changed());
+                    self.soon();
+                    Event::Nothing
+                }
+                () = deliveries.as_mut() => {
+                    deliveries.set(link.deliveries.changed());
+                    self.soon();
+                    Event::Nothing
+                }
+            };
+            self.take(event).await?;
+        }
+    }
+
+    /// Looks again shortly, unless a look is due sooner anyway.
+    fn soon(&mut self) {
+        self.look_at = self.look_at.min(Instant::now() + CALM);
+    }
+
+    async fn take(&mut self, event: Event) -> Result<(), Leave> {
+        match event {
+            Event::Bytes(bytes) => {
+                self.reader.push(&bytes);
+                self.answer_all().await?;
+            }
+            Event::Task(Done::Instance(key)) => self.upload.sent(self.started.elapsed(), &key),
+            Event::Task(Done::Unreadable(key)) => self.upload.unreadable(&key).await?,
+            Event::Task(Done::Manifest { study, sent }) => {
+                if !sent {
+                    self.upload.not_sealed(&study);
+                }
+            }
+            Event::Report(stream) => {
+                let deliveries = self.link.deliveries.clone();
+                self.tasks.spawn(download::receive(stream, deliveries));
+            }
+            Event::Look => self.look().await?,
+            Event::Task(Done::Report) | Event::Nothing => {}
+            Event::Lost => return Err(Leave::Lost),
+            Event::Cancelled => return Err(Leave::Done { at_once: false }),
+        }
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<(), Leave> {
+        self.look_at = Instant::now() + TICK;
+        if *self.link.tls.live.credentials().serial() != self.serial {
+            return Err(Leave::Done { at_once: true });
+        }
+        let mut say = Vec::new();
+        if self.asked.is_none() {
+            self.upload.look(&mut say).await?;
+        }
+        self.download.look(&mut say).await?;
+        self.say(&say).await?;
+        if self.asked.is_none() {
+            self.upload.seal(&self.connection, &mut self.tasks).await?;
+        }
+        Ok(())
+    }
+
+    /// Begins what the machine allows. After GOAWAY nothing new is begun.
+    async fn pump(&mut self) -> Result<(), Leave> {
+        if self.asked.is_some() {
+            return Ok(());
+        }
+        if self.upload.is_hungry() {
+            self.upload.take().await?;
+        }
+        let mut say = Vec::new();
+        let now = self.started.elapsed();
+        self.upload
+            .step(now, &self.connection, &mut say, &mut self.tasks);
+        self.say(&say).await
+    }
+
+    async fn say(&mut self, messages: &[Message]) -> Result<(), Leave> {
+        let mut bytes = Vec::new();
+        for message in messages {
+            let said = bytes.len();
+            if let Err(error) = encode(message, &mut bytes) {
+                // one message that breaks a bound must not end every connection
+                tracing::error!(%error, "a message cannot be said");
+                bytes.truncate(said);
+            }
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        match tokio::time::timeout(UNREAD, self.to_gateway.write_all(&bytes)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Leave::Lost),
+            Err(_) => Err(Leave::With(Farewell::new(
+                Code::Silent,
+                "The gateway reads no control messages.",
+            ))),
+        }
+    }
+
+    async fn answer_all(&mut self) -> Result<(), Leave> {
+        loop {
+            let message = match self.reader.next_part() {
+                Ok(Some(Part::Message(message))) => message,
+                Ok(Some(Part::Data(_)) | None) => return Ok(()),
+                Err(error) => return Err(Leave::With(error.into())),
+            };
+            self.answer(message).await?;
+        }
+    }
+
+    async fn answer(&mut self, message: Message) -> Result<(), Leave> {
+        match message {
+            Message::Have(have) => self.upload.have(&have).await?,
+            Message::Receipt(receipt) => self.upload.receipt(&receipt).await?,
+            Message::Refused(refused) => {
+                self.upload.refused(refused).await?;
+                self.soon();
+            }
+            Message::Sealed(sealed) => {
+                self.upload.sealed(&sealed).await?;
+                self.soon();
+            }
+            Message::Recalled(recalled) => self.upload.recall_confirmed(&recalled).await?,
+            Message::Noted(noted) => self.download.noted(&noted).await?,
+            Message::GoAway(goaway) => {
+                self.asked = Some(Duration::from_millis(goaway.retry_after_ms));
+                self.state.send_modify(|state| {
+                    if let State::Up { remark, .. } = state {
+                        *remark = Some(goaway.sentence);
+                    }
+                });
+            }
+            _ => {
+                return Err(Leave::With(Farewell::new(
+                    Code::ProtocolError,
+                    "The gateway said HELLO twice.",
+                )));
+            }
+        }
+        if self.upload.is_idle() {
+            self.soon();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,375 @@
+//! What goes out on one connection: studies are opened, instances sent in parallel in their protected form, manifests said.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use causeway_proto::ids::{AgreementId, Priority, StudyUid};
+use causeway_proto::link::close::Code;
+use causeway_proto::link::codec::{CHUNK_MAX_BYTES, Message, chunk_header, encode};
+use causeway_proto::link::message::{
+    Have, InstanceKey, Manifest, Open, Progress, Query, Recalled, Receipt, Refused, Sealed, Trailer,
+};
+use causeway_proto::link::session::Farewell;
+use causeway_proto::link::upload::{Bounds, CODING_NONE, Job, Step, Uploader};
+use quinn::{Connection, SendStream, WriteError};
+use tokio::task::JoinSet;
+
+use super::dial::VarIntOf;
+use super::session::Done;
+use crate::protect::{self, Protected};
+use crate::spool::{Outgoing, Spool, SpoolError};
+
+type StudyOf = (AgreementId, StudyUid);
+
+/// What has been said on this connection, and what is under way.
+#[derive(Debug)]
+pub(super) struct Upload {
+    spool: Spool,
+    uploader: Uploader,
+    outgoing: HashMap<InstanceKey, Outgoing>,
+    opened: BTreeMap<StudyOf, (Open, Progress)>,
+    recalled: BTreeMap<StudyOf, String>,
+    sealing: BTreeMap<StudyOf, u32>,
+    /// The spool gave all that it was asked for: there is more.
+    more: bool,
+}
+
+impl Upload {
+    pub(super) fn new(spool: Spool, bounds: Bounds) -> Self {
+        Self {
+            spool,
+            uploader: Uploader::new(bounds),
+            outgoing: HashMap::new(),
+            opened: BTreeMap::new(),
+            recalled: BTreeMap::new(),
+            sealing: BTreeMap::new(),
+            more: false,
+        }
+    }
+
+    /// Whether the spool has more that there is room for.
+    pub(super) fn is_hungry(&self) -> bool {
+        self.more && self.uploader.is_hungry()
+    }
+
+    /// Whether everything that was offered has its answer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.uploader.is_idle()
+    }
+
+    /// Looks at the spool: appends to `say` what has to be said of studies, and takes instances.
+    ///
+    /// # Errors
+    /// When the spool refuses.
+    pub(super) async fn look(&mut self, say: &mut Vec<Message>) -> Result<(), SpoolError> {
+        for recall in self.spool.recalls().await? {
+            let study = (recall.agreement.clone(), recall.study.clone());
+            if self.recalled.get(&study) != Some(&recall.reason) {
+                self.recalled.insert(study, recall.reason.clone());
+                say.push(recall.into());
+            }
+        }
+        for study in self.spool.studies_to_open().await? {
+            self.open(study.open, study.progress, say);
+        }
+        self.take().await
+    }
+
+    fn open(&mut self, open: Open, progress: Progress, say: &mut Vec<Message>) {
+        let study = (open.agreement.clone(), open.study.clone());
+        let said = self.opened.get(&study);
+        if said.map(|(open, _)| open) != Some(&open) {
+            say.push(open.clone().into());
+        }
+        if said.map(|(_, progress)| progress) != Some(&progress) {
+            say.push(progress.clone().into());
+        }
+        self.opened.insert(study, (open, progress));
+    }
+
+    /// Takes instances from the spool as far as there is room. One whose study has not been opened waits for the next look.
+    ///
+    /// # Errors
+    /// When the spool refuses.
+    pub(super) async fn take(&mut self) -> Result<(), SpoolError> {
+        let room = self.uploader.room();
+        let offered = protect::next_to_send(&self.spool, room, &self.uploader.under_way()).await?;
+        self.more = offered.len() >= room;
+        let mut jobs = Vec::with_capacity(offered.len());
+        let mut all = !self.more;
+        for instance in offered {
+            let study = (instance.key.agreement.clone(), instance.study.clone());
+            if !self.opened.contains_key(&study) {
+                all = false;
+                continue;
+            }
+            jobs.push(Job {
+                key: instance.key.clone(),
+                priority: instance.priority,
+                length: Protected::of(&self.spool, &instance).length(),
+            });
+            self.outgoing.insert(instance.key.clone(), instance);
+        }
+        self.uploader.offered(jobs, all);
+        let uploader = &self.uploader;
+        self.outgoing.retain(|key, _| uploader.holds(key));
+        Ok(())
+    }
+
+    /// Does what the machine says: appends questions to `say`, begins streams in `tasks`.
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        connection: &Connection,
+        say: &mut Vec<Message>,
+        tasks: &mut JoinSet<Done>,
+    ) {
+        while let Some(step) = self.uploader.step(now) {
+            match step {
+                Step::Ask(keys) => say.push(Query { keys }.into()),
+                Step::Send { key, offset } => {
+                    let Some(instance) = self.outgoing.get(&key) else {
+                        self.uploader.sent(now, &key);
+                        continue;
+                    };
+                    let protected = Protected::of(&self.spool, instance);
+                    let sending = Sending {
+                        connection: connection.clone(),
+                        instance: instance.clone(),
+                        protected,
+                        offset,
+                    };
+                    tasks.spawn(sending.run());
+                }
+            }
+        }
+    }
+
+    /// Sends the manifests that are due and not under way, each on a stream of its own.
+    ///
+    /// # Errors
+    /// When the spool refuses.
+    pub(super) async fn seal(
+        &mut self,
+        connection: &Connection,
+        tasks: &mut JoinSet<Done>,
+    ) -> Result<(), SpoolError> {
+        for manifest in self.spool.manifests_due().await? {
+            let study = (manifest.agreement.clone(), manifest.study.clone());
+            let under_way = self.sealing.get(&study) == Some(&manifest.version);
+            if under_way || !self.opened.contains_key(&study) {
+                continue;
+            }
+            self.sealing.insert(study, manifest.version);
+            tasks.spawn(send_manifest(connection.clone(), manifest));
+        }
+        Ok(())
+    }
+
+    pub(super) fn sent(&mut self, now: Duration, key: &InstanceKey) {
+        self.uploader.sent(now, key);
+    }
+
+    /// The bytes of an instance cannot be read whole: it is not offered any more until they come again.
+    pub(super) async fn unreadable(&mut self, key: &InstanceKey) -> Result<(), SpoolError> {
+        self.spool.lost(key).await?;
+        self.uploader.withdrawn(key);
+        self.outgoing.remove(key);
+        Ok(())
+    }
+
+    /// A manifest did not reach the gateway: it is due again.
+    pub(super) fn not_sealed(&mut self, study: &StudyOf) {
+        self.sealing.remove(study);
+    }
+
+    pub(super) async fn have(&mut self, have: &Have) -> Result<(), Refusing> {
+        let receipts = self.uploader.have(have)?;
+        for receipt in &receipts {
+            self.note(receipt).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn receipt(&mut self, receipt: &Receipt) -> Result<(), SpoolError> {
+        self.note(receipt).await?;
+        self.uploader.receipt(receipt);
+        Ok(())
+    }
+
+    async fn note(&mut self, receipt: &Receipt) -> Result<(), SpoolError> {
+        let ours = self.spool.receipted(receipt).await?;
+        if !ours {
+            tracing::error!(
+                instance = %receipt.key.instance,
+                "the gateway receipted other content than was sent"
+            );
+        }
+        self.outgoing.remove(&receipt.key);
+        Ok(())
+    }
+
+    pub(super) async fn refused(&mut self, refused: Refused) -> Result<(), SpoolError> {
+        let study = (refused.agreement.clone(), refused.study.clone());
+        if refused.code == Code::NotOpen.number() {
+            self.opened.remove(&study);
+        }
+        if refused.key.is_none() {
+            self.sealing.remove(&study);
+        }
+        let refused = self.uploader.refused(refused);
+        tracing::warn!(
+            code = Code::of(u64::from(refused.code)).map_or("unknown", Code::name),
+            sentence = %refused.sentence,
+            again_ms = refused.retry_after_ms,
+            "the gateway refused an object"
+        );
+        self.spool.refused(&refused).await
+    }
+
+    pub(super) async fn sealed(&mut self, sealed: &Sealed) -> Result<(), SpoolError> {
+        self.sealing
+            .remove(&(sealed.agreement.clone(), sealed.study.clone()));
+        self.spool.sealed(sealed).await
+    }
+
+    pub(super) async fn recall_confirmed(&mut self, recalled: &Recalled) -> Result<(), SpoolError> {
+        self.spool.recalled(recalled).await
+    }
+}
+
+/// Why an answer of the gateway could not be taken.
+#[derive(Debug)]
+pub(super) enum Refusing {
+    Farewell(Farewell),
+    Spool(SpoolError),
+}
+
+impl From<Farewell> for Refusing {
+    fn from(farewell: Farewell) -> Self {
+        Self::Farewell(farewell)
+    }
+}
+
+impl From<SpoolError> for Refusing {
+    fn from(error: SpoolError) -> Self {
+        Self::Spool(error)
+    }
+}
+
+/// One instance on its way.
+struct Sending {
+    connection: Connection,
+    instance: Outgoing,
+    protected: Protected,
+    offset: u64,
+}
+
+/// Why a stream ended early. The answer on the control stream decides; this is for the log.
+enum Cut {
+    Link,
+    Spool(SpoolError),
+}
+
+impl From<WriteError> for Cut {
+    fn from(_: WriteError) -> Self {
+        Self::Link
+    }
+}
+
+impl Sending {
+    async fn run(self) -> Done {
+        let key = self.instance.key.clone();
+        if let Ok(mut stream) = self.connection.open_uni().await
+            && let Err(Cut::Spool(error)) = self.write(&mut stream).await
+        {
+            tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
+            end_early(&mut stream);
+            return Done::Unreadable(key);
+        }
+        Done::Instance(key)
+    }
+
+    async fn write(&self, stream: &mut SendStream) -> Result<(), Cut> {
+        urgency(stream, self.instance.priority);
+        let head = self.instance.instance(CODING_NONE, self.offset);
+        stream.write_all(&frame(head.into())).await?;
+        let most = usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX);
+        let mut offset = self.offset;
+        while offset < self.protected.length() {
+            let piece = self
+                .protected
+                .read(offset, most)
+                .await
+                .map_err(Cut::Spool)?;
+            if piece.is_empty() {
+                return Err(Cut::Spool(SpoolError::Short));
+            }
+            offset = offset.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+            stream.write_all(&chunk_header(piece.len())).await?;
+            stream.write_chunk(piece).await?;
+        }
+        let trailer = Trailer {
+            length: self.protected.length(),
+            digest: self.protected.sent_digest(),
+        };
+        let mut end = chunk_header(0).to_vec();
+        end.extend_from_slice(&frame(trailer.into()));
+        stream.write_all(&end).await?;
+        finish(stream);
+        Ok(())
+    }
+}
+
+async fn send_manifest(connection: Connection, manifest: Manifest) -> Done {
+    let study = (manifest.agreement.clone(), manifest.study.clone());
+    let mut bytes = Vec::new();
+    if let Err(error) = encode(&manifest.into(), &mut bytes) {
+        tracing::error!(%error, "a manifest is larger than the protocol allows");
+        return Done::Manifest { study, sent: true };
+    }
+    let sent = match connection.open_uni().await {
+        Ok(mut stream) => {
+            urgency(&stream, Priority::Stat);
+            let sent = stream.write_all(&bytes).await.is_ok();
+            finish(&mut stream);
+            sent
+        }
+        Err(_) => false,
+    };
+    Done::Manifest { study, sent }
+}
+
+/// Frames of our own making stay within their bounds; should one not, the empty frame is answered MALFORMED.
+fn frame(message: Message) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Err(error) = encode(&message, &mut out) {
+        tracing::error!(%error, "a message breaks its own bounds");
+    }
+    out
+}
+
+/// More urgent streams take the line first.
+fn urgency(stream: &SendStream, priority: Priority) {
+    let order = match priority {
+        Priority::Stat => 3,
+        Priority::Urgent => 2,
+        Priority::Routine => 1,
+        Priority::Unstated => 0,
+    };
+    if stream.set_priority(order).is_err() {
+        tracing::trace!("the stream has ended before it began");
+    }
+}
+
+fn finish(stream: &mut SendStream) {
+    if stream.finish().is_err() {
+        tracing::trace!("the gateway has stopped the stream");
+    }
+}
+
+fn end_early(stream: &mut SendStream) {
+    if stream.reset(VarIntOf(Code::Truncated).into()).is_err() {
+        tracing::trace!("the gateway has stopped the stream");
+    }
+}

@@ -1,0 +1,204 @@
+//! Status, cases and lists as text for a terminal.
+
+use std::io::{self, Write};
+
+use causeway_proto::time::Timestamp;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::status::Status;
+use crate::spool::view::{Case, Held, StudyLine};
+
+/// Writes the status as text.
+///
+/// # Errors
+/// As the output says.
+pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    let running = if status.running {
+        "running"
+    } else {
+        "not running; this is how it left its rows"
+    };
+    writeln!(out, "{}: {running}", status.software)?;
+    writeln!(out, "link     {}", link(status))?;
+    if let Some(admission) = &status.admission {
+        writeln!(out, "disk     {admission}")?;
+    }
+    if let Some(until) = status.certificate_until {
+        writeln!(out, "identity certificate until {until}")?;
+    }
+    let queue = &status.queue;
+    writeln!(
+        out,
+        "queue    {} instance(s), {} to send; {} correction(s) and {} conflict(s) kept aside",
+        queue.instances,
+        size(queue.bytes),
+        queue.corrections,
+        queue.conflicts
+    )?;
+    for study in &queue.studies {
+        writeln!(out, "  {}", study_line(study))?;
+    }
+    writeln!(out, "reports")?;
+    for line in &status.deliveries {
+        let next = line
+            .next_try
+            .map(|at| format!("; tried next {}", ago(status.at, at)))
+            .unwrap_or_default();
+        writeln!(
+            out,
+            "  {} {} to {} ({}): {}, {}{next}",
+            line.case, line.status, line.destination, line.form, line.state, line.sentence
+        )?;
+    }
+    if let Some(error) = &status.last_error {
+        writeln!(out, "last error: {error}")?;
+    }
+    Ok(())
+}
+
+/// Draws a bar for each study that is not handed off.
+pub fn bars(status: &Status) {
+    let Ok(style) = ProgressStyle::with_template("  {msg:<32} [{bar:30}] {pos}/{len}") else {
+        return;
+    };
+    let all = MultiProgress::new();
+    for study in &status.queue.studies {
+        if study.state == "handed-off" {
+            continue;
+        }
+        let bar = all.add(ProgressBar::new(study.at_site));
+        bar.set_style(style.clone().progress_chars("=> "));
+        bar.set_message(format!(
+            "{} {} {}",
+            study.case, study.modalities, study.state
+        ));
+        bar.set_position(study.receipted);
+        bar.abandon();
+    }
+}
+
+fn link(status: &Status) -> String {
+    let Some(link) = &status.link else {
+        return "unknown: no process".to_owned();
+    };
+    let text = |key: &str| link.get(key).and_then(|v| v.as_str()).unwrap_or_default();
+    let time = |key: &str| {
+        let at = link.get(key).and_then(serde_json::Value::as_i64);
+        at.map_or_else(String::new, |at| ago(status.at, Timestamp(at)))
+    };
+    match text("state") {
+        "up" => format!(
+            "up since {} to {} ({})",
+            time("since"),
+            text("address"),
+            text("gateway")
+        ),
+        "down" => format!(
+            "down since {}: {}; tried next {}",
+            time("since"),
+            text("sentence"),
+            time("next_try")
+        ),
+        _ => "connecting".to_owned(),
+    }
+}
+
+fn study_line(study: &StudyLine) -> String {
+    let mut line = format!(
+        "{} {} {} {}, {}: {} at the site, {} at the gateway",
+        study.case,
+        study.modalities,
+        study.purpose,
+        study.priority,
+        study.state,
+        study.at_site,
+        study.receipted
+    );
+    if study.withheld > 0 {
+        line.push_str(&format!(", {} withheld", study.withheld));
+    }
+    line
+}
+
+/// Writes the cases that `where` found. Names appear here and nowhere else.
+///
+/// # Errors
+/// As the output says.
+pub fn cases(out: &mut impl Write, cases: &[Case]) -> io::Result<()> {
+    for case in cases {
+        writeln!(
+            out,
+            "{}  {}  patient ID {}  accession {}  {}",
+            case.case,
+            clean(&case.patient_name),
+            clean(&case.patient_id),
+            clean(&case.accession),
+            clean(&case.description)
+        )?;
+        for event in &case.events {
+            writeln!(out, "  {}  {}", event.at, clean(&event.what))?;
+        }
+        if !case.waits_for.is_empty() {
+            writeln!(out, "  waits for {}", case.waits_for)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what a person may have to decide.
+///
+/// # Errors
+/// As the output says.
+pub fn held(out: &mut impl Write, held: &[Held]) -> io::Result<()> {
+    for line in held {
+        writeln!(out, "{}  {}  {}", line.case, line.count, clean(&line.why))?;
+    }
+    Ok(())
+}
+
+/// Text of a header may hold anything; a terminal must not obey it.
+fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+fn size(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}
+
+fn ago(now: Timestamp, at: Timestamp) -> String {
+    let (past, future) = (now.since(at), at.since(now));
+    if at > now {
+        format!("in {} s", future.as_secs())
+    } else {
+        format!("{at} ({} s ago)", past.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_cannot_command_the_terminal() {
+        let case = Case {
+            case: "X".to_owned(),
+            patient_name: "A\u{1b}[2J\r\nB".to_owned(),
+            patient_id: String::new(),
+            accession: String::new(),
+            description: String::new(),
+            study: String::new(),
+            state: String::new(),
+            waits_for: String::new(),
+            events: vec![],
+        };
+        let mut out = Vec::new();
+        cases(&mut out, &[case]).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(
+            !text.contains('\u{1b}') && text.lines().count() == 1,
+            "{text:?}"
+        );
+    }
+}

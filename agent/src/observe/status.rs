@@ -1,0 +1,90 @@
+//! How the agent stands: link, queue, disk, reports, and the last thing that went wrong.
+
+use causeway_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::delivery::{self, DeliveryError};
+use crate::rows::Rows;
+use crate::spool::SpoolError;
+use crate::spool::view::{self, Case, Queue};
+
+/// The whole answer to `status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The program and its version.
+    pub software: String,
+    /// Whether a process answered; else the rows were read as it left them.
+    pub running: bool,
+    /// When this was true.
+    pub at: Timestamp,
+    /// How the link stands; see `agent::link::State`. None when no process runs.
+    pub link: Option<serde_json::Value>,
+    /// Whether more is taken: `open`, `congested` or `full`. None when no process runs.
+    pub admission: Option<String>,
+    /// The site's certificate ends then.
+    pub certificate_until: Option<Timestamp>,
+    /// How the queue stands.
+    pub queue: Queue,
+    /// Where reports stand.
+    pub deliveries: Vec<delivery::view::Line>,
+    /// The last thing that went wrong and has not gone right since.
+    pub last_error: Option<String>,
+}
+
+/// The rows could not be asked.
+#[derive(Debug, Error)]
+pub enum ViewError {
+    /// The spool's.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The deliveries'.
+    #[error(transparent)]
+    Delivery(#[from] DeliveryError),
+}
+
+/// The status as the rows alone tell it.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
+    let queue = view::queue(rows, now).await?;
+    let deliveries = delivery::view::standing(rows).await?;
+    let waiting = deliveries
+        .iter()
+        .find(|line| line.state != "delivered")
+        .map(|line| format!("report for {}: {}", line.case, line.sentence));
+    let last_error = if queue.lost > 0 {
+        Some(format!(
+            "{} instance(s) whose bytes are missing: safe mode",
+            queue.lost
+        ))
+    } else {
+        waiting
+    };
+    Ok(Status {
+        software: concat!("causeway-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
+        running: false,
+        at: now,
+        link: None,
+        admission: None,
+        certificate_until: None,
+        queue,
+        deliveries,
+        last_error,
+    })
+}
+
+/// The cases with this code, accession number or patient ID, each with one timeline.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn find(rows: &Rows, what: &str) -> Result<Vec<Case>, ViewError> {
+    let mut cases = view::find(rows, what).await?;
+    for case in &mut cases {
+        case.events
+            .extend(delivery::view::events(rows, &case.study).await?);
+        case.events.sort();
+    }
+    Ok(cases)
+}

@@ -1,0 +1,264 @@
+//! The durable rows in which the agent's rooms meet: SQLite, one writer and several readers, every commit synced.
+
+use std::fs::{OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use thiserror::Error;
+
+/// Name of the database inside the spool folder.
+const FILE: &str = "agent.sqlite";
+
+/// Opening or using the rows failed.
+#[derive(Debug, Error)]
+pub enum RowsError {
+    /// The database could not be opened or refused a statement.
+    #[error("the agent's rows refused: {tried}")]
+    Database {
+        /// What was tried.
+        tried: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// There are none: no agent has run here.
+    #[error("there is no spool here yet: `causeway-agent run` makes it")]
+    None,
+    /// The file could not be made for its owner only.
+    #[error("the agent's rows cannot be kept from others")]
+    Private(#[source] io::Error),
+    /// The database was written by a newer program.
+    #[error(
+        "the agent's rows were written by a newer version of causeway-agent; install that version again"
+    )]
+    Newer,
+    /// The schema could not be brought to this program's version.
+    #[error("the schema of the agent's rows could not be migrated")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+/// The two pools. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    write: SqlitePool,
+    read: SqlitePool,
+}
+
+impl Rows {
+    /// Opens the rows in `folder` and brings the schema up to date.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is damaged, is newer than this program, or cannot be migrated.
+    pub async fn open(folder: &Path) -> Result<Self, RowsError> {
+        keep_private(&folder.join(FILE)).map_err(RowsError::Private)?;
+        let options = options(folder);
+        let write = pool(1, options.clone(), "opening them for writing").await?;
+        sqlx::migrate!("./migrations")
+            .run(&write)
+            .await
+            .map_err(|source| match source {
+                sqlx::migrate::MigrateError::VersionMissing(_) => RowsError::Newer,
+                other => RowsError::Migrate(other),
+            })?;
+        let read = pool(4, options, "opening them for reading").await?;
+        Ok(Self { write, read })
+    }
+
+    /// Opens the rows of an agent that may be running, for reading only.
+    ///
+    /// # Errors
+    /// When there are none, or they cannot be read.
+    pub async fn look(folder: &Path) -> Result<Self, RowsError> {
+        if !folder.join(FILE).exists() {
+            return Err(RowsError::None);
+        }
+        let read = pool(
+            1,
+            options(folder).read_only(true),
+            "opening them for reading",
+        )
+        .await?;
+        Ok(Self {
+            write: read.clone(),
+            read,
+        })
+    }
+
+    /// Begins a write; it holds the one write lock from the start.
+    ///
+    /// # Errors
+    /// When the writer does not come free in time.
+    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.write.begin_with("BEGIN IMMEDIATE").await
+    }
+
+    /// For statements that only read.
+    #[must_use]
+    pub fn read(&self) -> &SqlitePool {
+        &self.read
+    }
+
+    /// Closes both pools after what is under way has finished.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+/// Reads a fact about this agent.
+///
+/// # Errors
+/// When the rows refuse.
+pub(crate) async fn fact(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT value FROM agent_fact WHERE name = $1")
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Reads a fact that is a number; 0 when it is not there.
+///
+/// # Errors
+/// When the rows refuse.
+pub(crate) async fn number(
+    connection: &mut SqliteConnection,
+    name: &str,
+) -> Result<u64, sqlx::Error> {
+    let text = fact(connection, name).await?;
+    Ok(text.and_then(|text| text.parse().ok()).unwrap_or(0))
+}
+
+/// Writes a fact about this agent.
+///
+/// # Errors
+/// When the rows refuse.
+pub(crate) async fn set_fact(
+    connection: &mut SqliteConnection,
+    name: &str,
+    value: impl ToString,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO agent_fact (name, value) VALUES ($1, $2) \
+         ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+    )
+    .bind(name)
+    .bind(value.to_string())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A count or length as a row holds it.
+#[must_use]
+pub(crate) fn to_row(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A count or length from a row.
+#[must_use]
+pub(crate) fn from_row(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}
+
+/// Names of patients stand in the file: it is its owner's, and SQLite gives its log the same rights.
+fn keep_private(file: &Path) -> io::Result<()> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)?
+        .set_permissions(Permissions::from_mode(0o600))
+}
+
+fn options(folder: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(folder.join(FILE))
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+}
+
+async fn pool(
+    connections: u32,
+    options: SqliteConnectOptions,
+    tried: &'static str,
+) -> Result<SqlitePool, RowsError> {
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10))
+        .connect_with(options)
+        .await
+        .map_err(|source| RowsError::Database { tried, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_commit_is_synced_and_the_file_is_its_owners() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = Rows::open(folder.path()).await.unwrap();
+        let mut tx = rows.begin().await.unwrap();
+        let journal: String = sqlx::query_scalar("PRAGMA journal_mode")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        let keys: i64 = sqlx::query_scalar("PRAGMA foreign_keys")
+            .fetch_one(&mut *tx)
+            .await
+            .unwrap();
+        assert_eq!((journal.as_str(), synchronous, keys), ("wal", 2, 1));
+        set_fact(&mut tx, "a", 1).await.unwrap();
+        tx.commit().await.unwrap();
+        for file in std::fs::read_dir(folder.path()).unwrap() {
+            let file = file.unwrap();
+            let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{:?}", file.file_name());
+        }
+    }
+
+    #[tokio::test]
+    async fn rows_of_a_newer_program_and_of_none_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let none = Rows::look(folder.path()).await;
+        assert!(matches!(none, Err(RowsError::None)), "{none:?}");
+        let rows = Rows::open(folder.path()).await.unwrap();
+        let mut tx = rows.begin().await.unwrap();
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+             VALUES (9999, 'later', 1, x'00', 0)",
+        )
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+        tx.commit().await.unwrap();
+        rows.close().await;
+        let newer = Rows::open(folder.path()).await;
+        assert!(matches!(newer, Err(RowsError::Newer)), "{newer:?}");
+    }
+
+    #[tokio::test]
+    async fn damaged_rows_do_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), vec![7; 8192]).unwrap();
+        let damaged = Rows::open(folder.path()).await;
+        assert!(
+            matches!(damaged, Err(RowsError::Database { .. })),
+            "{damaged:?}"
+        );
+    }
+}

@@ -1,0 +1,424 @@
+//! Instances and studies as received, durable before anybody is told so, and kept until well after the gateway's receipt.
+
+mod association;
+pub mod disk;
+pub mod entry;
+mod error;
+pub mod floor;
+mod greet;
+mod insert;
+mod keys;
+mod manifest;
+mod outgoing;
+mod own;
+mod recall;
+mod recover;
+mod retain;
+mod store;
+pub mod study;
+pub mod view;
+mod writer;
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use causeway_proto::ids::CaseCode;
+use causeway_proto::link::message::{
+    HelloAgent, HelloGateway, InstanceKey, Manifest, Recall, Recalled, Receipt, Refused, Sealed,
+};
+use causeway_proto::random::Random;
+use causeway_proto::time::Clock;
+use serde::Deserialize;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, Sqlite, Transaction};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio_util::sync::CancellationToken;
+
+use crate::rows::Rows;
+
+pub use disk::Handle;
+pub use entry::{
+    AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Outgoing, Private, Stored,
+};
+pub use error::{OpenError, SpoolError, StoreError};
+pub use floor::Admission;
+pub use recover::Recovery;
+pub use study::ToOpen;
+pub use writer::{Reader, Writer};
+
+/// Bounds and waits of the spool.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Bounds of the disk.
+    pub disk: floor::Config,
+    /// When a study counts as complete.
+    pub complete: study::Config,
+}
+
+/// The spool. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Spool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    rows: Rows,
+    disk: disk::Disk,
+    clock: Clock,
+    random: Random,
+    keys: keys::AgreementKeys,
+    recovery: Recovery,
+    associations: Mutex<HashMap<AssociationId, association::Association>>,
+    next_association: AtomicU64,
+    changed: Notify,
+    tick: Notify,
+    _lock: File,
+}
+
+impl Spool {
+    /// Opens the spool in `folder`; when it returns, what the last process left behind has been put in order.
+    ///
+    /// # Errors
+    /// When the folder or its rows cannot be used, a secret lies open, or another agent uses them.
+    pub async fn open(
+        config: Config,
+        folder: &Path,
+        clock: Clock,
+        random: Random,
+        seam: Arc<dyn disk::Seam>,
+    ) -> Result<Self, OpenError> {
+        let lock = recover::lock(folder)?;
+        let secrets = folder.join("keys");
+        let refused = |source| OpenError::Disk {
+            tried: "reading its keys",
+            source,
+        };
+        let keys = keys::AgreementKeys::open(secrets.clone(), random.clone()).map_err(refused)?;
+        if let Some(open) = keys::exposed(&secrets).map_err(refused)? {
+            return Err(OpenError::Exposed(open));
+        }
+        let rows = Rows::open(folder).await?;
+        let disk = disk::Disk::new(seam, random.clone());
+        let recovery = recover::recover(&rows, &disk, clock.now().0).await?;
+        if recovery.safe_mode() {
+            tracing::error!(
+                lost = recovery.lost,
+                "bytes that were promised are missing: safe mode, nothing is received"
+            );
+        }
+        Ok(Self {
+            inner: Arc::new(Inner {
+                config,
+                rows,
+                disk,
+                clock,
+                random,
+                keys,
+                recovery,
+                associations: Mutex::default(),
+                next_association: AtomicU64::new(1),
+                changed: Notify::new(),
+                tick: Notify::new(),
+                _lock: lock,
+            }),
+        })
+    }
+
+    /// What the start found.
+    #[must_use]
+    pub fn recovery(&self) -> &Recovery {
+        &self.inner.recovery
+    }
+
+    /// The rows, for the rooms to the right.
+    #[must_use]
+    pub(crate) fn rows(&self) -> &Rows {
+        &self.inner.rows
+    }
+
+    /// Whether more is taken.
+    #[must_use]
+    pub fn admission(&self) -> Admission {
+        if self.inner.recovery.safe_mode() {
+            return Admission::Full;
+        }
+        match self.inner.disk.free_bytes() {
+            Ok(free) => self.inner.config.disk.admission(free),
+            Err(error) => {
+                tracing::error!(%error, "the disk does not say how much is free");
+                Admission::Full
+            }
+        }
+    }
+
+    /// Begins an instance.
+    ///
+    /// # Errors
+    /// When nothing is taken now.
+    pub async fn begin(&self, arrival: Arrival) -> Result<Writer, StoreError> {
+        if self.inner.recovery.safe_mode() {
+            return Err(StoreError::Full(
+                "bytes that were promised are missing: safe mode",
+            ));
+        }
+        if self.admission() == Admission::Full {
+            return Err(StoreError::Full("the disk is below its hard floor"));
+        }
+        let limit = self.inner.config.disk.max_instance_bytes;
+        Ok(Writer::new(self.inner.disk.clone(), arrival, limit))
+    }
+
+    /// Makes an instance durable and says what became of it. Only after this returns may success be answered.
+    ///
+    /// # Errors
+    /// When the disk or the rows refuse; nothing of the instance is then kept.
+    pub async fn commit(&self, writer: Writer, header: Header) -> Result<Stored, StoreError> {
+        store::commit(self, writer, header).await
+    }
+
+    /// Something has changed that the link may want to look at: new instances, a seal, a recall. Wake-ups may be missed or come
+    /// for nothing: look again every few seconds as well.
+    pub fn changed(&self) -> Notified<'_> {
+        self.inner.changed.notified()
+    }
+
+    /// What the agent says in HELLO; counts this connection durably.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn hello(&self) -> Result<HelloAgent, SpoolError> {
+        greet::hello(self).await
+    }
+
+    /// Takes the gateway's HELLO: its agreements, and whether it has forgotten receipts, in which case everything still kept is
+    /// offered again.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn greeted(&self, hello: &HelloGateway) -> Result<(), SpoolError> {
+        greet::greeted(self, hello).await
+    }
+
+    /// Every study under an agreement that is not handed off yet. The link says OPEN for those that it has not said on this
+    /// connection, or that differ from what it said, and PROGRESS likewise.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn studies_to_open(&self) -> Result<Vec<ToOpen>, SpoolError> {
+        outgoing::studies_to_open(self).await
+    }
+
+    /// Up to `limit` instances without a receipt that are not in flight: most urgent study first, then in order of arrival.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn next_to_send(
+        &self,
+        limit: usize,
+        in_flight: &HashSet<InstanceKey>,
+    ) -> Result<Vec<Outgoing>, SpoolError> {
+        outgoing::next_to_send(self, limit, in_flight).await
+    }
+
+    /// Up to `max` bytes of kept content from `offset`; fewer only at the end. The link reads through [`crate::protect`].
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn read(
+        &self,
+        handle: &Handle,
+        offset: u64,
+        max: usize,
+    ) -> Result<Bytes, SpoolError> {
+        let (disk, handle) = (self.inner.disk.clone(), handle.clone());
+        off_runtime(move || disk.read(&handle, offset, max))
+            .await?
+            .map_err(|source| SpoolError::Disk {
+                tried: "reading kept bytes",
+                source,
+            })
+    }
+
+    /// Takes a receipt. One that names other content than ours, or another epoch, is noted and changes nothing: answers false.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn receipted(&self, receipt: &Receipt) -> Result<bool, SpoolError> {
+        outgoing::receipted(self, receipt).await
+    }
+
+    /// Takes a refusal of an instance or of a manifest: tried again when the gateway says so, else withheld with its sentence.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn refused(&self, refused: &Refused) -> Result<(), SpoolError> {
+        outgoing::refused(self, refused).await
+    }
+
+    /// The bytes of an instance cannot be read whole: it is not offered any more, `held` shows it, and when it is sent again it
+    /// takes its place.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn lost(&self, key: &InstanceKey) -> Result<(), SpoolError> {
+        outgoing::lost(self, key).await
+    }
+
+    /// Keeps an instance at the site: it is not offered any more, and the manifest names its class, modality and `reason` (P1).
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn withhold(&self, instance: &Outgoing, reason: &str) -> Result<(), SpoolError> {
+        outgoing::withhold(self, instance, reason).await
+    }
+
+    /// Manifests of complete studies, all of whose instances have receipts, that the gateway has not confirmed.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn manifests_due(&self) -> Result<Vec<Manifest>, SpoolError> {
+        manifest::manifests_due(self).await
+    }
+
+    /// Takes the gateway's answer to a manifest. What it misses is offered again.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn sealed(&self, sealed: &Sealed) -> Result<(), SpoolError> {
+        manifest::sealed(self, sealed).await
+    }
+
+    /// Ends the wait for more, for one case or for everything that is arriving (P30). Answers for how many studies.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn send_now(&self, case: Option<&CaseCode>) -> Result<u64, SpoolError> {
+        study::send_now(self, case).await
+    }
+
+    /// Takes a study back (P17): nothing more of it is sent. Answers whether there was such a case.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn recall(&self, case: &CaseCode, reason: &str) -> Result<bool, SpoolError> {
+        recall::recall(self, case, reason).await
+    }
+
+    /// Recalls that the gateway has not confirmed (P17).
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn recalls(&self) -> Result<Vec<Recall>, SpoolError> {
+        recall::recalls(self).await
+    }
+
+    /// Takes the gateway's confirmation of a recall.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn recalled(&self, recalled: &Recalled) -> Result<(), SpoolError> {
+        recall::recalled(self, recalled).await
+    }
+
+    /// Seals what is complete and removes what has had its time, until `cancel` fires.
+    pub async fn run(&self, cancel: CancellationToken) {
+        let mut last = tokio::time::Instant::now();
+        loop {
+            if let Err(error) = study::seal_complete(self).await {
+                tracing::error!(%error, "sealing complete studies failed; tried again");
+            }
+            if last.elapsed() >= Duration::from_secs(60) {
+                if let Err(error) = self.prune(last.elapsed()).await {
+                    tracing::error!(%error, "removing old bytes failed; tried again");
+                }
+                last = tokio::time::Instant::now();
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = self.inner.tick.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            }
+        }
+    }
+
+    /// Counts `elapsed` as time of running and removes the bytes whose time is over. Answers how many files.
+    async fn prune(&self, elapsed: Duration) -> Result<usize, SpoolError> {
+        retain::prune(self, elapsed).await
+    }
+
+    /// A person accepts that bytes found missing are lost: the manifests name them as withheld, and from the next start on the
+    /// spool receives again. Sent again by their PACS, they take their places. Answers how many instances.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn accept_loss(&self) -> Result<u64, SpoolError> {
+        recover::accept_loss(self).await
+    }
+
+    /// Ends what is under way with the rows. Nothing may be asked of the spool afterwards.
+    pub async fn close(&self) {
+        self.inner.rows.close().await;
+    }
+
+    fn wake(&self) {
+        self.inner.changed.notify_waiters();
+    }
+
+    async fn begin_rows(&self) -> Result<Transaction<'static, Sqlite>, SpoolError> {
+        self.inner
+            .rows
+            .begin()
+            .await
+            .map_err(refused_row("beginning a write"))
+    }
+
+    /// Removes bytes that no row names any more; what cannot be removed now is collected after the next start.
+    async fn remove_bytes(&self, handle: &Handle) {
+        let (disk, handle) = (self.inner.disk.clone(), handle.clone());
+        match off_runtime(move || disk.remove(&handle)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a file stays until the next start"),
+            Err(_) => tracing::warn!("a file stays until the next start: the agent is ending"),
+        }
+    }
+}
+
+/// Runs something that blocks where it may.
+async fn off_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SpoolError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done),
+        Err(_) => Err(SpoolError::Ending),
+    }
+}
+
+/// Says what was tried when the rows refused.
+fn refused_row(tried: &'static str) -> impl FnOnce(sqlx::Error) -> SpoolError {
+    move |source| SpoolError::Rows { tried, source }
+}
+
+/// A column as an identifier; an error names `what` when this program would not have written it.
+fn parsed<T: std::str::FromStr>(
+    row: &SqliteRow,
+    index: usize,
+    what: &'static str,
+) -> Result<T, sqlx::Error> {
+    let text: String = row.try_get(index)?;
+    match text.parse() {
+        Ok(value) => Ok(value),
+        Err(_) => Err(sqlx::Error::Decode(what.into())),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,279 @@
+//! Where the bytes lie. Callers append and get a handle, and read a range of a handle; how handles become files stays in here.
+//!
+//! Today one file per instance, named by the digest of its content and chance. Every write goes through [`Seam`], six calls and a
+//! listing (house.md rule 5): the real one, and one in memory that can fail at any call and forget what was not synced.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_proto::digest::Digest;
+use causeway_proto::random::Random;
+
+pub mod memory;
+pub mod real;
+
+/// Bytes that lie on the disk. Opaque outside of this file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle(String);
+
+impl Handle {
+    /// The form that is stored in a row.
+    #[must_use]
+    pub(crate) fn as_row(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a file under this name was made durable with this digest.
+    #[must_use]
+    pub(crate) fn is_of(&self, digest: &Digest) -> bool {
+        let rest = self.0.strip_prefix(&digest.to_string());
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    }
+
+    /// From a row.
+    #[must_use]
+    pub(crate) fn from_row(text: String) -> Self {
+        Self(text)
+    }
+}
+
+/// The folders of the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Folder {
+    /// What is still arriving; removed at the next start.
+    Partial,
+    /// What was kept.
+    Kept,
+}
+
+impl Folder {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Partial, Self::Kept];
+
+    /// Its name on the disk.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Partial => "partial",
+            Self::Kept => "kept",
+        }
+    }
+}
+
+/// A file as the seam lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its name inside its folder.
+    pub name: String,
+    /// Its length in bytes.
+    pub length: u64,
+}
+
+/// A file that is being written, from its beginning to its end.
+pub trait Appending: Send + Sync + fmt::Debug {
+    /// Writes at the end.
+    ///
+    /// # Errors
+    /// As the disk says; the file is then of no more use.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything appended durable.
+    ///
+    /// # Errors
+    /// As the disk says. A failure is final for this file: the kernel may have dropped what it could not write.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The calls by which the spool touches the disk.
+pub trait Seam: Send + Sync + fmt::Debug {
+    /// Makes a new, empty file.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn open(&self, folder: Folder, name: &str) -> io::Result<Box<dyn Appending>>;
+
+    /// Moves a file from one folder to the other, keeping its name.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn rename(
+        &self,
+        name: &str,
+        to: &str,
+        from_folder: Folder,
+        to_folder: Folder,
+    ) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn sync_dir(&self, folder: Folder) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As the disk says; a file that is not there is an error of kind `NotFound`.
+    fn remove(&self, folder: Folder, name: &str) -> io::Result<()>;
+
+    /// Every file of a folder.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn list(&self, folder: Folder) -> io::Result<Vec<Found>>;
+
+    /// Up to `max` bytes from `offset`; fewer only at the end.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn read(&self, folder: Folder, name: &str, offset: u64, max: usize) -> io::Result<Vec<u8>>;
+
+    /// Bytes that may still be written.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn free_bytes(&self) -> io::Result<u64>;
+}
+
+/// The layout over a seam. Every call blocks; the spool makes them off the runtime.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    seam: Arc<dyn Seam>,
+    random: Random,
+}
+
+/// A file in the folder of what is still arriving.
+#[derive(Debug)]
+pub struct Partial {
+    name: String,
+    file: Box<dyn Appending>,
+}
+
+impl Partial {
+    /// Writes at the end.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.append(bytes)
+    }
+
+    /// Its name, for reading it back before it is kept.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Disk {
+    /// Over the given seam.
+    #[must_use]
+    pub fn new(seam: Arc<dyn Seam>, random: Random) -> Self {
+        Self { seam, random }
+    }
+
+    /// Begins a file.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn begin(&self) -> io::Result<Partial> {
+        let name = self.random.token();
+        let file = self.seam.open(Folder::Partial, &name)?;
+        Ok(Partial { name, file })
+    }
+
+    /// Makes a file durable under its final name: its data, then its name. On any failure nothing of it is kept.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn keep(&self, mut partial: Partial, digest: &Digest) -> io::Result<Handle> {
+        let chance: String = self.random.token().chars().take(8).collect();
+        let handle = format!("{digest}-{chance}");
+        if let Err(error) = partial.file.sync() {
+            self.discard(&partial.name);
+            return Err(error);
+        }
+        if let Err(error) = self
+            .seam
+            .rename(&partial.name, &handle, Folder::Partial, Folder::Kept)
+        {
+            self.discard(&partial.name);
+            return Err(error);
+        }
+        if let Err(error) = self.seam.sync_dir(Folder::Kept) {
+            drop(self.seam.remove(Folder::Kept, &handle));
+            return Err(error);
+        }
+        Ok(Handle(handle))
+    }
+
+    /// Removes a file that will not be kept; the next start removes what cannot be removed now.
+    pub fn discard(&self, partial: &str) {
+        if let Err(error) = self.seam.remove(Folder::Partial, partial) {
+            tracing::debug!(%error, "a partial file stays until the next start");
+        }
+    }
+
+    /// Removes kept bytes.
+    ///
+    /// # Errors
+    /// As the disk says; bytes that are gone already are no error.
+    pub fn remove(&self, handle: &Handle) -> io::Result<()> {
+        match self.seam.remove(Folder::Kept, &handle.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Up to `max` bytes from `offset`; fewer only at the end.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn read(&self, handle: &Handle, offset: u64, max: usize) -> io::Result<Bytes> {
+        self.seam
+            .read(Folder::Kept, &handle.0, offset, max)
+            .map(Bytes::from)
+    }
+
+    /// Up to `max` bytes of what is still arriving.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn read_partial(&self, name: &str, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+        self.seam.read(Folder::Partial, name, offset, max)
+    }
+
+    /// Everything kept, with its length.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn kept(&self) -> io::Result<Vec<(Handle, u64)>> {
+        let found = self.seam.list(Folder::Kept)?;
+        Ok(found
+            .into_iter()
+            .map(|file| (Handle(file.name), file.length))
+            .collect())
+    }
+
+    /// Removes everything that was still arriving when the last process ended; answers how many files.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn clear_partial(&self) -> io::Result<usize> {
+        let found = self.seam.list(Folder::Partial)?;
+        for file in &found {
+            self.seam.remove(Folder::Partial, &file.name)?;
+        }
+        Ok(found.len())
+    }
+
+    /// Bytes that may still be written.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        self.seam.free_bytes()
+    }
+}

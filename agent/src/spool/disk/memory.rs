@@ -1,0 +1,249 @@
+//! A disk in memory that fails when it is told to, and forgets in a crash whatever was not synced.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Appending, Folder, Found, Seam};
+
+/// The calls that can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// Making a file.
+    Open,
+    /// Writing at the end; half of the bytes are written before it fails.
+    Append,
+    /// Making data durable.
+    Sync,
+    /// Moving a file.
+    Rename,
+    /// Making names durable.
+    SyncDir,
+    /// Removing a file.
+    Remove,
+}
+
+impl Call {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Open,
+        Self::Append,
+        Self::Sync,
+        Self::Rename,
+        Self::SyncDir,
+        Self::Remove,
+    ];
+}
+
+type Names = BTreeMap<(Folder, String), u64>;
+
+#[derive(Debug, Default)]
+struct State {
+    data: HashMap<u64, (Vec<u8>, usize)>,
+    names: Names,
+    durable: Names,
+    next: u64,
+    counts: HashMap<Call, u64>,
+    faults: HashMap<Call, u64>,
+    free: Option<u64>,
+}
+
+impl State {
+    /// Counts a call and fails the one that was asked to fail.
+    fn call(&mut self, call: Call) -> io::Result<()> {
+        let count = self.counts.entry(call).or_insert(0);
+        *count += 1;
+        if self.faults.get(&call) == Some(count) {
+            return Err(io::Error::other("the disk was told to fail"));
+        }
+        Ok(())
+    }
+
+    fn named(&self, folder: Folder, name: &str) -> io::Result<u64> {
+        self.names
+            .get(&(folder, name.to_owned()))
+            .copied()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// The disk; clones are the same disk.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDisk {
+    state: Arc<Mutex<State>>,
+}
+
+impl MemoryDisk {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fails the `nth` call of its kind from now on, once. 1 is the next one.
+    pub fn fail(&self, call: Call, nth: u64) {
+        let mut state = self.state();
+        let so_far = state.counts.get(&call).copied().unwrap_or(0);
+        state.faults.insert(call, so_far.saturating_add(nth));
+    }
+
+    /// No call fails any more.
+    pub fn mend(&self) {
+        self.state().faults.clear();
+    }
+
+    /// How many bytes the disk says are free; `None`: plenty.
+    pub fn set_free(&self, free: Option<u64>) {
+        self.state().free = free;
+    }
+
+    /// Power is lost: names and data that were not synced are gone, but for what `survives` lets through.
+    pub fn crash(&self, mut survives: impl FnMut() -> bool) {
+        let mut state = self.state();
+        let mut names = state.durable.clone();
+        let pending: Vec<_> = state.names.clone().into_iter().collect();
+        for (name, file) in pending {
+            if !names.contains_key(&name) && survives() {
+                names.insert(name, file);
+            }
+        }
+        state.names.clone_from(&names);
+        state.durable = names;
+        for (data, synced) in state.data.values_mut() {
+            if !survives() {
+                data.truncate(*synced);
+            }
+            *synced = data.len();
+        }
+        state.faults.clear();
+    }
+
+    /// Changes the bytes of a kept file behind the spool's back, or removes it.
+    pub fn damage(&self, change: impl Fn(&mut Vec<u8>) -> bool) {
+        let mut state = self.state();
+        let kept: Vec<_> = state
+            .names
+            .iter()
+            .filter(|((folder, _), _)| *folder == Folder::Kept)
+            .map(|(name, file)| (name.clone(), *file))
+            .collect();
+        for (name, file) in kept {
+            let stays = match state.data.get_mut(&file) {
+                Some((data, _)) => change(data),
+                None => true,
+            };
+            if !stays {
+                state.names.remove(&name);
+                state.durable.remove(&name);
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MemoryFile {
+    disk: MemoryDisk,
+    file: u64,
+}
+
+impl Appending for MemoryFile {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut state = self.disk.state();
+        let outcome = state.call(Call::Append);
+        let written = match outcome {
+            Ok(()) => bytes,
+            Err(_) => bytes.get(..bytes.len() / 2).unwrap_or_default(),
+        };
+        if let Some((data, _)) = state.data.get_mut(&self.file) {
+            data.extend_from_slice(written);
+        }
+        outcome
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.call(Call::Sync)?;
+        if let Some((data, synced)) = state.data.get_mut(&self.file) {
+            *synced = data.len();
+        }
+        Ok(())
+    }
+}
+
+impl Seam for MemoryDisk {
+    fn open(&self, folder: Folder, name: &str) -> io::Result<Box<dyn Appending>> {
+        let mut state = self.state();
+        state.call(Call::Open)?;
+        let file = state.next;
+        state.next += 1;
+        state.data.insert(file, (Vec::new(), 0));
+        state.names.insert((folder, name.to_owned()), file);
+        Ok(Box::new(MemoryFile {
+            disk: self.clone(),
+            file,
+        }))
+    }
+
+    fn rename(
+        &self,
+        name: &str,
+        to: &str,
+        from_folder: Folder,
+        to_folder: Folder,
+    ) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Call::Rename)?;
+        let file = state.named(from_folder, name)?;
+        state.names.remove(&(from_folder, name.to_owned()));
+        state.names.insert((to_folder, to.to_owned()), file);
+        Ok(())
+    }
+
+    fn sync_dir(&self, folder: Folder) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Call::SyncDir)?;
+        let mut durable: Names = state
+            .durable
+            .iter()
+            .filter(|((other, _), _)| *other != folder)
+            .map(|(name, file)| (name.clone(), *file))
+            .collect();
+        let current = state.names.iter().filter(|((of, _), _)| *of == folder);
+        durable.extend(current.map(|(name, file)| (name.clone(), *file)));
+        state.durable = durable;
+        Ok(())
+    }
+
+    fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Call::Remove)?;
+        state.named(folder, name)?;
+        state.names.remove(&(folder, name.to_owned()));
+        Ok(())
+    }
+
+    fn list(&self, folder: Folder) -> io::Result<Vec<Found>> {
+        let state = self.state();
+        let files = state.names.iter().filter(|((of, _), _)| *of == folder);
+        Ok(files
+            .map(|((_, name), file)| Found {
+                name: name.clone(),
+                length: state
+                    .data
+                    .get(file)
+                    .map_or(0, |(data, _)| data.len() as u64),
+            })
+            .collect())
+    }
+
+    fn read(&self, folder: Folder, name: &str, offset: u64, max: usize) -> io::Result<Vec<u8>> {
+        let state = self.state();
+        let file = state.named(folder, name)?;
+        let data = state.data.get(&file).map(|(data, _)| data.as_slice());
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = data.unwrap_or_default().get(from..).unwrap_or_default();
+        Ok(rest.get(..max.min(rest.len())).unwrap_or_default().to_vec())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.state().free.unwrap_or(u64::MAX))
+    }
+}

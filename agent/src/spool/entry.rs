@@ -1,0 +1,165 @@
+//! What one instance is to the spool: how it arrived, what its header says, what became of it, and how it is offered to the link.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use causeway_proto::digest::Digest;
+use causeway_proto::ids::{
+    AgreementId, Priority, Purpose, SeriesUid, SopClassUid, SopInstanceUid, StudyUid,
+    TransferSyntaxUid,
+};
+use causeway_proto::link::message::{Instance, InstanceKey};
+use serde::{Deserialize, Serialize};
+
+use super::disk::Handle;
+pub use causeway_proto::ids::{AeTitle, IdError as AeTitleError};
+
+/// Text about a patient. It is never printed: Debug and Display show nothing of it (house.md rule 6).
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Private(String);
+
+impl Private {
+    /// Wraps a text about a patient.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for rows and for a person at the site.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Private")
+    }
+}
+
+/// What kind of sender calls; decides how long silence must last before a study counts as complete (P30).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CallingKind {
+    /// Sends finished studies.
+    Pacs,
+    /// Sends while it acquires.
+    Modality,
+}
+
+/// Names one association for as long as it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssociationId(pub(super) u64);
+
+/// One C-STORE request, before its bytes.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The association that brings it, from [`super::Spool::association_opened`].
+    pub association: AssociationId,
+    /// Affected SOP Class UID of the command.
+    pub class: SopClassUid,
+    /// Affected SOP Instance UID of the command.
+    pub instance: SopInstanceUid,
+    /// Transfer syntax of the presentation context.
+    pub syntax: TransferSyntaxUid,
+    /// Who sends.
+    pub calling: AeTitle,
+    /// To which of our titles (P4).
+    pub called: AeTitle,
+    /// The sender's address.
+    pub address: IpAddr,
+    /// What the called title is for.
+    pub purpose: Purpose,
+    /// How urgent the called title is.
+    pub priority: Priority,
+    /// Under which agreement; none: the site's only one, as soon as the gateway has named it.
+    pub agreement: Option<AgreementId>,
+}
+
+/// What the prescan read from the dataset. UIDs are compared with the command's by the `dicom` room (0xA900) before this is made.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// (0020,000D).
+    pub study: StudyUid,
+    /// (0020,000E).
+    pub series: SeriesUid,
+    /// (0008,0018).
+    pub instance: SopInstanceUid,
+    /// (0008,0016).
+    pub class: SopClassUid,
+    /// (0008,0060), empty when unknown.
+    pub modality: String,
+    /// Whether a reader looks at its pixels: late images re-open a sealed study, other objects attach to it (P5).
+    pub image: bool,
+    /// Digest of the value of the pixel data element: equal pixels under another header are a correction (P24). None when there
+    /// is no pixel data, or when it cannot be reached without decoding.
+    pub pixel_digest: Option<Digest>,
+    /// (0010,0020).
+    pub patient_id: Private,
+    /// (0010,0021).
+    pub issuer: Private,
+    /// (0010,0010), decoded to Unicode.
+    pub patient_name: Private,
+    /// (0008,0050).
+    pub accession: Private,
+    /// (0008,1030), decoded to Unicode, for people at the site.
+    pub description: Private,
+}
+
+/// What became of a received instance. Every one of these is answered with success: the bytes are durable, or nothing new came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stored {
+    /// The first of its UID.
+    New,
+    /// The same UID with the same bytes: nothing happened.
+    Same,
+    /// The same UID and pixels under another header: kept aside, the newest header serves restoration (P24).
+    Correction,
+    /// The same UID with other pixels: kept aside, never sent, shown to a person (P24).
+    Conflict,
+    /// A report that this agent delivered, coming back: noted and dropped (P5).
+    OurReport,
+}
+
+/// One instance that may go to the gateway now.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Agreement, SOP Instance UID and source tag.
+    pub key: InstanceKey,
+    /// (0020,000D).
+    pub study: StudyUid,
+    /// (0020,000E).
+    pub series: SeriesUid,
+    /// (0008,0016).
+    pub class: SopClassUid,
+    /// (0008,0060), empty when unknown.
+    pub modality: String,
+    /// Transfer syntax as received.
+    pub syntax: TransferSyntaxUid,
+    /// Length of the dataset as received, in bytes.
+    pub length: u64,
+    /// Digest over the bytes as received; stays at the site.
+    pub source_digest: Digest,
+    /// The study's priority; the list is ordered by it.
+    pub priority: Priority,
+    /// Where the bytes lie.
+    pub handle: Handle,
+}
+
+impl Outgoing {
+    /// The frame that goes before the bytes on the link.
+    #[must_use]
+    pub fn instance(&self, coding: u16, offset: u64) -> Instance {
+        Instance {
+            study: self.study.clone(),
+            series: self.series.clone(),
+            instance: self.key.instance.clone(),
+            class: self.class.clone(),
+            syntax: self.syntax.clone(),
+            agreement: self.key.agreement.clone(),
+            source_tag: self.key.source_tag,
+            coding,
+            offset,
+        }
+    }
+}

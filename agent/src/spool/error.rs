@@ -1,0 +1,89 @@
+//! What can go wrong in the spool, named by what was tried.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// The spool could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The disk refused.
+    #[error("the spool folder cannot be used: {tried}")]
+    Disk {
+        /// What was tried.
+        tried: &'static str,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+    /// The rows refused.
+    #[error(transparent)]
+    Rows(#[from] crate::rows::RowsError),
+    /// A row could not be read or written.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A secret that others than its owner can read.
+    #[error(
+        "{0} can be read by others than its owner; `chmod 600` it, and enrol again if others may have read it"
+    )]
+    Exposed(PathBuf),
+    /// Another agent uses this folder.
+    #[error("another causeway-agent is running on this spool folder (AG-007)")]
+    Locked,
+}
+
+/// An instance could not be stored; nothing of it is kept and no success may be said.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Below the hard floor, or in safe mode: 0xA700.
+    #[error("the spool takes nothing now: {0}")]
+    Full(&'static str),
+    /// Larger than the site allows: 0xA700.
+    #[error("the instance is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The disk refused: 0xA700.
+    #[error("the disk refused an instance: {tried}")]
+    Disk {
+        /// What was tried.
+        tried: &'static str,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+    /// The rows refused, or the process is ending: 0xA700.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// Reading or changing the spool failed.
+#[derive(Debug, Error)]
+pub enum SpoolError {
+    /// The disk refused.
+    #[error("the disk refused: {tried}")]
+    Disk {
+        /// What was tried.
+        tried: &'static str,
+        /// What the disk said.
+        #[source]
+        source: io::Error,
+    },
+    /// The rows refused.
+    #[error("the spool's rows refused: {tried}")]
+    Rows {
+        /// What was tried.
+        tried: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A file of the spool holds less than its row says.
+    #[error("a file of the spool is short")]
+    Short,
+    /// Chance gave eight case codes that were taken.
+    #[error("no free case code was found")]
+    NoCaseCode,
+    /// A blocking task was lost: the process is ending.
+    #[error("the agent is ending")]
+    Ending,
+}

@@ -1,0 +1,135 @@
+//! HELLO, as the spool sees it: who this spool is, how often it has connected, and what a changed gateway epoch means (I9).
+
+use causeway_proto::link::message::{HelloAgent, HelloGateway};
+use sqlx::SqliteConnection;
+
+use super::{Spool, SpoolError, refused_row};
+use crate::rows::{fact, number, set_fact, to_row};
+
+const SPOOL: &str = "spool_id";
+const SESSION: &str = "session";
+pub(super) const EPOCH: &str = "gateway_epoch";
+pub(super) const RECEIPT_SEEN: &str = "receipt_seen";
+
+/// See [`Spool::hello`].
+pub(super) async fn hello(spool: &Spool) -> Result<HelloAgent, SpoolError> {
+    let mut tx = spool.begin_rows().await?;
+    let hello = count(spool, &mut tx)
+        .await
+        .map_err(refused_row("counting a connection"))?;
+    tx.commit()
+        .await
+        .map_err(refused_row("counting a connection"))?;
+    Ok(hello)
+}
+
+async fn count(spool: &Spool, tx: &mut SqliteConnection) -> Result<HelloAgent, sqlx::Error> {
+    let id = match fact(tx, SPOOL).await? {
+        Some(id) => id,
+        None => {
+            let id = spool.inner.random.token();
+            set_fact(tx, SPOOL, &id).await?;
+            id
+        }
+    };
+    let session = number(tx, SESSION).await?.saturating_add(1);
+    set_fact(tx, SESSION, session).await?;
+    Ok(HelloAgent {
+        spool: id,
+        session,
+        epoch_seen: number(tx, EPOCH).await?,
+        receipt_seen: number(tx, RECEIPT_SEEN).await?,
+    })
+}
+
+/// See [`Spool::greeted`].
+pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), SpoolError> {
+    let mut tx = spool.begin_rows().await?;
+    agreements(&mut tx, hello)
+        .await
+        .map_err(refused_row("taking the gateway's agreements"))?;
+    let forgotten = forget(&mut tx, hello)
+        .await
+        .map_err(refused_row("taking the gateway's epoch"))?;
+    tx.commit()
+        .await
+        .map_err(refused_row("taking the gateway's greeting"))?;
+    if forgotten > 0 {
+        tracing::warn!(
+            instances = forgotten,
+            "the gateway has lost receipts that it gave; what is still kept is offered again"
+        );
+    }
+    spool.wake();
+    Ok(())
+}
+
+/// Keeps the list of agreements, and gives studies that came before it their only one.
+async fn agreements(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE agreement SET in_force = 0")
+        .execute(&mut *tx)
+        .await?;
+    for agreement in &hello.agreements {
+        let identity = match agreement.identity.as_str() {
+            "identified" => "identified",
+            _ => "pseudonymous",
+        };
+        sqlx::query(
+            "INSERT INTO agreement (id, organisation, identity, in_force) VALUES ($1, $2, $3, 1) \
+             ON CONFLICT (id) DO UPDATE SET organisation = excluded.organisation, identity = excluded.identity, in_force = 1",
+        )
+        .bind(agreement.id.as_str())
+        .bind(&agreement.organisation)
+        .bind(identity)
+        .execute(&mut *tx)
+        .await?;
+    }
+    let [only] = hello.agreements.as_slice() else {
+        return Ok(());
+    };
+    sqlx::query("UPDATE study SET agreement = $1 WHERE agreement = ''")
+        .bind(only.id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("UPDATE instance SET agreement = $1 WHERE agreement = ''")
+        .bind(only.id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query("UPDATE manifest SET agreement = $1 WHERE agreement = ''")
+        .bind(only.id.as_str())
+        .execute(&mut *tx)
+        .await?;
+    Ok(())
+}
+
+/// A new epoch, or a high-water mark below what was seen in it: the gateway was restored from a backup. Everything whose receipt
+/// it no longer knows and whose bytes are still kept is offered again. Answers how many instances.
+async fn forget(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<u64, sqlx::Error> {
+    let again = sqlx::query(
+        "UPDATE instance SET state = 'waiting', receipt_us = NULL, receipt_running = NULL, receipt_number = NULL, \
+         receipt_epoch = NULL, quarantined = 0, next_try_us = 0 \
+         WHERE state = 'receipted' AND handle IS NOT NULL AND (receipt_epoch <> $1 OR receipt_number > $2)",
+    )
+    .bind(to_row(hello.epoch))
+    .bind(to_row(hello.high_water))
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if again > 0 {
+        sqlx::query(
+            "UPDATE study SET state = 'complete', handed_off_us = NULL WHERE state = 'handed-off' \
+             AND id IN (SELECT study_id FROM instance WHERE state = 'waiting')",
+        )
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE manifest SET confirmed_us = NULL, next_try_us = 0 WHERE (study_id, version) IN \
+             (SELECT id, manifest_version FROM study WHERE state = 'complete')",
+        )
+        .execute(&mut *tx)
+        .await?;
+    }
+    set_fact(tx, EPOCH, hello.epoch).await?;
+    set_fact(tx, RECEIPT_SEEN, hello.high_water).await?;
+    Ok(again)
+}

@@ -1,0 +1,180 @@
+//! The statements that name what was stored: studies, instances, and other content kept aside.
+
+use causeway_proto::ids::{CaseCode, Priority, Purpose};
+use sqlx::SqliteConnection;
+
+use super::disk::Handle;
+use super::entry::{CallingKind, Stored};
+use super::store::{Incoming, There};
+use super::{Spool, SpoolError, refused_row};
+use crate::rows::to_row;
+
+/// Modalities that are acquired with pauses (P30).
+const PAUSED: [&str; 2] = ["US", "XA"];
+
+pub(super) async fn insert_study(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+) -> Result<i64, SpoolError> {
+    let header = &incoming.header;
+    for _ in 0..8 {
+        let id: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO study (agreement, study_uid, purpose, priority, case_code, state, kind, paused, patient_id, \
+             patient_issuer, patient_name, accession, description, first_us, last_us) \
+             VALUES ($1, $2, $3, $4, $5, 'arriving', $6, $7, $8, $9, $10, $11, $12, $13, $13) \
+             ON CONFLICT (case_code) DO NOTHING RETURNING id",
+        )
+        .bind(&incoming.agreement)
+        .bind(header.study.as_str())
+        .bind(incoming.arrival.purpose.as_str())
+        .bind(incoming.arrival.priority.as_str())
+        .bind(CaseCode::draw(&spool.inner.random).as_str())
+        .bind(kind_word(incoming.kind))
+        .bind(i64::from(PAUSED.contains(&header.modality.as_str())))
+        .bind(header.patient_id.reveal())
+        .bind(header.issuer.reveal())
+        .bind(header.patient_name.reveal())
+        .bind(header.accession.reveal())
+        .bind(header.description.reveal())
+        .bind(incoming.now.0)
+        .fetch_optional(&mut *tx)
+        .await
+        .map_err(refused_row("opening a study"))?;
+        if let Some(id) = id {
+            return Ok(id);
+        }
+    }
+    Err(SpoolError::NoCaseCode)
+}
+
+pub(super) async fn grow_study(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    id: i64,
+    purpose: Purpose,
+    priority: Priority,
+) -> Result<(), SpoolError> {
+    sqlx::query(
+        "UPDATE study SET purpose = $2, priority = $3, last_us = $4, silent_from_us = NULL, \
+         kind = CASE WHEN $5 = 'modality' THEN 'modality' ELSE kind END, paused = MAX(paused, $6), \
+         send_now = CASE WHEN $7 = 1 AND state IN ('complete', 'handed-off') THEN 0 ELSE send_now END, \
+         state = CASE WHEN $7 = 1 AND state IN ('complete', 'handed-off') THEN 'arriving' ELSE state END \
+         WHERE id = $1",
+    )
+    .bind(id)
+    .bind(purpose.as_str())
+    .bind(priority.as_str())
+    .bind(incoming.now.0)
+    .bind(kind_word(incoming.kind))
+    .bind(i64::from(PAUSED.contains(&incoming.header.modality.as_str())))
+    .bind(i64::from(incoming.header.image))
+    .execute(tx)
+    .await
+    .map_err(refused_row("growing a study"))?;
+    Ok(())
+}
+
+pub(super) async fn insert_instance(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    handle: &Handle,
+    study: i64,
+) -> Result<(), SpoolError> {
+    let (header, arrival) = (&incoming.header, &incoming.arrival);
+    sqlx::query(
+        "INSERT INTO instance (study_id, agreement, sop_uid, series_uid, sop_class, modality, image, syntax, length, \
+         source_digest, pixel_digest, sent_digest, handle, calling, called, address, state, reason, received_us, seen_us) \
+         SELECT id, agreement, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12, $13, $14, \
+         CASE WHEN state = 'recalled' THEN 'withheld' ELSE 'waiting' END, \
+         CASE WHEN state = 'recalled' THEN 'the site has recalled the study' ELSE '' END, $15, $15 \
+         FROM study WHERE id = $1",
+    )
+    .bind(study)
+    .bind(header.instance.as_str())
+    .bind(header.series.as_str())
+    .bind(header.class.as_str())
+    .bind(&header.modality)
+    .bind(i64::from(header.image))
+    .bind(arrival.syntax.as_str())
+    .bind(to_row(incoming.length))
+    .bind(incoming.digest.to_string())
+    .bind(header.pixel_digest.map(|d| d.to_string()))
+    .bind(handle.as_row())
+    .bind(arrival.calling.as_str())
+    .bind(arrival.called.as_str())
+    .bind(arrival.address.to_string())
+    .bind(incoming.now.0)
+    .execute(tx)
+    .await
+    .map_err(refused_row("naming an instance"))?;
+    Ok(())
+}
+
+pub(super) async fn insert_aside(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    handle: &Handle,
+    there: &There,
+    stored: Stored,
+) -> Result<(), SpoolError> {
+    let (header, arrival) = (&incoming.header, &incoming.arrival);
+    let kind = if stored == Stored::Correction {
+        "correction"
+    } else {
+        "conflict"
+    };
+    sqlx::query(
+        "INSERT INTO aside (instance_id, kind, study_uid, syntax, length, source_digest, pixel_digest, handle, patient_id, \
+         patient_issuer, patient_name, accession, calling, received_us, seen_us) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+    )
+    .bind(there.id)
+    .bind(kind)
+    .bind(header.study.as_str())
+    .bind(arrival.syntax.as_str())
+    .bind(to_row(incoming.length))
+    .bind(incoming.digest.to_string())
+    .bind(header.pixel_digest.map(|d| d.to_string()))
+    .bind(handle.as_row())
+    .bind(header.patient_id.reveal())
+    .bind(header.issuer.reveal())
+    .bind(header.patient_name.reveal())
+    .bind(header.accession.reveal())
+    .bind(arrival.calling.as_str())
+    .bind(incoming.now.0)
+    .execute(tx)
+    .await
+    .map_err(refused_row("putting other content aside"))?;
+    Ok(())
+}
+
+/// People at the site find the study under its newest name from now on.
+pub(super) async fn correct_study(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    study: i64,
+) -> Result<(), SpoolError> {
+    let header = &incoming.header;
+    sqlx::query(
+        "UPDATE study SET patient_id = $2, patient_issuer = $3, patient_name = $4, accession = $5, description = $6 \
+         WHERE id = $1",
+    )
+    .bind(study)
+    .bind(header.patient_id.reveal())
+    .bind(header.issuer.reveal())
+    .bind(header.patient_name.reveal())
+    .bind(header.accession.reveal())
+    .bind(header.description.reveal())
+    .execute(tx)
+    .await
+    .map_err(refused_row("correcting a study's names"))?;
+    Ok(())
+}
+
+fn kind_word(kind: CallingKind) -> &'static str {
+    match kind {
+        CallingKind::Pacs => "pacs",
+        CallingKind::Modality => "modality",
+    }
+}

@@ -1,0 +1,322 @@
+//! What the link is given to send, and what the gateway's answers do to it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use causeway_proto::digest::Digest;
+use causeway_proto::ids::{AgreementId, Priority, StudyUid};
+use causeway_proto::link::message::{InstanceKey, Open, Progress, Receipt, Refused};
+use causeway_proto::time::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::disk::Handle;
+use super::entry::Outgoing;
+use super::manifest::{FARTHEST, MUCH_LATER, SILENCE, new_version};
+use super::study::ToOpen;
+use super::{Spool, SpoolError, greet, manifest, parsed, refused_row, retain};
+use crate::rows::{from_row, number, set_fact, to_row};
+
+/// A study's rank in the queue (P26): the same order as [`Priority`].
+const BY_URGENCY: &str = "CASE s.priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, s.id";
+
+/// How the reason of an instance begins that the gateway refused for good, or until the link gave up.
+pub(super) const NOT_TAKEN: &str = "the gateway did not take it: ";
+
+/// See [`Spool::studies_to_open`].
+pub(super) async fn studies_to_open(spool: &Spool) -> Result<Vec<ToOpen>, SpoolError> {
+    let rows = sqlx::query(
+        "SELECT s.study_uid, s.agreement, s.purpose, s.priority, s.case_code, s.first_us, \
+         (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id), \
+         (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id AND i.state = 'withheld') \
+         FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
+         WHERE s.state IN ('arriving', 'complete') \
+         OR (s.state = 'handed-off' AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting')) \
+         ORDER BY s.id",
+    )
+    .fetch_all(spool.inner.rows.read())
+    .await
+    .map_err(refused_row("listing the studies to open"))?;
+    rows.iter()
+        .map(to_open)
+        .collect::<Result<_, _>>()
+        .map_err(refused_row("reading the studies to open"))
+}
+
+fn to_open(row: &SqliteRow) -> Result<ToOpen, sqlx::Error> {
+    let study: StudyUid = parsed(row, 0, "a study UID")?;
+    let agreement: AgreementId = parsed(row, 1, "an agreement")?;
+    let count = |index| -> Result<u32, sqlx::Error> {
+        Ok(u32::try_from(row.try_get::<i64, _>(index)?).unwrap_or(u32::MAX))
+    };
+    Ok(ToOpen {
+        progress: Progress {
+            study: study.clone(),
+            agreement: agreement.clone(),
+            at_site: count(6)?,
+            held: count(7)?,
+        },
+        open: Open {
+            study,
+            agreement,
+            purpose: parsed(row, 2, "a purpose")?,
+            priority: parsed(row, 3, "a priority")?,
+            case: parsed(row, 4, "a case code")?,
+            first_received: Timestamp(row.try_get(5)?),
+        },
+    })
+}
+
+/// See [`Spool::next_to_send`].
+pub(super) async fn next_to_send(
+    spool: &Spool,
+    limit: usize,
+    in_flight: &HashSet<InstanceKey>,
+) -> Result<Vec<Outgoing>, SpoolError> {
+    let now = spool.inner.clock.now();
+    let studies = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT s.id, s.study_uid, s.agreement, s.priority FROM study s \
+         JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE s.state <> 'recalled' \
+         AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.lost = 0) \
+         ORDER BY {BY_URGENCY}"
+    )))
+    .fetch_all(spool.inner.rows.read())
+    .await
+    .map_err(refused_row("listing the studies to send"))?;
+    let mut out = Vec::new();
+    for study in studies {
+        if out.len() >= limit {
+            break;
+        }
+        let most = limit
+            .saturating_sub(out.len())
+            .saturating_add(in_flight.len());
+        let rows = sqlx::query(
+            "SELECT sop_uid, series_uid, sop_class, modality, syntax, length, source_digest, handle FROM instance \
+             WHERE study_id = $1 AND state = 'waiting' AND lost = 0 AND handle IS NOT NULL \
+             AND (next_try_us <= $2 OR next_try_us > $4) \
+             ORDER BY id LIMIT $3",
+        )
+        .bind(study.try_get::<i64, _>(0).map_err(refused_row("reading a study to send"))?)
+        .bind(now.0)
+        .bind(to_row(most as u64))
+        .bind(now.plus(FARTHEST).0)
+        .fetch_all(spool.inner.rows.read())
+        .await
+        .map_err(refused_row("listing the instances to send"))?;
+        for row in rows {
+            let next = outgoing(spool, &study, &row)?;
+            if out.len() < limit && !in_flight.contains(&next.key) {
+                out.push(next);
+            }
+        }
+    }
+    Ok(out)
+}
+
+fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoing, SpoolError> {
+    let read = || -> Result<Outgoing, sqlx::Error> {
+        let source_digest = parsed(row, 6, "a digest")?;
+        let agreement: AgreementId = parsed(study, 2, "an agreement")?;
+        Ok(Outgoing {
+            key: InstanceKey {
+                agreement,
+                instance: parsed(row, 0, "an instance UID")?,
+                source_tag: source_digest,
+            },
+            study: parsed(study, 1, "a study UID")?,
+            series: parsed(row, 1, "a series UID")?,
+            class: parsed(row, 2, "a class UID")?,
+            modality: row.try_get(3)?,
+            syntax: parsed(row, 4, "a transfer syntax")?,
+            length: from_row(row.try_get(5)?),
+            source_digest,
+            priority: parsed::<Priority>(study, 3, "a priority")?,
+            handle: Handle::from_row(row.try_get(7)?),
+        })
+    };
+    let mut next = read().map_err(refused_row("reading an instance to send"))?;
+    next.key.source_tag = tag(spool, &next.key.agreement, &next.source_digest)?;
+    Ok(next)
+}
+
+fn tag(spool: &Spool, agreement: &AgreementId, source: &Digest) -> Result<Digest, SpoolError> {
+    spool
+        .inner
+        .keys
+        .tag(agreement, source)
+        .map_err(|source| SpoolError::Disk {
+            tried: "using the agreement key",
+            source,
+        })
+}
+
+/// The row that an answer of the gateway is about, when its tag is that of the content held here.
+async fn row_of(
+    spool: &Spool,
+    key: &InstanceKey,
+) -> Result<Option<(i64, String, i64)>, SpoolError> {
+    let row = sqlx::query(
+        "SELECT id, source_digest, sent_digest, length FROM instance WHERE agreement = $1 AND sop_uid = $2",
+    )
+    .bind(key.agreement.as_str())
+    .bind(key.instance.as_str())
+    .fetch_optional(spool.inner.rows.read())
+    .await
+    .map_err(refused_row("looking for an answered instance"))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || -> Result<(i64, Digest, String, i64), sqlx::Error> {
+        Ok((
+            row.try_get(0)?,
+            parsed(&row, 1, "a digest")?,
+            row.try_get(2)?,
+            row.try_get(3)?,
+        ))
+    };
+    let (id, source, sent, length) = read().map_err(refused_row("reading an answered instance"))?;
+    let ours = tag(spool, &key.agreement, &source)? == key.source_tag;
+    Ok(ours.then_some((id, sent, length)))
+}
+
+/// See [`Spool::receipted`].
+pub(super) async fn receipted(spool: &Spool, receipt: &Receipt) -> Result<bool, SpoolError> {
+    let there = row_of(spool, &receipt.key).await?;
+    let Some((id, sent, length)) = there else {
+        tracing::warn!("a receipt for content that is not held here changes nothing");
+        return Ok(false);
+    };
+    if sent != receipt.sent_digest.to_string() || from_row(length) != receipt.length {
+        tracing::warn!("a receipt that names other bytes than were sent changes nothing");
+        return Ok(false);
+    }
+    let mut tx = spool.begin_rows().await?;
+    let work = async {
+        if number(&mut tx, greet::EPOCH).await? != receipt.epoch {
+            return Ok(false);
+        }
+        let running = number(&mut tx, retain::RUNNING).await?;
+        sqlx::query(
+            "UPDATE instance SET state = 'receipted', receipt_us = $2, receipt_running = $3, receipt_number = $4, \
+             receipt_epoch = $5, quarantined = $6 WHERE id = $1 AND state = 'waiting'",
+        )
+        .bind(id)
+        .bind(spool.inner.clock.now().0)
+        .bind(to_row(running))
+        .bind(to_row(receipt.number))
+        .bind(to_row(receipt.epoch))
+        .bind(i64::from(receipt.quarantined))
+        .execute(&mut *tx)
+        .await?;
+        let seen = number(&mut tx, greet::RECEIPT_SEEN).await?;
+        if receipt.number > seen {
+            set_fact(&mut tx, greet::RECEIPT_SEEN, receipt.number).await?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    };
+    let taken = work.await.map_err(refused_row("taking a receipt"))?;
+    spool.wake();
+    Ok(taken)
+}
+
+/// See [`Spool::refused`].
+pub(super) async fn refused(spool: &Spool, refused: &Refused) -> Result<(), SpoolError> {
+    let Some(key) = &refused.key else {
+        return manifest::refused(spool, refused).await;
+    };
+    let Some((id, ..)) = row_of(spool, key).await? else {
+        return Ok(());
+    };
+    let now = spool.inner.clock.now();
+    let mut tx = spool.begin_rows().await?;
+    match refused.retry_after_ms {
+        Some(ms) => {
+            let next = now.plus(Duration::from_millis(ms).min(MUCH_LATER));
+            sqlx::query(
+                "UPDATE instance SET next_try_us = $2, refusals = refusals + 1, reason = $3 WHERE id = $1 AND state = 'waiting'",
+            )
+            .bind(id)
+            .bind(next.0)
+            .bind(&refused.sentence)
+            .execute(&mut *tx)
+            .await
+        }
+        None => {
+            sqlx::query(
+                "UPDATE instance SET state = 'withheld', refusals = refusals + 1, \
+                 reason = $3 || $2 WHERE id = $1 AND state = 'waiting'",
+            )
+            .bind(id)
+            .bind(&refused.sentence)
+            .bind(NOT_TAKEN)
+            .execute(&mut *tx)
+            .await
+        }
+    }
+    .map_err(refused_row("taking a refusal"))?;
+    if refused.retry_after_ms.is_none() {
+        renew(&mut tx, id, now).await.map_err(refused_row(
+            "sealing a study again without what was refused",
+        ))?;
+    }
+    tx.commit().await.map_err(refused_row("taking a refusal"))?;
+    spool.wake();
+    Ok(())
+}
+
+/// A complete study whose manifest may have been said already needs a new version when one of its instances turns out to stay here.
+async fn renew(
+    tx: &mut SqliteConnection,
+    instance: i64,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let study: Option<i64> = sqlx::query_scalar(
+        "SELECT s.id FROM study s JOIN instance i ON i.study_id = s.id WHERE i.id = $1 AND s.state = 'complete'",
+    )
+    .bind(instance)
+    .fetch_optional(&mut *tx)
+    .await?;
+    match study {
+        Some(study) => new_version(tx, study, SILENCE, now).await,
+        None => Ok(()),
+    }
+}
+
+/// See [`Spool::lost`].
+pub(super) async fn lost(spool: &Spool, key: &InstanceKey) -> Result<(), SpoolError> {
+    let Some((id, ..)) = row_of(spool, key).await? else {
+        return Ok(());
+    };
+    let mut tx = spool.begin_rows().await?;
+    sqlx::query("UPDATE instance SET lost = 1 WHERE id = $1 AND state = 'waiting'")
+        .bind(id)
+        .execute(&mut *tx)
+        .await
+        .map_err(refused_row("noting a loss"))?;
+    tx.commit().await.map_err(refused_row("noting a loss"))
+}
+
+/// See [`Spool::withhold`].
+pub(super) async fn withhold(
+    spool: &Spool,
+    instance: &Outgoing,
+    reason: &str,
+) -> Result<(), SpoolError> {
+    let Some((id, ..)) = row_of(spool, &instance.key).await? else {
+        return Ok(());
+    };
+    let now = spool.inner.clock.now();
+    let mut tx = spool.begin_rows().await?;
+    let work = async {
+        sqlx::query("UPDATE instance SET state = 'withheld', reason = $2 WHERE id = $1")
+            .bind(id)
+            .bind(reason)
+            .execute(&mut *tx)
+            .await?;
+        renew(&mut tx, id, now).await?;
+        tx.commit().await
+    };
+    work.await.map_err(refused_row("withholding an instance"))?;
+    spool.wake();
+    Ok(())
+}

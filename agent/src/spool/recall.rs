@@ -1,0 +1,72 @@
+//! Taking a study back (P17): nothing more of it is sent, and the gateway is told until it confirms.
+
+use causeway_proto::ids::CaseCode;
+use causeway_proto::link::codec::sentence;
+use causeway_proto::link::message::{Recall, Recalled};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Spool, SpoolError, parsed, refused_row};
+
+/// See [`Spool::recall`].
+pub(super) async fn recall(
+    spool: &Spool,
+    case: &CaseCode,
+    reason: &str,
+) -> Result<bool, SpoolError> {
+    let mut tx = spool.begin_rows().await?;
+    let changed = sqlx::query(
+        "UPDATE study SET state = 'recalled', recalled_us = $2, recall_reason = $3 WHERE case_code = $1 AND state <> 'recalled'",
+    )
+    .bind(case.as_str())
+    .bind(spool.inner.clock.now().0)
+    .bind(reason)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("recalling a study"))?
+    .rows_affected();
+    tx.commit()
+        .await
+        .map_err(refused_row("recalling a study"))?;
+    spool.wake();
+    Ok(changed > 0)
+}
+
+/// See [`Spool::recalls`].
+pub(super) async fn recalls(spool: &Spool) -> Result<Vec<Recall>, SpoolError> {
+    let rows = sqlx::query(
+        "SELECT study_uid, agreement, COALESCE(recall_reason, '') FROM study WHERE state = 'recalled' \
+         AND recall_heard_us IS NULL AND agreement <> '' ORDER BY recalled_us",
+    )
+    .fetch_all(spool.inner.rows.read())
+    .await
+    .map_err(refused_row("listing the recalls"))?;
+    let read = |row: &SqliteRow| {
+        Ok(Recall {
+            study: parsed(row, 0, "a study UID")?,
+            agreement: parsed(row, 1, "an agreement")?,
+            reason: sentence(row.try_get(2)?),
+        })
+    };
+    rows.iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(refused_row("reading the recalls"))
+}
+
+/// See [`Spool::recalled`].
+pub(super) async fn recalled(spool: &Spool, answer: &Recalled) -> Result<(), SpoolError> {
+    let mut tx = spool.begin_rows().await?;
+    sqlx::query(
+        "UPDATE study SET recall_heard_us = $3 WHERE study_uid = $1 AND agreement = $2 AND state = 'recalled'",
+    )
+    .bind(answer.study.as_str())
+    .bind(answer.agreement.as_str())
+    .bind(spool.inner.clock.now().0)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("noting a confirmed recall"))?;
+    tx.commit()
+        .await
+        .map_err(refused_row("noting a confirmed recall"))
+}

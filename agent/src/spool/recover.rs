@@ -1,0 +1,236 @@
+//! What happens before the spool takes or gives anything: the lock, and putting in order what the last process left behind.
+//!
+//! Idempotent: killed at any point and begun again it ends in the same state.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use sqlx::Row;
+
+use super::disk::{Disk, Handle};
+use super::manifest::{SILENCE, new_version};
+use super::{OpenError, Spool, SpoolError, refused_row};
+use crate::rows::{Rows, from_row, number, to_row};
+
+/// What a start found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Files that were still arriving, removed.
+    pub partial_removed: usize,
+    /// Files that no row names; removed after an hour of running.
+    pub orphans: usize,
+    /// Instances without a receipt whose bytes are missing or short: the spool receives nothing until a person has looked.
+    pub lost: usize,
+    /// Instances with a receipt whose bytes are gone: the gateway has them.
+    pub gone_after_receipt: usize,
+    /// Corrections and conflicts whose bytes are gone; sent again they are kept aside again.
+    pub lost_aside: usize,
+    /// Reports whose bytes are gone.
+    pub lost_reports: usize,
+}
+
+impl Recovery {
+    /// Whether the spool must not receive.
+    #[must_use]
+    pub fn safe_mode(&self) -> bool {
+        self.lost > 0
+    }
+}
+
+/// Takes the lock of a spool folder; it is held as long as the file is.
+///
+/// # Errors
+/// When another process holds it, or the folder cannot be written.
+pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(folder.join("agent.lock"))
+        .map_err(|source| OpenError::Disk {
+            tried: "making its lock file",
+            source,
+        })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
+        Err(TryLockError::Error(source)) => Err(OpenError::Disk {
+            tried: "locking it",
+            source,
+        }),
+    }
+}
+
+/// Puts the spool in order.
+///
+/// # Errors
+/// When the disk or the rows refuse.
+pub(super) async fn recover(rows: &Rows, disk: &Disk, now_us: i64) -> Result<Recovery, OpenError> {
+    let for_disk = disk.clone();
+    let (partial_removed, kept) = super::off_runtime(move || {
+        let removed = for_disk.clear_partial()?;
+        Ok::<_, std::io::Error>((removed, for_disk.kept()?))
+    })
+    .await?
+    .map_err(|source| OpenError::Disk {
+        tried: "listing what was left",
+        source,
+    })?;
+    let mut recovery = Recovery {
+        partial_removed,
+        ..Recovery::default()
+    };
+    let mut files: HashMap<Handle, u64> = kept.into_iter().collect();
+    compare(rows, &mut files, &mut recovery).await?;
+    note_orphans(rows, &files, &mut recovery).await?;
+    quieten(rows, now_us).await?;
+    Ok(recovery)
+}
+
+/// Takes every file that a row names out of `files`; marks rows whose file is missing or short.
+async fn compare(
+    rows: &Rows,
+    files: &mut HashMap<Handle, u64>,
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    let named = sqlx::query(
+        "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
+         UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside \
+         UNION ALL SELECT 0, 'report', handle, length, 0 FROM own_report",
+    )
+    .fetch_all(rows.read())
+    .await
+    .map_err(refused_row("listing what should be there"))?;
+    let mut tx = rows
+        .begin()
+        .await
+        .map_err(refused_row("beginning to put it in order"))?;
+    sqlx::query("UPDATE instance SET lost = 0 WHERE lost = 1 AND handle IS NOT NULL")
+        .execute(&mut *tx)
+        .await
+        .map_err(refused_row("looking again for what was missing"))?;
+    for row in named {
+        let read = || -> Result<(i64, String, String, i64, i64), sqlx::Error> {
+            Ok((
+                row.try_get(0)?,
+                row.try_get(1)?,
+                row.try_get(2)?,
+                row.try_get(3)?,
+                row.try_get(4)?,
+            ))
+        };
+        let (id, what, handle, length, receipted) =
+            read().map_err(refused_row("reading what should be there"))?;
+        if files.remove(&Handle::from_row(handle)) == Some(from_row(length)) {
+            continue;
+        }
+        let change = match (what.as_str(), receipted) {
+            ("instance", 0) => {
+                recovery.lost += 1;
+                "UPDATE instance SET lost = 1 WHERE id = $1"
+            }
+            ("instance", _) => {
+                recovery.gone_after_receipt += 1;
+                "UPDATE instance SET handle = NULL WHERE id = $1"
+            }
+            ("aside", _) => {
+                recovery.lost_aside += 1;
+                "DELETE FROM aside WHERE id = $1"
+            }
+            _ => {
+                recovery.lost_reports += 1;
+                continue;
+            }
+        };
+        sqlx::query(change)
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused_row("marking what is missing"))?;
+    }
+    tx.commit()
+        .await
+        .map_err(refused_row("putting it in order"))?;
+    Ok(())
+}
+
+/// Files without a row: a crash between the file and its row. The sender never heard success, so nothing is owed for them.
+async fn note_orphans(
+    rows: &Rows,
+    files: &HashMap<Handle, u64>,
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    recovery.orphans = files.len();
+    let mut tx = rows
+        .begin()
+        .await
+        .map_err(refused_row("beginning to note orphans"))?;
+    let running = number(&mut tx, super::retain::RUNNING)
+        .await
+        .map_err(refused_row("reading the hours of running"))?;
+    for handle in files.keys() {
+        sqlx::query("INSERT INTO orphan (handle, running_s) VALUES ($1, $2) ON CONFLICT (handle) DO NOTHING")
+            .bind(handle.as_row())
+            .bind(to_row(running))
+            .execute(&mut *tx)
+            .await
+            .map_err(refused_row("noting an orphan"))?;
+    }
+    tx.commit().await.map_err(refused_row("noting orphans"))?;
+    Ok(())
+}
+
+/// No association outlives its process: whatever was arriving is silent from now on.
+async fn quieten(rows: &Rows, now_us: i64) -> Result<(), OpenError> {
+    let mut tx = rows
+        .begin()
+        .await
+        .map_err(refused_row("beginning to quieten studies"))?;
+    sqlx::query(
+        "UPDATE study SET silent_from_us = $1 WHERE state = 'arriving' AND silent_from_us IS NULL",
+    )
+    .bind(now_us)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("quietening studies"))?;
+    tx.commit()
+        .await
+        .map_err(refused_row("quietening studies"))?;
+    Ok(())
+}
+
+/// See [`Spool::accept_loss`].
+pub(super) async fn accept_loss(spool: &Spool) -> Result<u64, SpoolError> {
+    let now = spool.inner.clock.now();
+    let mut tx = spool.begin_rows().await?;
+    let work = async {
+        let studies: Vec<i64> = sqlx::query_scalar(
+            "SELECT DISTINCT s.id FROM study s JOIN instance i ON i.study_id = s.id \
+             WHERE i.lost = 1 AND i.handle IS NOT NULL AND s.state IN ('complete', 'handed-off')",
+        )
+        .fetch_all(&mut *tx)
+        .await?;
+        let changed = sqlx::query(
+            "UPDATE instance SET state = 'withheld', reason = 'its bytes were lost at the site', handle = NULL \
+             WHERE lost = 1 AND handle IS NOT NULL",
+        )
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        for study in studies {
+            new_version(&mut tx, study, SILENCE, now).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    };
+    let changed = work.await.map_err(refused_row("accepting a loss"))?;
+    tracing::warn!(
+        instances = changed,
+        "a person has accepted that bytes are lost"
+    );
+    spool.wake();
+    Ok(changed)
+}

@@ -1,0 +1,393 @@
+//! The commit of one instance: durable bytes first, then the row that names them, and what a repeated UID means (P24).
+
+use causeway_proto::digest::Digest;
+use causeway_proto::ids::{AgreementId, Priority, Purpose};
+use causeway_proto::time::Timestamp;
+use sqlx::{Row, SqliteConnection, SqliteExecutor};
+
+use super::disk::Handle;
+use super::entry::{Arrival, CallingKind, Header, Stored};
+use super::insert::{correct_study, grow_study, insert_aside, insert_instance, insert_study};
+use super::outgoing::NOT_TAKEN;
+use super::{Spool, SpoolError, StoreError, Writer, refused_row};
+
+/// Everything known of an instance when its row is written.
+pub(super) struct Incoming {
+    pub(super) arrival: Arrival,
+    pub(super) header: Header,
+    pub(super) agreement: String,
+    pub(super) kind: CallingKind,
+    pub(super) digest: Digest,
+    pub(super) length: u64,
+    pub(super) now: Timestamp,
+}
+
+/// What the row says about the file that was made durable for it.
+struct Recorded {
+    stored: Stored,
+    study: Option<i64>,
+    keeps_file: bool,
+}
+
+/// See [`Spool::commit`].
+pub(super) async fn commit(
+    spool: &Spool,
+    writer: Writer,
+    header: Header,
+) -> Result<Stored, StoreError> {
+    let arrival = writer.arrival().clone();
+    let mut incoming = Incoming {
+        agreement: agreement(spool.inner.rows.read(), arrival.agreement.as_ref()).await?,
+        kind: spool.kind_of(arrival.association),
+        digest: writer.digest(),
+        length: writer.length(),
+        now: spool.inner.clock.now(),
+        arrival,
+        header,
+    };
+    if let Some(stored) = known(spool, &incoming).await? {
+        return Ok(stored);
+    }
+    let handle = writer.keep(incoming.digest).await?;
+    let named = async {
+        let mut tx = spool.begin_rows().await?;
+        // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
+        incoming.agreement = agreement(&mut *tx, incoming.arrival.agreement.as_ref()).await?;
+        let recorded = record(spool, &mut tx, &incoming, &handle).await?;
+        Ok::<_, SpoolError>((tx, recorded))
+    };
+    let (tx, recorded) = match named.await {
+        Ok(named) => named,
+        Err(error) => {
+            spool.remove_bytes(&handle).await;
+            return Err(error.into());
+        }
+    };
+    // When the commit's own outcome is unknown the file stays: without a row the next start collects it, with one it is needed.
+    tx.commit()
+        .await
+        .map_err(refused_row("committing an instance"))?;
+    if !recorded.keeps_file {
+        spool.remove_bytes(&handle).await;
+    }
+    match recorded.stored {
+        Stored::Correction => tracing::info!("a correction of a received object is kept aside"),
+        Stored::Conflict => {
+            tracing::warn!("other content under a received UID is kept aside; see `held`")
+        }
+        Stored::New | Stored::Same | Stored::OurReport => {}
+    }
+    if let Some(study) = recorded.study {
+        spool.touched(incoming.arrival.association, study);
+    }
+    spool.wake();
+    Ok(recorded.stored)
+}
+
+/// The agreement's name for a row: the one that came with the instance, the site's only one, or none yet.
+async fn agreement(
+    rows: impl SqliteExecutor<'_>,
+    given: Option<&AgreementId>,
+) -> Result<String, SpoolError> {
+    if let Some(given) = given {
+        return Ok(given.as_str().to_owned());
+    }
+    let in_force: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM agreement WHERE in_force = 1 LIMIT 2")
+            .fetch_all(rows)
+            .await
+            .map_err(refused_row("reading the agreements"))?;
+    match <[String; 1]>::try_from(in_force) {
+        Ok([only]) => Ok(only),
+        Err(_) => Ok(String::new()),
+    }
+}
+
+/// Answers what needs no new file: our own report coming back, and bytes that are held already.
+async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, SpoolError> {
+    let seen: i64 = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM own_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)",
+    )
+    .bind(incoming.header.instance.as_str())
+    .fetch_one(spool.inner.rows.read())
+    .await
+    .map_err(refused_row("looking for the same instance"))?;
+    if seen == 0 {
+        return Ok(None);
+    }
+    let mut tx = spool.begin_rows().await?;
+    let ours = sqlx::query(
+        "UPDATE own_report SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1",
+    )
+    .bind(incoming.header.instance.as_str())
+    .bind(incoming.now.0)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("noting a report of ours"))?;
+    let mut study = None;
+    let stored = if ours.rows_affected() > 0 {
+        Some(Stored::OurReport)
+    } else if let Some(there) = existing(&mut tx, incoming).await? {
+        study = Some(there.study_id);
+        repeated(&mut tx, incoming, &there).await?
+    } else {
+        None
+    };
+    if stored.is_none() {
+        return Ok(None);
+    }
+    if let Some(study) = study {
+        not_silent(&mut tx, study, incoming.now).await?;
+    }
+    tx.commit()
+        .await
+        .map_err(refused_row("noting a repeated instance"))?;
+    if let Some(study) = study {
+        spool.touched(incoming.arrival.association, study);
+    }
+    Ok(stored)
+}
+
+/// A sender that repeats what is here may be about to send the rest of a study that is still arriving (P30).
+async fn not_silent(
+    tx: &mut SqliteConnection,
+    study: i64,
+    now: Timestamp,
+) -> Result<(), SpoolError> {
+    sqlx::query(
+        "UPDATE study SET last_us = $2, silent_from_us = NULL WHERE id = $1 AND state = 'arriving'",
+    )
+    .bind(study)
+    .bind(now.0)
+    .execute(tx)
+    .await
+    .map_err(refused_row("noting that a sender is at it"))?;
+    Ok(())
+}
+
+/// The row that holds this UID already.
+pub(super) struct There {
+    pub(super) id: i64,
+    study_id: i64,
+    study_uid: String,
+    source_digest: String,
+    pixel_digest: Option<String>,
+    /// Its bytes are not here: they were found missing, or removed after their time.
+    gone: bool,
+    /// The gateway refused it until the link gave up; a sender that sends it again asks for another try.
+    parked: bool,
+}
+
+async fn existing(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+) -> Result<Option<There>, SpoolError> {
+    let row = sqlx::query(
+        "SELECT i.id, i.study_id, s.study_uid, i.source_digest, i.pixel_digest, \
+         i.lost = 1 OR i.handle IS NULL, i.state = 'withheld' AND i.refusals > 0 AND i.reason LIKE $3 || '%' \
+         FROM instance i JOIN study s ON s.id = i.study_id \
+         WHERE i.sop_uid = $1 AND i.agreement IN ($2, '') ORDER BY i.agreement DESC LIMIT 1",
+    )
+    .bind(incoming.header.instance.as_str())
+    .bind(&incoming.agreement)
+    .bind(NOT_TAKEN)
+    .fetch_optional(tx)
+    .await
+    .map_err(refused_row("looking for the same instance"))?;
+    let read = |row: sqlx::sqlite::SqliteRow| {
+        Ok(There {
+            id: row.try_get(0)?,
+            study_id: row.try_get(1)?,
+            study_uid: row.try_get(2)?,
+            source_digest: row.try_get(3)?,
+            pixel_digest: row.try_get(4)?,
+            gone: row.try_get::<i64, _>(5)? != 0,
+            parked: row.try_get::<i64, _>(6)? != 0,
+        })
+    };
+    row.map(read)
+        .transpose()
+        .map_err(refused_row("reading the same instance"))
+}
+
+/// Bytes that are held already, first or aside: notes that they were seen again.
+async fn repeated(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    there: &There,
+) -> Result<Option<Stored>, SpoolError> {
+    let digest = incoming.digest.to_string();
+    if there.source_digest == digest {
+        if there.gone {
+            return Ok(None);
+        }
+        sqlx::query("UPDATE instance SET seen_us = $2 WHERE id = $1")
+            .bind(there.id)
+            .bind(incoming.now.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused_row("noting the same instance"))?;
+        if there.parked {
+            try_again(tx, incoming, there).await?;
+        }
+        return Ok(Some(Stored::Same));
+    }
+    let kind: Option<String> = sqlx::query_scalar(
+        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 RETURNING kind",
+    )
+    .bind(there.id)
+    .bind(&digest)
+    .bind(incoming.now.0)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(refused_row("noting the same correction"))?;
+    Ok(kind.map(|kind| match kind.as_str() {
+        "correction" => Stored::Correction,
+        _ => Stored::Conflict,
+    }))
+}
+
+/// Writes the rows for bytes that are durable now.
+async fn record(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    handle: &Handle,
+) -> Result<Recorded, SpoolError> {
+    let Some(there) = existing(tx, incoming).await? else {
+        let study = study_row(spool, tx, incoming).await?;
+        insert_instance(tx, incoming, handle, study).await?;
+        return Ok(Recorded {
+            stored: Stored::New,
+            study: Some(study),
+            keeps_file: true,
+        });
+    };
+    if there.gone && there.source_digest == incoming.digest.to_string() {
+        mend(tx, incoming, handle, &there).await?;
+        return Ok(Recorded {
+            stored: Stored::Same,
+            study: Some(there.study_id),
+            keeps_file: true,
+        });
+    }
+    // the same bytes may have become durable on another association since they were looked for
+    if let Some(stored) = repeated(tx, incoming, &there).await? {
+        return Ok(Recorded {
+            stored,
+            study: Some(there.study_id),
+            keeps_file: false,
+        });
+    }
+    let stored = judge(incoming, &there);
+    insert_aside(tx, incoming, handle, &there, stored).await?;
+    if stored == Stored::Correction {
+        correct_study(tx, incoming, there.study_id).await?;
+    }
+    Ok(Recorded {
+        stored,
+        study: None,
+        keeps_file: true,
+    })
+}
+
+/// Bytes that were lost or removed have come again: the instance takes its place, whatever had become of it.
+async fn mend(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    handle: &Handle,
+    there: &There,
+) -> Result<(), SpoolError> {
+    sqlx::query(
+        "UPDATE instance SET handle = $2, lost = 0, seen_us = $3, quarantined = 0, receipt_us = NULL, \
+         receipt_running = NULL, receipt_number = NULL, receipt_epoch = NULL WHERE id = $1",
+    )
+    .bind(there.id)
+    .bind(handle.as_row())
+    .bind(incoming.now.0)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("mending an instance"))?;
+    try_again(tx, incoming, there).await
+}
+
+/// The instance is offered as if it were new, and its study, whose manifest may have named it as withheld, is sealed again.
+async fn try_again(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    there: &There,
+) -> Result<(), SpoolError> {
+    sqlx::query(
+        "UPDATE instance SET refusals = 0, next_try_us = 0, \
+         state = CASE WHEN s.state = 'recalled' THEN 'withheld' ELSE 'waiting' END, \
+         reason = CASE WHEN s.state = 'recalled' THEN 'the site has recalled the study' ELSE '' END \
+         FROM study s WHERE instance.id = $1 AND s.id = instance.study_id",
+    )
+    .bind(there.id)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("offering an instance again"))?;
+    study_row_of(tx, incoming).await?;
+    sqlx::query(
+        "UPDATE study SET state = 'arriving', send_now = 0 WHERE id = $1 AND state IN ('complete', 'handed-off')",
+    )
+    .bind(there.study_id)
+    .execute(&mut *tx)
+    .await
+    .map_err(refused_row("opening a study again"))?;
+    Ok(())
+}
+
+/// P24: equal pixels of the same study under another header are a correction, everything else is a conflict.
+fn judge(incoming: &Incoming, there: &There) -> Stored {
+    let pixels = incoming.header.pixel_digest.map(|d| d.to_string());
+    if pixels.is_some()
+        && pixels == there.pixel_digest
+        && there.study_uid == incoming.header.study.as_str()
+    {
+        Stored::Correction
+    } else {
+        Stored::Conflict
+    }
+}
+
+/// The study of a new instance: made at its first one, re-opened by a late image (P5), raised by a more urgent title (P4).
+async fn study_row(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+) -> Result<i64, SpoolError> {
+    match study_row_of(tx, incoming).await? {
+        Some(id) => Ok(id),
+        None => insert_study(spool, tx, incoming).await,
+    }
+}
+
+/// Grows the study of an instance when there is one.
+async fn study_row_of(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+) -> Result<Option<i64>, SpoolError> {
+    let row = sqlx::query(
+        "SELECT id, purpose, priority FROM study WHERE study_uid = $1 AND agreement IN ($2, '') \
+         ORDER BY agreement DESC LIMIT 1",
+    )
+    .bind(incoming.header.study.as_str())
+    .bind(&incoming.agreement)
+    .fetch_optional(&mut *tx)
+    .await
+    .map_err(refused_row("looking for the study"))?;
+    let Some(row) = row else { return Ok(None) };
+    let read = || -> Result<(i64, String, String), sqlx::Error> {
+        Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+    };
+    let (id, purpose, priority) = read().map_err(refused_row("reading the study"))?;
+    let purpose = match (purpose.parse(), incoming.arrival.purpose) {
+        (Ok(Purpose::Comparison), Purpose::Comparison) => Purpose::Comparison,
+        _ => Purpose::Read,
+    };
+    let there = priority.parse().unwrap_or(Priority::Unstated);
+    let priority = there.min(incoming.arrival.priority);
+    grow_study(tx, incoming, id, purpose, priority).await?;
+    Ok(Some(id))
+}

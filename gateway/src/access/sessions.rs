@@ -1,0 +1,119 @@
+//! Browser sessions: a random word in a cookie, its hash in a row. It ends when idle, when old, at sign-out, and with the password.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use causeway_proto::digest::Digest;
+use causeway_proto::time::Timestamp;
+
+use super::{Access, AccessError, Account, accounts};
+
+/// A session is marked as seen at most this often.
+const MARK_EVERY: Duration = Duration::from_secs(20);
+
+/// What the cookie holds. Shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cookie(pub String);
+
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Cookie")
+    }
+}
+
+impl Cookie {
+    /// How the session is named in rows and in memory.
+    #[must_use]
+    pub fn hash(&self) -> String {
+        Digest::of(self.0.as_bytes()).to_string()
+    }
+}
+
+impl Access {
+    /// Begins a session for somebody who has just signed in.
+    ///
+    /// # Errors
+    /// When his password was changed or his account disabled since, or the database refuses.
+    pub async fn begin_session(&self, account: &Account) -> Result<Cookie, AccessError> {
+        let cookie = Cookie(URL_SAFE_NO_PAD.encode(self.random.bytes::<32>()));
+        let now = self.clock.now();
+        let ends = now.plus(Duration::from_secs(self.config.session_absolute_s));
+        let mut tx = self.rows.begin().await?;
+        // the row is held until the session stands, so that a change of password waits and then ends it
+        let same = sqlx::query(
+            "UPDATE account SET credentials = credentials WHERE id = $1 AND credentials = $2 AND disabled_us IS NULL",
+        )
+        .bind(&account.id)
+        .bind(account.credentials)
+        .execute(&mut *tx)
+        .await?;
+        if same.rows_affected() == 0 {
+            return Err(AccessError::Refused);
+        }
+        sqlx::query(
+            "INSERT INTO session (token_hash, account_id, created_us, seen_us, ends_us) VALUES ($1, $2, $3, $3, $4)",
+        )
+        .bind(cookie.hash())
+        .bind(&account.id)
+        .bind(now.0)
+        .bind(ends.0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(cookie)
+    }
+
+    /// Whose session this is, if it still holds. `active`: the request was somebody's doing, so the session is kept alive.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn session(
+        &self,
+        cookie: &Cookie,
+        active: bool,
+    ) -> Result<Option<Account>, AccessError> {
+        let row: Option<(String, i64, i64)> = sqlx::query_as(
+            "SELECT account_id, seen_us, ends_us FROM session WHERE token_hash = $1 AND ended_us IS NULL",
+        )
+        .bind(cookie.hash())
+        .fetch_optional(self.rows.read())
+        .await?;
+        let Some((account, seen, ends)) = row else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let seen = Timestamp(seen);
+        let idle = seen.plus(Duration::from_secs(self.config.session_idle_s));
+        if now >= idle || now >= Timestamp(ends) {
+            return Ok(None);
+        }
+        if active && now.since(seen) >= MARK_EVERY {
+            let mut tx = self.rows.begin().await?;
+            sqlx::query("UPDATE session SET seen_us = $1 WHERE token_hash = $2 AND seen_us < $1")
+                .bind(now.0)
+                .bind(cookie.hash())
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+        }
+        let account = accounts::by_id(&self.rows, &account).await?;
+        Ok(account.filter(|a| a.disabled_us.is_none()))
+    }
+
+    /// Signs out.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn end_session(&self, cookie: &Cookie) -> Result<(), AccessError> {
+        let mut tx = self.rows.begin().await?;
+        sqlx::query("UPDATE session SET ended_us = $1 WHERE token_hash = $2 AND ended_us IS NULL")
+            .bind(self.clock.now().0)
+            .bind(cookie.hash())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        self.signing.lock(&cookie.hash());
+        Ok(())
+    }
+}

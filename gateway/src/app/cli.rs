@@ -1,0 +1,123 @@
+//! The command line.
+
+mod directory;
+mod doctor;
+mod people;
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use serde_json::json;
+
+use super::{Failure, open, serve, system_clock, system_random};
+use crate::config::{self, Config};
+use crate::{audit, observe};
+
+/// Receives studies from agents, serves the reading room, signs reports and sends them home.
+#[derive(Debug, Parser)]
+#[command(name = "causeway-gateway", version)]
+pub(super) struct Line {
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "/etc/causeway/gateway.toml")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until SIGTERM.
+    Serve,
+    /// Read the configuration and say what is wrong with it.
+    CheckConfig,
+    /// Bring the database to this program's version and end.
+    Migrate,
+    /// Sites and their enrolment.
+    #[command(subcommand)]
+    Site(directory::Site),
+    /// Agreements between a site and a reading organisation.
+    #[command(subcommand)]
+    Agreement(directory::Agreement),
+    /// People.
+    #[command(subcommand)]
+    User(people::User),
+    /// Print a bearer token for the programming interface.
+    Token(people::Token),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Look at everything and say what is not right.
+    Doctor,
+}
+
+#[derive(Debug, Subcommand)]
+enum Audit {
+    /// Walk the chain from the first row to the last.
+    Verify,
+}
+
+/// What a command prints on standard output.
+#[derive(Debug)]
+pub(super) struct Out;
+
+impl Out {
+    pub(super) fn line(&self, text: &str) -> Result<(), Failure> {
+        writeln!(std::io::stdout().lock(), "{text}").map_err(Failure::storage)
+    }
+}
+
+pub(super) async fn run(line: Line) -> Result<(), Failure> {
+    let out = Out;
+    let config = config::load(&line.config).map_err(Failure::config)?;
+    match line.command {
+        Command::Serve => {
+            observe::start_log(&config.log);
+            return Box::pin(serve(config)).await;
+        }
+        Command::CheckConfig => return out.line(&format!("{}: right", line.config.display())),
+        Command::Doctor => return Box::pin(doctor::run(&config, &out)).await,
+        _ => {}
+    }
+    Box::pin(with_rooms(line.command, &config, &out)).await
+}
+
+async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), Failure> {
+    let opened = open(config, system_clock(), system_random()).await?;
+    let done = match command {
+        Command::Serve | Command::CheckConfig | Command::Doctor => Ok(()),
+        Command::Migrate => out.line("the database is at this program's version"),
+        Command::Site(site) => directory::site(site, &opened, out).await,
+        Command::Agreement(agreement) => directory::agreement(agreement, &opened, out).await,
+        Command::User(user) => people::user(user, &opened, out).await,
+        Command::Token(token) => people::token(&token, &opened, out).await,
+        Command::Audit(Audit::Verify) => verify(&opened, out).await,
+    };
+    opened.parts.rows.close().await;
+    done
+}
+
+async fn verify(opened: &super::Opened, out: &Out) -> Result<(), Failure> {
+    let rows = &opened.parts.rows;
+    match audit::first_break(rows.read())
+        .await
+        .map_err(Failure::storage)?
+    {
+        None => out.line("the audit chain is whole"),
+        Some(seq) => Err(Failure::conflict(anyhow::anyhow!(
+            "the audit chain breaks at row {seq}: a row was changed, removed or put in"
+        ))),
+    }
+}
+
+/// A list for people or, with `--json`, for scripts.
+fn list(out: &Out, as_json: bool, rows: Vec<(serde_json::Value, String)>) -> Result<(), Failure> {
+    if as_json {
+        let all: Vec<_> = rows.into_iter().map(|(value, _)| value).collect();
+        return out.line(&json!(all).to_string());
+    }
+    for (_, line) in rows {
+        out.line(&line)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! Finding what is to be served: instances of a study, of a series, or one, with where their bytes and frames are.
+
+use causeway_proto::ids::{AgreementId, SeriesUid, SiteId, SopInstanceUid, StudyUid};
+use sqlx::{AssertSqlSafe, FromRow};
+
+use super::search::Scope;
+use crate::rows::Rows;
+
+/// What is asked for: a study, one of its series, or one instance of that.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// (0020,000D).
+    pub study: StudyUid,
+    /// (0020,000E).
+    pub series: Option<SeriesUid>,
+    /// (0008,0018).
+    pub instance: Option<SopInstanceUid>,
+}
+
+/// Where an instance's bytes are.
+#[derive(Clone, Debug, FromRow)]
+#[expect(missing_docs, reason = "the columns' names say it")]
+pub struct Served {
+    pub site_id: String,
+    pub agreement_id: String,
+    pub study_uid: String,
+    pub series_uid: String,
+    pub sop_uid: String,
+    pub sop_class: String,
+    pub transfer_syntax: String,
+    pub length: i64,
+    pub blob_key: String,
+    pub pixels: String,
+}
+
+const COLUMNS: &str = "i.site_id, i.agreement_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.length, i.blob_key, i.pixels";
+const ORDER: &str = "ORDER BY i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid";
+
+/// Under which agreement a study is seen. Where two sites sent the same UID to the same reader, the one that grew last.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn owner(
+    rows: &Rows,
+    scope: &Scope,
+    study: &StudyUid,
+) -> Result<Option<(SiteId, AgreementId)>, sqlx::Error> {
+    let found: Vec<(String, String)> = sqlx::query_as(
+        "SELECT site_id, agreement_id FROM study WHERE study_uid = $1 AND recalled_us IS NULL ORDER BY last_us DESC, site_id LIMIT 100",
+    )
+    .bind(study.as_str())
+    .fetch_all(rows.read())
+    .await?;
+    let owners = found.into_iter().filter_map(|(site, agreement)| {
+        Some((
+            site.parse::<SiteId>().ok()?,
+            agreement.parse::<AgreementId>().ok()?,
+        ))
+    });
+    let mut seen = owners.filter(|owner| match scope {
+        Scope::All => true,
+        Scope::Pairs(pairs) => pairs.contains(owner),
+    });
+    Ok(seen.next())
+}
+
+/// The instances of a target, by series and number. A report that was signed here is found when it is named.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn served(
+    rows: &Rows,
+    owner: &(SiteId, AgreementId),
+    target: &Target,
+) -> Result<Vec<Served>, sqlx::Error> {
+    let sql = format!("SELECT {COLUMNS} {} {ORDER}", from(target));
+    let found: Vec<Served> = bind(sqlx::query_as(AssertSqlSafe(sql)), owner, target)
+        .fetch_all(rows.read())
+        .await?;
+    if !found.is_empty() || target.instance.is_none() {
+        return Ok(found);
+    }
+    bind(sqlx::query_as(REPORT), owner, target)
+        .fetch_all(rows.read())
+        .await
+}
+
+const REPORT: &str = "SELECT site_id, agreement_id, study_uid, series_uid, sop_uid, sop_class, transfer_syntax, length, blob_key, '' AS pixels
+    FROM report_document WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND series_uid = $4 AND sop_uid = $5";
+
+/// One instance's metadata and what its addresses are made of.
+#[derive(Clone, FromRow)]
+#[expect(missing_docs, reason = "the columns' names say it")]
+pub struct Metadata {
+    pub series_uid: String,
+    pub sop_uid: String,
+    pub transfer_syntax: String,
+    pub metadata: String,
+}
+
+impl std::fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Metadata({})", self.sop_uid)
+    }
+}
+
+/// The metadata of a target's instances, at most `limit` after `offset`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn metadata(
+    rows: &Rows,
+    owner: &(SiteId, AgreementId),
+    target: &Target,
+    limit: i64,
+    offset: i64,
+) -> Result<Vec<Metadata>, sqlx::Error> {
+    let sql = format!(
+        "SELECT i.series_uid, i.sop_uid, i.transfer_syntax, i.metadata {} {ORDER} LIMIT {limit} OFFSET {offset}",
+        from(target)
+    );
+    bind(sqlx::query_as(AssertSqlSafe(sql)), owner, target)
+        .fetch_all(rows.read())
+        .await
+}
+
+type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Any, T, sqlx::any::AnyArguments>;
+
+/// Only what is asked for is a condition, so that one instance is found by its key.
+fn from(target: &Target) -> String {
+    let mut from = "FROM instance i JOIN study s ON s.site_id = i.site_id AND s.agreement_id = i.agreement_id AND s.study_uid = i.study_uid
+        WHERE s.recalled_us IS NULL AND i.site_id = $1 AND i.agreement_id = $2 AND i.study_uid = $3"
+        .to_owned();
+    let mut next = 4;
+    for (given, condition) in [
+        (target.series.is_some(), " AND i.series_uid = $"),
+        (target.instance.is_some(), " AND i.sop_uid = $"),
+    ] {
+        if given {
+            from.push_str(&format!("{condition}{next}"));
+            next += 1;
+        }
+    }
+    from
+}
+
+fn bind<'q, T>(
+    query: Query<'q, T>,
+    owner: &'q (SiteId, AgreementId),
+    target: &'q Target,
+) -> Query<'q, T> {
+    let mut query = query
+        .bind(owner.0.as_str())
+        .bind(owner.1.as_str())
+        .bind(target.study.as_str());
+    if let Some(series) = &target.series {
+        query = query.bind(series.as_str());
+    }
+    if let Some(instance) = &target.instance {
+        query = query.bind(instance.as_str());
+    }
+    query
+}

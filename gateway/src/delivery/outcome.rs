@@ -1,0 +1,51 @@
+//! One state out of many: where a document stands, given what the site says of each destination and form.
+
+use sqlx::FromRow;
+
+/// Where a document stands at one destination in one form.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Form {
+    /// The destination; `site` for the agent itself.
+    pub destination: String,
+    /// `sr` and others.
+    pub form: String,
+    /// A word of `link::message::DeliveryState`.
+    pub state: String,
+}
+
+/// The state of the whole. The agent itself counts only until a destination has said something; a rejection by the agent is final.
+#[must_use]
+pub fn overall(forms: &[Form]) -> &'static str {
+    let at_agent = |state: &str| {
+        forms
+            .iter()
+            .any(|f| f.destination == "site" && f.state == state)
+    };
+    if at_agent("rejected") {
+        return "rejected";
+    }
+    let outside: Vec<&str> = forms
+        .iter()
+        .filter(|f| f.destination != "site")
+        .map(|f| f.state.as_str())
+        .collect();
+    if outside.is_empty() {
+        return match forms.iter().find(|f| f.destination == "site") {
+            Some(f) if f.state == "held" => "held",
+            Some(_) => "at-site",
+            None => "waiting",
+        };
+    }
+    let any = |state: &str| outside.contains(&state);
+    if any("held") {
+        "held"
+    } else if any("waiting") || any("at-site") {
+        "at-site"
+    } else if any("delivered") {
+        "delivered"
+    } else if any("not-taken") {
+        "not-taken"
+    } else {
+        "rejected"
+    }
+}

@@ -1,0 +1,68 @@
+//! Objects that are read as text: structured reports, key object selections and their like, of others and of this gateway.
+
+use axum::extract::{Path, State as From};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use causeway_proto::ids::TransferSyntaxUid;
+use causeway_proto::report::outline;
+
+use super::body::is_name;
+use crate::archive::BlobKey;
+use crate::eligibility::{Act, decide};
+use crate::http::State;
+use crate::http::auth::Subject;
+use crate::http::error::Problem;
+use crate::worklist;
+
+/// A document longer than this is not rendered.
+const LONGEST: i64 = 16 << 20;
+
+/// A structured report or the like as plain text.
+#[utoipa::path(get, path = "/readable/{study}/{series}/{instance}", params(("study" = String, Path), ("series" = String, Path), ("instance" = String, Path)),
+    responses((status = 200, content_type = "text/plain"), (status = 404), (status = 413)))]
+pub(super) async fn readable(
+    From(state): From<State>,
+    subject: Subject,
+    Path((study, series, instance)): Path<(String, String, String)>,
+) -> Result<Response, Problem> {
+    if ![&study, &series, &instance]
+        .into_iter()
+        .all(|uid| is_name(uid))
+    {
+        return Err(Problem::bad_request("the path names nothing that could be"));
+    }
+    let found = worklist::stored(&state.rows, &study, &series, &instance).await?;
+    let found = found
+        .into_iter()
+        .find(|one| decide(&subject, &one.site_id, &one.agreement_id, Act::View).allowed)
+        .ok_or_else(Problem::not_found)?;
+    if found.length > LONGEST {
+        return Err(Problem::new(
+            axum::http::StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "this object is too large to be shown as text",
+        ));
+    }
+    let key: BlobKey = found.blob_key.parse().map_err(|e| Problem::internal(&e))?;
+    let syntax: TransferSyntaxUid = found
+        .transfer_syntax
+        .parse()
+        .map_err(|e| Problem::internal(&e))?;
+    let bytes = state.archive.blobs.read(&key).await;
+    let bytes = bytes.map_err(|e| Problem::internal(&e))?;
+    let lines = tokio::task::spawn_blocking(move || outline::outline(&bytes, &syntax)).await;
+    let lines = match lines {
+        Ok(Ok(lines)) => lines,
+        Ok(Err(error)) => return Err(Problem::conflict("not-readable", error.to_string())),
+        Err(error) => return Err(Problem::internal(&error)),
+    };
+    let mut text = String::new();
+    for line in lines {
+        for _ in 0..line.depth.min(16) {
+            text.push_str("  ");
+        }
+        text.push_str(&line.text);
+        text.push('\n');
+    }
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response())
+}

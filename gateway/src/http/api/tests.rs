@@ -1,0 +1,8 @@
+//! The programming interface through a real router.
+
+mod corrections;
+mod homeward;
+mod people;
+mod reading;
+mod signing;
+mod stage;

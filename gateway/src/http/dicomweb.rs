@@ -1,0 +1,287 @@
+//! DICOMweb (PS3.18): searching (QIDO-RS) and retrieving (WADO-RS) what the archive holds, for whom `eligibility` lets see it.
+//! `CONFORMANCE.md` says what is offered. A study that is not yours and one that is not there are answered alike.
+
+mod accept;
+mod bulk;
+mod found;
+mod frames;
+mod multipart;
+mod part10;
+mod query;
+pub mod render;
+mod rendered;
+mod retrieve;
+mod search;
+mod wanted;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::get;
+use causeway_proto::ids::{AgreementId, SiteId};
+use causeway_proto::time::Timestamp;
+use serde_json::json;
+
+use super::State;
+use super::auth::Subject;
+use super::error::Problem;
+use crate::archive::BlobError;
+use crate::archive::retrieve::{Target, owner};
+use crate::archive::search::Scope;
+use crate::audit;
+use crate::eligibility::{Act, decide};
+
+pub use render::{Renderer, render_child};
+
+/// Who looks at what is written down once in this time, not for every image.
+const VIEWED_AGAIN: Duration = Duration::from_secs(600);
+/// So many lookers-at are remembered at most.
+const MOST_VIEWED: usize = 10_000;
+
+const OCTETS: &str = "application/octet-stream";
+const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
+
+type InstancePath = axum::extract::Path<(String, String, String)>;
+type FramePath = axum::extract::Path<(String, String, String, String)>;
+
+/// A site and an agreement.
+pub(super) type Owner = (SiteId, AgreementId);
+
+/// What the handlers use.
+#[derive(Clone, Debug)]
+pub(super) struct Web {
+    pub(super) state: State,
+    pub(super) renderer: Arc<Renderer>,
+    viewed: Arc<Mutex<HashMap<(String, String), Timestamp>>>,
+}
+
+/// Who asks, and under which address he reached us.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) subject: Subject,
+    /// `http://host/dicomweb`.
+    pub(super) base: String,
+    pub(super) headers: HeaderMap,
+    pub(super) query: String,
+}
+
+/// The routes below `/dicomweb`. `renderer` decodes images in child processes.
+pub fn routes(state: &State, renderer: Renderer) -> Router<State> {
+    let web = Web {
+        state: state.clone(),
+        renderer: Arc::new(renderer),
+        viewed: Arc::default(),
+    };
+    let instance = "/studies/{study}/series/{series}/instances/{instance}";
+    let below = |rest: &str| format!("{instance}{rest}");
+    Router::new()
+        .route("/studies", get(search::studies))
+        .route("/series", get(search::series))
+        .route("/instances", get(search::instances))
+        .route("/studies/{study}/series", get(search::series_of_study))
+        .route(
+            "/studies/{study}/instances",
+            get(search::instances_of_study),
+        )
+        .route(
+            "/studies/{study}/series/{series}/instances",
+            get(search::instances_of_series),
+        )
+        .route("/studies/{study}", get(retrieve::study))
+        .route("/studies/{study}/metadata", get(retrieve::study_metadata))
+        .route("/studies/{study}/thumbnail", get(rendered::study_thumbnail))
+        .route("/studies/{study}/series/{series}", get(retrieve::series))
+        .route(
+            "/studies/{study}/series/{series}/metadata",
+            get(retrieve::series_metadata),
+        )
+        .route(
+            "/studies/{study}/series/{series}/thumbnail",
+            get(rendered::series_thumbnail),
+        )
+        .route(instance, get(retrieve::instance))
+        .route(&below("/metadata"), get(retrieve::instance_metadata))
+        .route(&below("/bulk/pixels"), get(bulk::pixels))
+        .route(&below("/bulk/{offset}/{length}/{word}"), get(bulk::bulk))
+        .route(&below("/frames/{frames}"), get(frames::frames))
+        .route(
+            &below("/frames/{frames}/rendered"),
+            get(rendered::frame_rendered),
+        )
+        .route(
+            &below("/frames/{frames}/thumbnail"),
+            get(rendered::frame_thumbnail),
+        )
+        .route(&below("/rendered"), get(rendered::rendered))
+        .route(&below("/thumbnail"), get(rendered::thumbnail))
+        .with_state(web)
+}
+
+impl FromRequestParts<Web> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        let subject = Subject::from_request_parts(parts, &web.state).await?;
+        let host = parts
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .or_else(|| {
+                parts
+                    .uri
+                    .authority()
+                    .map(axum::http::uri::Authority::as_str)
+            });
+        let base = base(&web.state.config.public_url, host);
+        Ok(Self {
+            subject,
+            base,
+            headers: parts.headers.clone(),
+            query: parts.uri.query().unwrap_or_default().to_owned(),
+        })
+    }
+}
+
+/// The address of these services as the caller reached them. Some clients leave the port out of Host; what they say is
+/// then completed from the configuration.
+fn base(public: &str, host: Option<&str>) -> String {
+    let public = public.trim_end_matches('/');
+    let (scheme, authority) = public.split_once("://").unwrap_or(("http", public));
+    let name = authority
+        .rsplit_once(':')
+        .map_or(authority, |(name, _)| name);
+    let legal = |host: &&str| {
+        let legal = |b: u8| b.is_ascii_alphanumeric() || b".:-[]".contains(&b);
+        !host.is_empty() && host.len() <= 255 && host.bytes().all(legal)
+    };
+    match host.filter(legal) {
+        Some(host) if host != name => format!("{scheme}://{host}/dicomweb"),
+        _ => format!("{public}/dicomweb"),
+    }
+}
+
+impl Caller {
+    /// What he may know of: an operator of everything, a reader of what his organisation has agreements for.
+    fn scope(&self) -> Scope {
+        if self.subject.disabled {
+            Scope::Pairs(Vec::new())
+        } else if self.subject.roles.operator {
+            Scope::All
+        } else {
+            Scope::Pairs(self.subject.reach.clone())
+        }
+    }
+
+    /// A parameter of the query, as it stands there.
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value)
+    }
+
+    /// An `accept` in the query counts like one in the header (PS3.18 8.3.3.1).
+    fn offers(&self) -> Vec<accept::Offer> {
+        let query = self.parameter("accept").map(|text| {
+            text.replace("%2F", "/")
+                .replace("%2f", "/")
+                .replace('+', " ")
+        });
+        accept::offers(&self.headers, query.as_deref())
+    }
+}
+
+impl Web {
+    /// Under which agreement he may know of a study.
+    async fn known(&self, caller: &Caller, target: &Target) -> Result<Owner, Problem> {
+        owner(&self.state.rows, &caller.scope(), &target.study)
+            .await?
+            .ok_or_else(Problem::not_found)
+    }
+
+    /// Under which agreement he may look at a study; that he does is written down before a byte leaves.
+    async fn viewed(&self, caller: &Caller, target: &Target) -> Result<Owner, Problem> {
+        let owner = self.known(caller, target).await?;
+        let (site, agreement) = (owner.0.as_str(), owner.1.as_str());
+        let decision = decide(&caller.subject, site, agreement, Act::View);
+        if !decision.allowed {
+            return Err(Problem::forbidden("you may not look at these images")
+                .with("reasons", json!(decision.reasons)));
+        }
+        let now = self.state.clock.now();
+        let subject = format!("{site}/{agreement}/{}", target.study);
+        let who = (caller.subject.account.clone(), subject);
+        if self.noted(&who, now) {
+            return Ok(owner);
+        }
+        let detail = json!({ "agreement": agreement });
+        let mut tx = self.state.rows.begin().await?;
+        let study = target.study.as_str();
+        audit::record(&mut tx, now, "images-viewed", &who.0, site, study, &detail).await?;
+        tx.commit().await?;
+        self.note(who, now);
+        Ok(owner)
+    }
+
+    fn noted(&self, who: &(String, String), now: Timestamp) -> bool {
+        let viewed = self.viewed.lock().unwrap_or_else(PoisonError::into_inner);
+        viewed
+            .get(who)
+            .is_some_and(|at| now.since(*at) < VIEWED_AGAIN)
+    }
+
+    fn note(&self, who: (String, String), now: Timestamp) {
+        let mut viewed = self.viewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if viewed.len() >= MOST_VIEWED {
+            viewed.clear();
+        }
+        viewed.insert(who, now);
+    }
+}
+
+/// What the path names.
+fn target(study: &str, series: Option<&str>, instance: Option<&str>) -> Result<Target, Problem> {
+    let wrong = || Problem::bad_request("the path holds something that is not a UID");
+    // parsing forgives padding, which a path has no reason to carry
+    let plain = |uid: &str| uid.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    if ![Some(study), series, instance]
+        .into_iter()
+        .flatten()
+        .all(plain)
+    {
+        return Err(wrong());
+    }
+    Ok(Target {
+        study: study.parse().ok().ok_or_else(wrong)?,
+        series: series.map(str::parse).transpose().ok().ok_or_else(wrong)?,
+        instance: instance
+            .map(str::parse)
+            .transpose()
+            .ok()
+            .ok_or_else(wrong)?,
+    })
+}
+
+/// 406, with what is offered.
+fn not_acceptable(offered: &str) -> Problem {
+    Problem::new(
+        StatusCode::NOT_ACCEPTABLE,
+        "not-acceptable",
+        format!("this can be had as {offered}"),
+    )
+}
+
+impl From<BlobError> for Problem {
+    fn from(error: BlobError) -> Self {
+        Self::internal(&error)
+    }
+}

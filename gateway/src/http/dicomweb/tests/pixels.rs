@@ -1,0 +1,193 @@
+//! Frames of every public image, and what the decoding child makes of them.
+
+use std::io::Write as _;
+
+use crate::archive::frames::Frames;
+use crate::http::dicomweb::part10;
+use crate::http::dicomweb::render::{Form, Job, render_frame};
+
+use crate::ingest::tests::{CT, Object, public_object, samples};
+
+use super::desk::{Desk, parts};
+
+const EVERY: &str = "multipart/related; type=application/octet-stream; transfer-syntax=*";
+
+#[tokio::test]
+async fn every_frame_of_every_public_image_can_be_had() {
+    let desk = Desk::on_sqlite().await;
+    let (mut images, mut frames) = (0, 0);
+    for path in samples(&["studies", "syntaxes"]) {
+        let Some(object) = public_object(&path) else {
+            continue;
+        };
+        if desk.keep(&object).await.quarantined {
+            continue;
+        }
+        let row: Option<(String,)> =
+            sqlx::query_as("SELECT pixels FROM instance WHERE sop_uid = $1")
+                .bind(&object.sop)
+                .fetch_optional(desk.state.rows.read())
+                .await
+                .unwrap();
+        let found: Frames = row.unwrap().0.parse().unwrap();
+        if found.count() == 0 {
+            continue;
+        }
+        images += 1;
+        let last = found.count();
+        let answer = desk
+            .get(&format!("{}/frames/1,{last}", object.path()), EVERY)
+            .await;
+        assert_eq!(answer.status, 200, "{}", path.display());
+        let parts = parts(&answer);
+        assert_eq!(parts.len(), 2);
+        assert!(
+            parts
+                .iter()
+                .all(|(head, bytes)| head.contains("transfer-syntax=1.2.") && !bytes.is_empty())
+        );
+        frames += last;
+        assert_eq!(
+            desk.get(&format!("{}/frames/{}", object.path(), last + 1), EVERY)
+                .await
+                .status,
+            404
+        );
+    }
+    eprintln!("{images} images, {frames} frames");
+}
+
+#[tokio::test]
+async fn native_frames_are_cut_out_and_bits_are_shifted() {
+    let desk = Desk::on_sqlite().await;
+    let image = |sop, bits: &'static [u8], pixels: &'static [u8]| {
+        Object::made(
+            sop,
+            CT,
+            &[
+                (0x0028_0002, "US", &[1, 0]),
+                (0x0028_0008, "IS", b"3"),
+                (0x0028_0010, "US", &[1, 0]),
+                (0x0028_0011, "US", &[3, 0]),
+                (0x0028_0100, "US", bits),
+                (0x7FE0_0010, "OB", pixels),
+            ],
+        )
+    };
+    let bytes = image("1.1", &[8, 0], b"abcdefghi\0");
+    // three frames of three bits: 101, 011, 110, from the lowest bit on
+    let bits = image("1.2", &[1, 0], &[0b1101_1101, 0b0]);
+    for object in [&bytes, &bits] {
+        desk.keep(object).await;
+    }
+    let get = async |object: &Object, list: &str| {
+        let answer = desk
+            .get(&format!("{}/frames/{list}", object.path()), EVERY)
+            .await;
+        parts(&answer)
+            .into_iter()
+            .map(|(_, bytes)| bytes)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(get(&bytes, "2,3").await, [b"def", b"ghi"]);
+    assert_eq!(get(&bits, "1,2,3").await, [[0b101], [0b011], [0b011]]);
+    for (list, status) in [("0", 400), ("x", 400), ("4", 404), ("1", 200)] {
+        let answer = desk
+            .get(&format!("{}/frames/{list}", bytes.path()), EVERY)
+            .await;
+        assert_eq!(answer.status, status, "{list}");
+    }
+    let single = desk
+        .get(
+            &format!("{}/frames/2", bytes.path()),
+            "application/octet-stream",
+        )
+        .await;
+    assert_eq!(single.bytes, b"def");
+    let wrong = desk
+        .get(
+            &format!("{}/frames/2", bytes.path()),
+            "multipart/related; type=\"image/jpeg\"",
+        )
+        .await;
+    assert_eq!(wrong.status, 406);
+    let none = Object::made("1.3", CT, &[]);
+    desk.keep(&none).await;
+    assert_eq!(
+        desk.get(&format!("{}/rendered", none.path()), "*/*")
+            .await
+            .status,
+        415
+    );
+    assert_eq!(
+        desk.get(&format!("{}/frames/1", none.path()), EVERY)
+            .await
+            .status,
+        404
+    );
+}
+
+fn rendered(object: &Object, form: Form) -> Result<Vec<u8>, u8> {
+    let job = Job {
+        frame: 1,
+        form,
+        width: Some(256),
+        height: Some(256),
+        window: None,
+    };
+    let mut input = serde_json::to_vec(&job).unwrap();
+    input.push(b'\n');
+    input
+        .write_all(&part10::header(&object.class, &object.sop, &object.syntax))
+        .unwrap();
+    input.write_all(&object.bytes).unwrap();
+    let mut out = Vec::new();
+    render_frame(&input[..], &mut out).map(|()| out)
+}
+
+#[test]
+fn what_there_is_a_decoder_for_is_rendered_and_the_rest_is_said_to_be_unsupported() {
+    let (mut done, mut unsupported, mut invalid) = (0, Vec::new(), Vec::new());
+    for path in samples(&[
+        "syntaxes/ct-one-image-all",
+        "syntaxes/mr-small",
+        "syntaxes/htj2k",
+        "syntaxes/photometric",
+    ]) {
+        let Some(object) = public_object(&path) else {
+            continue;
+        };
+        match rendered(&object, Form::Jpeg) {
+            Ok(jpeg) => {
+                assert_eq!(&jpeg[..2], [0xFF, 0xD8]);
+                done += 1;
+            }
+            Err(3) => unsupported.push(path.file_name().unwrap().to_owned()),
+            Err(_) => invalid.push(path.file_name().unwrap().to_owned()),
+        }
+    }
+    eprintln!("{done} rendered, unsupported {unsupported:?}, invalid {invalid:?}");
+}
+
+#[test]
+fn hostile_descriptions_end_in_a_code() {
+    for (rows, columns, bits) in [
+        ([255, 255], [255, 255], [16, 0]),
+        ([0, 0], [1, 0], [16, 0]),
+        ([1, 0], [1, 0], [255, 255]),
+    ] {
+        let object = Object::made(
+            "1.1",
+            CT,
+            &[
+                (0x0028_0002, "US", &[1, 0]),
+                (0x0028_0004, "CS", b"MONOCHROME2"),
+                (0x0028_0010, "US", &rows),
+                (0x0028_0011, "US", &columns),
+                (0x0028_0100, "US", &bits),
+                (0x7FE0_0010, "OW", b"ab"),
+            ],
+        );
+        assert_eq!(rendered(&object, Form::Png), Err(4));
+    }
+}

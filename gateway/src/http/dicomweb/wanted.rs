@@ -1,0 +1,268 @@
+//! One instance whose pixels or bulk data somebody wants: where its bytes are, and each of its frames.
+
+use std::io::Read;
+
+use axum::http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use causeway_proto::element::Encoding;
+
+use super::render::{Job, RenderError};
+use super::{Caller, EXPLICIT_LITTLE, Web, part10};
+use crate::archive::BlobKey;
+use crate::archive::frames::{Frames, FramesError, Stretch};
+use crate::archive::retrieve::{self, Served, Target};
+use crate::http::error::Problem;
+use crate::ingest::{inflated_limit, little_endian};
+
+/// One request names at most so many frames.
+const MOST_FRAMES: usize = 1_000;
+
+/// An instance whose pixels somebody wants.
+pub(super) struct Wanted {
+    pub(super) web: Web,
+    pub(super) served: Served,
+    pub(super) key: BlobKey,
+    pub(super) frames: Frames,
+}
+
+impl Wanted {
+    pub(super) async fn find(web: Web, caller: &Caller, of: &Target) -> Result<Self, Problem> {
+        let owner = web.viewed(caller, of).await?;
+        let all = retrieve::served(&web.state.rows, &owner, of).await?;
+        // of a series or a study: the middle one that has frames says most
+        let served = if of.instance.is_some() {
+            all.into_iter().next()
+        } else {
+            let mut shown = all;
+            shown.retain(|one| !matches!(one.pixels.as_str(), "" | "invalid"));
+            let middle = shown.len() / 2;
+            shown.into_iter().nth(middle)
+        };
+        let served = served.ok_or_else(Problem::not_found)?;
+        let frames = served
+            .pixels
+            .parse()
+            .map_err(|error: FramesError| Problem::internal(&error))?;
+        Ok(Self {
+            key: served.blob_key.parse()?,
+            web,
+            served,
+            frames,
+        })
+    }
+
+    pub(super) fn syntax(&self) -> &str {
+        &self.served.transfer_syntax
+    }
+
+    pub(super) fn encoding(&self) -> (Encoding, bool) {
+        self.syntax()
+            .parse()
+            .map_or((Encoding::ExplicitLittle, false), |syntax| {
+                Encoding::of(&syntax)
+            })
+    }
+
+    /// The dataset inflated, when its syntax is deflated.
+    pub(super) async fn inflated(&self) -> Result<Option<Bytes>, Problem> {
+        if !self.encoding().1 {
+            return Ok(None);
+        }
+        let blob = self.web.state.archive.blobs.read(&self.key).await?;
+        let limit = inflated_limit(self.served.length.unsigned_abs());
+        let inflate = tokio::task::spawn_blocking(move || {
+            let mut out = Vec::new();
+            flate2::read::DeflateDecoder::new(&blob[..])
+                .take(limit)
+                .read_to_end(&mut out)
+                .map(|_| Bytes::from(out))
+        });
+        match inflate.await {
+            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            _ => Err(invalid("the deflated dataset is damaged")),
+        }
+    }
+
+    pub(super) async fn stretch(
+        &self,
+        inflated: Option<&Bytes>,
+        at: Stretch,
+    ) -> Result<Bytes, Problem> {
+        let (start, end) = (at.offset, at.offset.saturating_add(at.length));
+        if let Some(bytes) = inflated {
+            let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            return match range {
+                Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
+                _ => Err(Problem::not_found()),
+            };
+        }
+        if end > self.served.length.unsigned_abs() {
+            return Err(Problem::not_found());
+        }
+        Ok(self
+            .web
+            .state
+            .archive
+            .blobs
+            .range(&self.key, start..end)
+            .await?)
+    }
+
+    /// The bytes of one frame, counted from 1, as they are stored; native ones little endian.
+    pub(super) async fn frame(
+        &self,
+        inflated: Option<&Bytes>,
+        number: u64,
+    ) -> Result<Bytes, Problem> {
+        let index = number - 1;
+        match &self.frames {
+            Frames::Native {
+                value,
+                frame_bits,
+                word,
+                ..
+            } => {
+                let first = index * frame_bits;
+                let last = first + frame_bits;
+                let at = Stretch {
+                    offset: value.offset + first / 8,
+                    length: last.div_ceil(8) - first / 8,
+                };
+                let bytes = self.stretch(inflated, at).await?;
+                let shift = u32::try_from(first % 8).unwrap_or(0);
+                if *frame_bits % 8 != 0 || shift != 0 {
+                    return Ok(bits(&bytes, shift, *frame_bits));
+                }
+                Ok(little_endian(&bytes, usize::from(*word), self.encoding().0).into())
+            }
+            Frames::Fragments(all) => {
+                let at = usize::try_from(index).ok().and_then(|index| all.get(index));
+                let mut pieces = Vec::new();
+                for one in at.ok_or_else(Problem::not_found)? {
+                    pieces.push(self.stretch(inflated, *one).await?);
+                }
+                if let [only] = pieces.as_slice() {
+                    return Ok(only.clone());
+                }
+                let mut out = BytesMut::new();
+                pieces.iter().for_each(|piece| out.extend_from_slice(piece));
+                Ok(out.freeze())
+            }
+            Frames::Without | Frames::Whole(_) | Frames::Invalid => Err(Problem::not_found()),
+        }
+    }
+
+    /// Which frames a path names.
+    pub(super) fn named(&self, list: &str) -> Result<Vec<u64>, Problem> {
+        let numbers: Option<Vec<u64>> = list
+            .split(',')
+            .map(|one| one.parse().ok().filter(|number| *number > 0))
+            .collect();
+        let numbers = numbers
+            .filter(|numbers| numbers.len() <= MOST_FRAMES)
+            .ok_or_else(|| {
+                Problem::bad_request(
+                    "frames are numbers from 1 on, with commas between them, at most 1000",
+                )
+            })?;
+        match &self.frames {
+            Frames::Invalid => {
+                return Err(invalid(
+                    "the pixel data and their description do not hold together",
+                ));
+            }
+            Frames::Whole(_) => {
+                return Err(invalid(
+                    "the frames of these pixel data cannot be told apart; ask for bulk/pixels",
+                ));
+            }
+            _ => {}
+        }
+        if numbers.iter().any(|number| *number > self.frames.count()) {
+            return Err(Problem::not_found());
+        }
+        Ok(numbers)
+    }
+
+    pub(super) fn native(&self) -> bool {
+        matches!(self.frames, Frames::Native { .. })
+    }
+
+    pub(super) fn address(&self, base: &str) -> String {
+        format!(
+            "{base}/studies/{}/series/{}/instances/{}",
+            self.served.study_uid, self.served.series_uid, self.served.sop_uid
+        )
+    }
+
+    /// The whole dataset as a file for the child that decodes it.
+    async fn file(&self) -> Result<(Bytes, Bytes), Problem> {
+        let limit = self.web.renderer.limits().max_input_bytes;
+        let (served, too_large) = (&self.served, || {
+            invalid("the object is too large to be rendered here")
+        });
+        if served.length.unsigned_abs() > limit {
+            return Err(too_large());
+        }
+        let (syntax, dataset) = match self.inflated().await? {
+            Some(bytes) => (EXPLICIT_LITTLE, bytes),
+            None => (
+                self.syntax(),
+                self.web.state.archive.blobs.read(&self.key).await?,
+            ),
+        };
+        if u64::try_from(dataset.len()).unwrap_or(u64::MAX) > limit {
+            return Err(too_large());
+        }
+        let head = part10::header(&served.sop_class, &served.sop_uid, syntax);
+        Ok((head, dataset))
+    }
+
+    pub(super) async fn decoded(&self, job: &Job) -> Result<Bytes, Problem> {
+        let (head, dataset) = self.file().await?;
+        let done = self.web.renderer.run(job, head, dataset).await;
+        done.map_err(|error| match error {
+            RenderError::Unsupported => Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "not-decodable",
+                "this gateway does not decode this transfer syntax; ask for it with transfer-syntax=*",
+            ),
+            RenderError::Invalid => invalid("the pixel data could not be decoded within the limits"),
+            RenderError::Busy => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "too many images are being decoded",
+            )
+            .with("retry_after_s", 2),
+            RenderError::Failed(_) => Problem::internal(&error),
+        })
+    }
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "pixel-data-invalid",
+        detail,
+    )
+}
+
+/// A frame of single bits that begins `shift` bits into its first byte, moved to a byte's beginning (PS3.5 8.1.1: the first
+/// pixel is the lowest bit).
+fn bits(bytes: &[u8], shift: u32, count: u64) -> Bytes {
+    let mut out: Vec<u8> = bytes
+        .iter()
+        .enumerate()
+        .map(|(index, byte)| {
+            let next = bytes.get(index + 1).copied().unwrap_or(0);
+            let pair = u16::from_le_bytes([*byte, next]) >> shift;
+            pair.to_le_bytes()[0]
+        })
+        .collect();
+    out.truncate(usize::try_from(count.div_ceil(8)).unwrap_or(usize::MAX));
+    let surplus = u32::try_from(count % 8).unwrap_or(0);
+    if let (Some(last), true) = (out.last_mut(), surplus > 0) {
+        *last &= 0xFF >> (8 - surplus);
+    }
+    out.into()
+}

@@ -1,0 +1,61 @@
+// The viewer's configuration: one data source, this gateway; no study list, no tour, nothing loaded from an address in the query.
+const priors = new Set((new URLSearchParams(location.search).get('priors') || '').split(',').filter(Boolean));
+
+window.config = {
+  name: 'causeway',
+  routerBasename: '/viewer',
+  extensions: [],
+  modes: [],
+  customizationService: {
+    'ohif.tours': { $set: [] },
+    // an earlier study says so in the image, in its own colour
+    'viewportOverlay.topLeft': {
+      $unshift: [
+        {
+          id: 'Prior',
+          inheritsFrom: 'ohif.overlayItem',
+          label: '',
+          title: 'This is an earlier study',
+          color: '#b3b0ff',
+          condition: ({ referenceInstance }) => priors.has(referenceInstance?.StudyInstanceUID),
+          contentF: () => 'PRIOR',
+        },
+      ],
+    },
+  },
+  showStudyList: false,
+  investigationalUseDialog: { option: 'never' },
+  showErrorDetails: 'production',
+  showWarningMessageForCrossOrigin: true,
+  showCPUFallbackMessage: true,
+  showLoadingIndicator: true,
+  strictZSpacingForVolumeViewport: true,
+  maxNumberOfWebWorkers: 3,
+  maxNumRequests: { interaction: 100, thumbnail: 75, prefetch: 25 },
+  studyPrefetcher: { enabled: true, displaySetsCount: 2, maxNumPrefetchRequests: 10, order: 'closest' },
+  defaultDataSourceName: 'gateway',
+  dataSources: [
+    {
+      namespace: '@ohif/extension-default.dataSourcesModule.dicomweb',
+      sourceName: 'gateway',
+      configuration: {
+        friendlyName: 'This gateway',
+        name: 'gateway',
+        qidoRoot: '/dicomweb',
+        wadoRoot: '/dicomweb',
+        wadoUriRoot: '/dicomweb',
+        qidoSupportsIncludeField: true,
+        imageRendering: 'wadors',
+        thumbnailRendering: 'wadors',
+        enableStudyLazyLoad: true,
+        supportsFuzzyMatching: false,
+        supportsWildcard: true,
+        staticWado: false,
+        bulkDataURI: { enabled: true, relativeResolution: 'studies' },
+        omitQuotationForMultipartRequest: true,
+        supportsReject: false,
+        dicomUploadEnabled: false,
+      },
+    },
+  ],
+};

@@ -1,0 +1,376 @@
+//! The one transaction in which a durable instance becomes rows, a task and a receipt; or is found to be there already.
+
+use std::time::Duration;
+
+use causeway_proto::digest::Digest;
+use causeway_proto::ids::{SiteId, StudyKey};
+use causeway_proto::link::message::Receipt;
+use causeway_proto::time::Timestamp;
+use sqlx::{Any, Transaction};
+
+use super::admit::Label;
+use super::index::{Facts, IndexError, Indexed};
+use super::{Ingest, IngestError, quarantine};
+use crate::archive::BlobKey;
+use crate::archive::catalog::{
+    self, ContentRow, Demographics, InstanceRow, RequestRow, SeriesRow, StudyRow, StudyText,
+};
+use crate::audit;
+use crate::worklist::{self, Changed};
+
+/// OPEN travels on another stream than the instances: how long an instance waits for it.
+const OPEN_WAIT: Duration = Duration::from_secs(5);
+/// What a quarantine row says of a second content.
+const CONFLICT: &str = "another object with the same SOP Instance UID was received first";
+/// What a quarantine row says of an instance of somebody else (P24).
+const ANOTHER_PATIENT: &str = "another Patient ID than the study's first instance";
+
+/// A durable blob and what it is.
+pub(super) struct Stored<'a> {
+    pub(super) label: &'a Label,
+    pub(super) length: u64,
+    pub(super) digest: Digest,
+    pub(super) blob: &'a BlobKey,
+}
+
+/// What came of one try to record.
+enum Outcome {
+    Done(Receipt, Changed),
+    NotOpen,
+}
+
+impl Ingest {
+    /// Records a stored instance, waiting a little for its study to be opened.
+    pub(super) async fn record(
+        &self,
+        stored: &Stored<'_>,
+        indexed: &Result<Indexed, IndexError>,
+    ) -> Result<Receipt, IngestError> {
+        let give_up = tokio::time::Instant::now() + OPEN_WAIT;
+        loop {
+            let opened = self.opened().notified();
+            match self.try_record(stored, indexed).await? {
+                Outcome::Done(receipt, changed) => {
+                    self.announce(&changed);
+                    return Ok(receipt);
+                }
+                Outcome::NotOpen => {
+                    if tokio::time::timeout_at(give_up, opened).await.is_err() {
+                        return Err(IngestError::NotOpen);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn try_record(
+        &self,
+        stored: &Stored<'_>,
+        indexed: &Result<Indexed, IndexError>,
+    ) -> Result<Outcome, IngestError> {
+        let key = &stored.label.key;
+        let sop = stored.label.message.instance.as_str();
+        let now = self.clock().now();
+        let mut tx = self.archive().rows.begin().await?;
+        // first of all the site's row: it numbers the receipts, and its lock lets one instance of a site after the other
+        let number = next_receipt(&mut tx, &key.site).await?;
+        let Some(study) = catalog::study(&mut tx, key).await? else {
+            return Ok(Outcome::NotOpen);
+        };
+        if study.recalled_us.is_some() {
+            return Err(IngestError::Recalled);
+        }
+        let mut content = self.content(stored, number);
+        let first = catalog::held(&mut tx, key, sop).await?;
+        if let Some(row) = &first
+            && (row.source_tag == content.source_tag || row.sent_digest == content.sent_digest)
+        {
+            content = row.clone();
+            let receipt = self.receipt_again(&mut tx, stored.label, content, number, false);
+            let receipt = receipt.await?;
+            tx.commit().await?;
+            return Ok(Outcome::Done(receipt, Changed::default()));
+        }
+        let reason = match (&first, indexed) {
+            (Some(_), _) => Some(CONFLICT.to_owned()),
+            (None, Err(error)) => Some(error.to_string()),
+            (None, Ok(indexed)) => {
+                another_patient(&study, &indexed.facts).then(|| ANOTHER_PATIENT.to_owned())
+            }
+        };
+        let changed = match (reason, indexed) {
+            (None, Ok(indexed)) => {
+                self.add(&mut tx, stored, indexed, &study, &content, now)
+                    .await?
+            }
+            (reason, _) => {
+                let held = quarantine::held(&mut tx, key, sop, &content.sent_digest).await?;
+                if let Some(row) = held {
+                    let receipt = self.receipt_again(&mut tx, stored.label, row, number, true);
+                    let receipt = receipt.await?;
+                    tx.commit().await?;
+                    return Ok(Outcome::Done(receipt, Changed::default()));
+                }
+                self.set_aside(&mut tx, stored, &content, &reason.unwrap_or_default(), now)
+                    .await?;
+                let receipt = self.receipt(stored.label, &content, true)?;
+                tx.commit().await?;
+                return Ok(Outcome::Done(receipt, Changed::default()));
+            }
+        };
+        let receipt = self.receipt(stored.label, &content, false)?;
+        tx.commit().await?;
+        Ok(Outcome::Done(receipt, changed))
+    }
+
+    fn content(&self, stored: &Stored<'_>, number: i64) -> ContentRow {
+        ContentRow {
+            length: signed(stored.length),
+            sent_digest: stored.digest.to_string(),
+            source_tag: stored.label.message.source_tag.to_string(),
+            blob_key: stored.blob.as_str().to_owned(),
+            receipt_number: number,
+            receipt_epoch: signed(self.epoch()),
+        }
+    }
+
+    /// Adds the rows of a new instance.
+    async fn add(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        stored: &Stored<'_>,
+        indexed: &Indexed,
+        study: &StudyRow,
+        content: &ContentRow,
+        now: Timestamp,
+    ) -> Result<Changed, IngestError> {
+        let (key, message) = (&stored.label.key, &stored.label.message);
+        let facts = &indexed.facts;
+        if indexed.undecodable > 0 {
+            tracing::info!(study = %key.study, instance = %message.instance, places = indexed.undecodable,
+                "text that its named character sets give no meaning is shown as such");
+        }
+        identify(tx, key, study, facts).await?;
+        catalog::fill_study(tx, key, &study_text(facts), now).await?;
+        catalog::grow_series(tx, key, &series_row(message.series.as_str(), facts)).await?;
+        let row = InstanceRow {
+            sop: message.instance.to_string(),
+            series: message.series.to_string(),
+            class: message.class.to_string(),
+            syntax: message.syntax.to_string(),
+            number: facts.number,
+            frames: signed(facts.frames),
+            rows: some(facts.rows),
+            columns: some(facts.columns),
+            bits_allocated: some(facts.bits_allocated),
+            pixels: indexed.frames.to_string(),
+            metadata: indexed.metadata.clone(),
+            content: content.clone(),
+        };
+        catalog::add_instance(tx, key, &row, now).await?;
+        for request in &facts.requests {
+            let row = RequestRow {
+                accession: request.accession.clone(),
+                issuer: request.issuer.clone(),
+                placer: request.placer.clone(),
+                filler: request.filler.clone(),
+                procedure: request.procedure.clone(),
+                description: request.description.clone(),
+            };
+            catalog::link_request(tx, key, &row, &self.random().token()).await?;
+        }
+        // P5: what is no image attaches to a sealed study without opening it again
+        if !worklist::makes_task(message.class.as_str()) {
+            return Ok(Changed::default());
+        }
+        if study.sealed_us.is_some() {
+            catalog::unseal(tx, key).await?;
+            return Ok(worklist::study_grew(tx, key, now, self.random()).await?);
+        }
+        Ok(worklist::study_opened(tx, key, now, self.random()).await?)
+    }
+
+    async fn set_aside(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        stored: &Stored<'_>,
+        content: &ContentRow,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), IngestError> {
+        let key = &stored.label.key;
+        let sop = stored.label.message.instance.as_str();
+        let id = self.random().token();
+        quarantine::add(tx, &id, key, sop, content, reason, now).await?;
+        tracing::warn!(site = %key.site, study = %key.study, instance = sop, reason, "an object was put into quarantine");
+        let detail = serde_json::json!({ "study": key.study, "instance": sop, "reason": reason });
+        audit::record(
+            tx,
+            now,
+            "quarantined",
+            "site",
+            key.site.as_str(),
+            &id,
+            &detail,
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// The receipt for what is there, with a new number when the old one was given in another epoch.
+    async fn receipt_again(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        label: &Label,
+        mut content: ContentRow,
+        number: i64,
+        quarantined: bool,
+    ) -> Result<Receipt, IngestError> {
+        let epoch = signed(self.epoch());
+        if content.receipt_epoch == epoch {
+            give_back(tx, &label.key.site, number).await?;
+        } else {
+            (content.receipt_number, content.receipt_epoch) = (number, epoch);
+            let sql = if quarantined {
+                "UPDATE quarantine SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
+            } else {
+                "UPDATE instance SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
+            };
+            sqlx::query(sql)
+                .bind(number)
+                .bind(epoch)
+                .bind(label.key.site.as_str())
+                .bind(label.key.agreement.as_str())
+                .bind(label.message.instance.as_str())
+                .bind(content.sent_digest.as_str())
+                .execute(&mut **tx)
+                .await?;
+        }
+        self.receipt(label, &content, quarantined)
+    }
+
+    pub(super) fn receipt(
+        &self,
+        label: &Label,
+        content: &ContentRow,
+        quarantined: bool,
+    ) -> Result<Receipt, IngestError> {
+        super::receipt_of(label.instance_key(), content, quarantined)
+    }
+}
+
+/// The next number of this site's receipts. Held until the transaction ends, so that numbers are given in the order of commits.
+async fn next_receipt(tx: &mut Transaction<'_, Any>, site: &SiteId) -> Result<i64, IngestError> {
+    let row: Option<(i64,)> = sqlx::query_as(
+        "UPDATE site SET receipt_number = receipt_number + 1 WHERE id = $1 AND closed_us IS NULL RETURNING receipt_number",
+    )
+    .bind(site.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    row.map(|(number,)| number).ok_or(IngestError::Forbidden)
+}
+
+/// Takes the lock under which instances of a site are recorded, so that a late image and a seal or a recall cannot pass each other.
+pub(super) async fn one_after_the_other(
+    tx: &mut Transaction<'_, Any>,
+    site: &SiteId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE site SET receipt_number = receipt_number WHERE id = $1")
+        .bind(site.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+async fn give_back(
+    tx: &mut Transaction<'_, Any>,
+    site: &SiteId,
+    number: i64,
+) -> Result<(), IngestError> {
+    sqlx::query("UPDATE site SET receipt_number = $1 WHERE id = $2")
+        .bind(number - 1)
+        .bind(site.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether an instance names another patient than its study: another ID, or the same ID of another issuer.
+fn another_patient(study: &StudyRow, facts: &Facts) -> bool {
+    let differ = |said: &str, known: &str| {
+        let (said, known) = (said.trim(), known.trim());
+        !said.is_empty() && !known.is_empty() && said != known
+    };
+    let said = &facts.patient;
+    let both_ids = !said.id.trim().is_empty() && !study.patient_id.trim().is_empty();
+    differ(&said.id, &study.patient_id) || (both_ids && differ(&said.issuer, &study.patient_issuer))
+}
+
+/// The first instance says who the study is of. A later one that says otherwise changes it, and counts (P24); what a later one
+/// leaves empty stays.
+async fn identify(
+    tx: &mut Transaction<'_, Any>,
+    key: &StudyKey,
+    study: &StudyRow,
+    facts: &Facts,
+) -> Result<(), sqlx::Error> {
+    let said = &facts.patient;
+    let keep = |new: &str, old: &str| if new.is_empty() { old } else { new }.to_owned();
+    let who = Demographics {
+        id: keep(&said.id, &study.patient_id),
+        issuer: keep(&said.issuer, &study.patient_issuer),
+        name: keep(&said.name, &study.patient_name),
+        birth_date: keep(&said.birth_date, &study.birth_date),
+        sex: keep(&said.sex, &study.sex),
+        age: said.age.clone(),
+    };
+    let old = Demographics {
+        id: study.patient_id.clone(),
+        issuer: study.patient_issuer.clone(),
+        name: study.patient_name.clone(),
+        birth_date: study.birth_date.clone(),
+        sex: study.sex.clone(),
+        age: said.age.clone(),
+    };
+    if who == old && said.age.is_empty() {
+        return Ok(());
+    }
+    let known = Demographics {
+        age: String::new(),
+        ..old.clone()
+    } != Demographics::default();
+    catalog::set_demographics(tx, key, &who, known && who != old).await
+}
+
+fn study_text(facts: &Facts) -> StudyText {
+    StudyText {
+        date: facts.study_date.clone(),
+        time: facts.study_time.clone(),
+        utc_offset: facts.utc_offset.clone(),
+        accession: facts.accession.clone(),
+        study_id: facts.study_id.clone(),
+        description: facts.description.clone(),
+        referrer: facts.referrer.clone(),
+    }
+}
+
+fn series_row(uid: &str, facts: &Facts) -> SeriesRow {
+    SeriesRow {
+        uid: uid.to_owned(),
+        modality: facts.modality.clone(),
+        number: facts.series_number,
+        description: facts.series_description.clone(),
+        body_part: facts.body_part.clone(),
+        laterality: facts.laterality.clone(),
+        date: facts.series_date.clone(),
+        time: facts.series_time.clone(),
+    }
+}
+
+fn some(count: u64) -> Option<i64> {
+    (count > 0).then(|| signed(count))
+}
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,355 @@
+//! Lets agents in: handshake, certificate, directory, HELLO, fencing; each step with its time limit and its sentence.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use causeway_certs::identity::{Peer, site_of};
+use causeway_certs::tls::{self, Refusal};
+use causeway_proto::ids::SiteId;
+use causeway_proto::link::close::Code;
+use causeway_proto::link::codec::{Part, Reader, Speaker, encode};
+use causeway_proto::link::message::{Agreement, HelloAgent, HelloGateway};
+use causeway_proto::link::session::{Farewell, Greeted, gateway_hello, greeted_by_agent};
+use causeway_proto::random::Random;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{
+    Connection, ConnectionError, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig,
+    Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
+};
+use rustls_pki_types::CertificateDer;
+use tokio::net::lookup_host;
+
+use super::sites::{Connected, NotAdmitted, close};
+use super::{Config, LinkError, Rooms, session};
+use crate::directory::{self, Denied, DirectoryError};
+use crate::parts::Parts;
+
+/// The name and version in HELLO.
+const SOFTWARE: &str = concat!("causeway-gateway ", env!("CARGO_PKG_VERSION"));
+/// How much is read from a stream at once, in bytes.
+pub(super) const READ_BYTES: usize = 256 * 1024;
+/// Handshakes that may wait to be taken up.
+const WAITING: usize = 256;
+/// Bytes of one handshake, and of all, that are kept before they are taken up.
+const WAITING_BYTES: (u64, u64) = (64 << 10, 8 << 20);
+
+/// A bound port that does not answer yet.
+#[derive(Debug)]
+pub struct Door {
+    endpoint: Endpoint,
+}
+
+impl Door {
+    /// Takes the port. With the same `secret` after a restart, agents learn at once that their old connection is gone (a
+    /// stateless reset); with another they find out by silence.
+    ///
+    /// # Errors
+    /// When the port cannot be had or TLS cannot be prepared.
+    pub async fn open(config: &Config, parts: &Parts, secret: &[u8]) -> Result<Self, LinkError> {
+        let crypto = tls::server(&parts.live, &parts.clock)?;
+        let crypto = QuicServerConfig::try_from(Arc::new(crypto))?;
+        let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+        server
+            .transport_config(config.transport())
+            .max_incoming(WAITING)
+            .incoming_buffer_size(WAITING_BYTES.0)
+            .incoming_buffer_size_total(WAITING_BYTES.1);
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        let mut endpoint = EndpointConfig::new(Arc::new(key));
+        let random = parts.random.clone();
+        endpoint.cid_generator(move || Box::new(Names(random.clone())));
+        let socket = bind(&config.listen)
+            .await
+            .map_err(|source| LinkError::Listen {
+                address: config.listen.clone(),
+                source,
+            })?;
+        let endpoint = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime));
+        let endpoint = endpoint.map_err(|source| LinkError::Listen {
+            address: config.listen.clone(),
+            source,
+        })?;
+        Ok(Self { endpoint })
+    }
+
+    /// Where agents reach it.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+}
+
+async fn bind(listen: &str) -> io::Result<UdpSocket> {
+    let address = lookup_host(listen).await?.next();
+    let address = address.ok_or_else(|| io::Error::other("the name has no address"))?;
+    UdpSocket::bind(address)
+}
+
+/// Random names of connections. quinn's own kind is keyed anew at each start and would not answer for connections of the last one.
+struct Names(Random);
+
+impl ConnectionIdGenerator for Names {
+    fn generate_cid(&mut self) -> ConnectionId {
+        ConnectionId::new(&self.0.bytes::<8>())
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// Lets agents in until the gateway ends, then waits for the sessions to drain.
+pub async fn run(door: Door, rooms: Rooms) {
+    let Door { endpoint } = door;
+    let cancel = rooms.parts.cancel.clone();
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            () = cancel.cancelled() => break,
+        };
+        let Some(incoming) = incoming else { break };
+        let open = endpoint.open_connections();
+        if !is_let_through(&rooms.config, open, &incoming) {
+            turn_away(&rooms.config, open, incoming);
+            continue;
+        }
+        let rooms = rooms.clone();
+        let tracker = rooms.parts.tracker.clone();
+        tracker.spawn(async move { Box::pin(one(rooms, incoming)).await });
+    }
+    endpoint.set_server_config(None);
+    let limit = Duration::from_secs(rooms.config.drain_s.saturating_add(5));
+    if tokio::time::timeout(limit, endpoint.wait_idle())
+        .await
+        .is_err()
+    {
+        tracing::warn!("not every agent confirmed the end of its connection");
+    }
+}
+
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn is_let_through(config: &Config, open: usize, incoming: &Incoming) -> bool {
+    open < size(config.max_connections)
+        && (incoming.remote_address_validated() || open < size(config.retry_from_connections))
+}
+
+fn turn_away(config: &Config, open: usize, incoming: Incoming) {
+    if open >= size(config.max_connections) {
+        tracing::warn!(open, "no room for another connection");
+        incoming.refuse();
+    } else if let Err(error) = incoming.retry() {
+        error.into_incoming().refuse();
+    }
+}
+
+/// One connection from its first packet to its end.
+async fn one(rooms: Rooms, incoming: Incoming) {
+    let address = incoming.remote_address();
+    let limit = rooms.config.greeting();
+    let connecting = match incoming.accept() {
+        Ok(connecting) => connecting,
+        Err(error) => {
+            tracing::debug!(%address, %error, "a connection ended before it began");
+            return;
+        }
+    };
+    let outcome = tokio::time::timeout(limit, connecting).await;
+    let connection = match outcome.unwrap_or(Err(ConnectionError::TimedOut)) {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::warn!(%address, sentence = %explain(&error), "no connection with an agent");
+            return;
+        }
+    };
+    match tokio::time::timeout(limit.saturating_mul(2), greet(&rooms, &connection)).await {
+        Ok(Ok(greeting)) => {
+            let site = greeting.peer.site.clone();
+            Box::pin(session::run(&rooms, greeting)).await;
+            rooms.sites.ended(&site, &connection).await;
+        }
+        Ok(Err(farewell)) => {
+            tracing::warn!(%address, code = farewell.code.name(), sentence = %farewell.sentence, "an agent was not let in");
+            close(&connection, &farewell);
+        }
+        Err(_) => {
+            tracing::warn!(%address, "an agent did not say HELLO in time");
+            close(&connection, &Farewell::from(Code::Silent));
+        }
+    }
+}
+
+/// A session that was admitted.
+pub(super) struct Greeting {
+    pub(super) connection: Connection,
+    pub(super) peer: Peer,
+    pub(super) to_agent: SendStream,
+    pub(super) from_agent: RecvStream,
+    pub(super) reader: Reader,
+}
+
+async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farewell> {
+    let peer = identity(connection)?;
+    let parts = &rooms.parts;
+    let most = rooms.config.max_greeting_per_site;
+    let Some(_waiting) = rooms.sites.waiting(&peer.site, most) else {
+        return Err(Farewell::from(Code::Busy));
+    };
+    directory::admit(&parts.rows, &parts.clock, &peer)
+        .await
+        .map_err(|denied| denial(&denied))?;
+    let lost = |error: ConnectionError| Farewell::new(Code::Done, explain(&error));
+    let (mut to_agent, mut from_agent) = connection.accept_bi().await.map_err(lost)?;
+    let mut reader = Reader::control(Speaker::Agent);
+    let greeted = hello(rooms, &mut from_agent, &mut reader).await?;
+    let half = answer(rooms, &peer.site).await?;
+    admit(rooms, connection, &peer, &greeted).await?;
+    let mut frame = Vec::new();
+    let ours = gateway_hello(parts.clock.now(), SOFTWARE, half);
+    encode(&ours.into(), &mut frame)?;
+    if to_agent.write_all(&frame).await.is_err() {
+        rooms.sites.ended(&peer.site, connection).await;
+        return Err(Farewell::from(Code::Truncated));
+    }
+    let skew = greeted.skew_sentence();
+    tracing::info!(site = %peer.site, agent = %greeted.software, skew, "a site is connected");
+    Ok(Greeting {
+        connection: connection.clone(),
+        peer,
+        to_agent,
+        from_agent,
+        reader,
+    })
+}
+
+/// The site in the verified certificate (S5): nothing that the agent says changes it.
+fn identity(connection: &Connection) -> Result<Peer, Farewell> {
+    let chain = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
+    site_of(chain.as_deref().map_or(&[], Vec::as_slice))
+        .map_err(|error| Farewell::new(Code::Forbidden, error.to_string()))
+}
+
+async fn hello(
+    rooms: &Rooms,
+    from_agent: &mut RecvStream,
+    reader: &mut Reader,
+) -> Result<Greeted<HelloAgent>, Farewell> {
+    let message = loop {
+        match reader.next_part()? {
+            Some(Part::Message(message)) => break message,
+            Some(Part::Data(_)) | None => {}
+        }
+        match from_agent.read_chunk(READ_BYTES, true).await {
+            Ok(Some(chunk)) => reader.push(&chunk.bytes),
+            Ok(None) | Err(_) => return Err(Farewell::from(Code::Truncated)),
+        }
+    };
+    greeted_by_agent(rooms.parts.clock.now(), message)
+}
+
+async fn answer(rooms: &Rooms, site: &SiteId) -> Result<HelloGateway, Farewell> {
+    let water = rooms.ingest.high_water(site).await.map_err(|error| {
+        tracing::error!(%error, %site, "the receipts of a site cannot be counted");
+        Farewell::from(Code::Internal)
+    })?;
+    let agreements = directory::agreements_of(&rooms.parts.rows, site).await;
+    let agreements = agreements.map_err(|error| trouble(&error))?;
+    Ok(HelloGateway {
+        epoch: water.epoch,
+        high_water: water.number,
+        agreements: agreements
+            .into_iter()
+            .map(|agreement| Agreement {
+                id: agreement.id,
+                organisation: agreement.organisation,
+                identity: agreement.identity,
+            })
+            .collect(),
+    })
+}
+
+async fn admit(
+    rooms: &Rooms,
+    connection: &Connection,
+    peer: &Peer,
+    greeted: &Greeted<HelloAgent>,
+) -> Result<(), Farewell> {
+    let parts = &rooms.parts;
+    let connected = Connected {
+        site: peer.site.clone(),
+        since: parts.clock.now(),
+        address: connection.remote_address(),
+        software: greeted.software.clone(),
+    };
+    let admitted = rooms
+        .sites
+        .admit(parts, connected, &greeted.half, connection)
+        .await;
+    match admitted {
+        Ok(()) => Ok(()),
+        Err(NotAdmitted::Directory(error)) => Err(trouble(&error)),
+        Err(NotAdmitted::Fenced(farewell)) => {
+            audit_refusal(parts, &peer.site, &farewell).await;
+            Err(farewell)
+        }
+    }
+}
+
+/// Audits what a site was refused. When even that fails it is logged: the refusal stands.
+pub(super) async fn audit_refusal(parts: &Parts, site: &SiteId, farewell: &Farewell) {
+    let (code, sentence) = (farewell.code.name(), farewell.sentence.as_str());
+    let audited = directory::site_refused(&parts.rows, &parts.clock, site, code, sentence).await;
+    if let Err(error) = audited {
+        tracing::error!(%error, %site, code, "a refusal could not be audited");
+    }
+}
+
+fn trouble(error: &DirectoryError) -> Farewell {
+    tracing::error!(%error, "the directory refused");
+    Farewell::from(Code::Internal)
+}
+
+/// Why a site is not, or no longer, let in.
+pub(super) fn denial(denied: &Denied) -> Farewell {
+    match denied {
+        Denied::Directory(error) => trouble(error),
+        Denied::Site(_) => Farewell::from(Code::SiteClosed),
+        Denied::Certificate(..) => Farewell::new(
+            Code::Revoked,
+            "The gateway's directory does not hold this certificate: enrol the agent again.",
+        ),
+        Denied::Revoked(..) => Farewell::new(
+            Code::Revoked,
+            "The certificate of this site was revoked: the agent needs a new enrolment code.",
+        ),
+    }
+}
+
+/// Why a handshake failed, for the gateway's log.
+fn explain(error: &ConnectionError) -> String {
+    let refusal = match error {
+        ConnectionError::TransportError(found) => Refusal::from_quic(u64::from(found.code)),
+        // what the agent found wrong with our certificate, by its alert (RFC 8446 6.2)
+        ConnectionError::ConnectionClosed(close) => match u64::from(close.error_code) {
+            0x12a => Some(Refusal::GatewayName),
+            0x12d => Some(Refusal::GatewayOutOfTime),
+            0x130 => Some(Refusal::GatewayAuthority),
+            code => Refusal::from_quic(code),
+        },
+        _ => None,
+    };
+    refusal.map_or_else(|| error.to_string(), |refusal| refusal.for_gateway())
+}

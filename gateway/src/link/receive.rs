@@ -1,0 +1,378 @@
+//! What agents send, into `ingest`: studies are opened, instances taken from parallel streams, manifests sealed; each is answered
+//! when its effect is durable.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use causeway_proto::link::close::Code;
+use causeway_proto::link::codec::{Message, Part, Reader, SEALED_MAX_MISSING, Speaker, sentence};
+use causeway_proto::link::download::noted;
+use causeway_proto::link::message::{
+    Delivery, Instance, InstanceKey, Manifest, Open, Query, Recall, Refused, Trailer,
+};
+use causeway_proto::link::session::Farewell;
+use causeway_proto::link::upload::Landing;
+use quinn::{RecvStream, VarInt};
+use tokio::time::Instant;
+
+use super::accept::{READ_BYTES, audit_refusal};
+use super::session::Session;
+use crate::delivery;
+use crate::ingest::{Begun, Disposition, Incoming, IngestError};
+
+/// How much is collected before a file is touched, in bytes: one packet at a time would cost four fifths of the speed.
+const COLLECT_BYTES: usize = 256 * 1024;
+/// How long an instance or manifest that overtook its OPEN waits for it.
+const OVERTAKEN: Duration = Duration::from_secs(5);
+
+/// Reads the control stream until it ends; gives the reason when this side ends the connection.
+pub(super) async fn control(
+    session: &Session,
+    mut from_agent: RecvStream,
+    mut reader: Reader,
+) -> Option<Farewell> {
+    loop {
+        loop {
+            let message = match reader.next_part() {
+                Ok(Some(Part::Message(message))) => message,
+                Ok(Some(Part::Data(_)) | None) => break,
+                Err(error) => return Some(error.into()),
+            };
+            if let Err(farewell) = take(session, message).await {
+                return Some(farewell);
+            }
+        }
+        match from_agent.read_chunk(READ_BYTES, true).await {
+            Ok(Some(chunk)) => reader.push(&chunk.bytes),
+            Ok(None) => return Some(Farewell::from(Code::Done)),
+            Err(_) => return None,
+        }
+    }
+}
+
+async fn take(session: &Session, message: Message) -> Result<(), Farewell> {
+    let site = &session.peer.site;
+    let ingest = &session.rooms.ingest;
+    match message {
+        Message::Open(open) => open_study(session, open).await,
+        Message::Progress(progress) => {
+            if let Err(error) = ingest.progress(site, &progress).await {
+                tracing::warn!(%error, %site, "the progress of a study was not noted");
+            }
+            Ok(())
+        }
+        Message::Query(query) => have(session, query).await,
+        Message::Recall(recall) => recall_study(session, recall).await,
+        Message::Delivery(word) => record(session, word).await,
+        Message::GoAway(_) => Ok(()),
+        _ => Err(Farewell::new(
+            Code::ProtocolError,
+            "The agent said HELLO twice.",
+        )),
+    }
+}
+
+fn trouble(error: &IngestError) -> Farewell {
+    tracing::error!(%error, "a message of an agent could not be taken");
+    Farewell::new(error.code(), error.to_string())
+}
+
+async fn open_study(session: &Session, open: Open) -> Result<(), Farewell> {
+    let site = &session.peer.site;
+    match session.rooms.ingest.open(site, &open).await {
+        Ok(()) => {
+            session.opened.notify_waiters();
+            Ok(())
+        }
+        Err(error) if error.disposition() == Disposition::Reject => {
+            let refused = refusal(&error, None, open.study, open.agreement);
+            refuse(session, refused).await;
+            Ok(())
+        }
+        Err(error) => Err(trouble(&error)),
+    }
+}
+
+async fn have(session: &Session, query: Query) -> Result<(), Farewell> {
+    let have = session.rooms.ingest.have(&session.peer.site, &query).await;
+    session.say(have.map_err(|error| trouble(&error))?).await;
+    Ok(())
+}
+
+async fn recall_study(session: &Session, recall: Recall) -> Result<(), Farewell> {
+    let site = &session.peer.site;
+    let recalled = session.rooms.ingest.recall(site, &recall).await;
+    session
+        .say(recalled.map_err(|error| trouble(&error))?)
+        .await;
+    Ok(())
+}
+
+async fn record(session: &Session, word: Delivery) -> Result<(), Farewell> {
+    let parts = &session.rooms.parts;
+    let now = parts.clock.now();
+    let changed = delivery::record(&parts.rows, &session.peer.site, &word, now)
+        .await
+        .map_err(|error| {
+            tracing::error!(%error, "what a site says of a delivery could not be recorded");
+            Farewell::from(Code::Internal)
+        })?;
+    session.rooms.events.announce(&changed);
+    session.delivering.told(&word.delivery);
+    session.say(noted(&word)).await;
+    Ok(())
+}
+
+/// Takes streams until the connection ends. Each runs as its own task and is finished even when the session is not.
+pub(super) async fn streams(session: &Session) {
+    while let Ok(stream) = session.connection.accept_uni().await {
+        let task = Stream {
+            session: session.clone(),
+            stream,
+            reader: Reader::stream(Speaker::Agent),
+        };
+        session.streams.spawn(task.run());
+    }
+}
+
+/// One stream of an agent.
+struct Stream {
+    session: Session,
+    stream: RecvStream,
+    reader: Reader,
+}
+
+/// What one stream began with.
+enum Head {
+    Instance(Instance),
+    Manifest(Manifest),
+}
+
+impl Stream {
+    async fn run(mut self) {
+        match self.head().await {
+            Ok(Head::Instance(instance)) => self.instance(instance).await,
+            Ok(Head::Manifest(manifest)) => self.manifest(manifest).await,
+            // without its first message nothing can be named in an answer: only the stream is stopped
+            Err(code) => self.stop(code),
+        }
+    }
+
+    fn stop(&mut self, code: Code) {
+        if self.stream.stop(VarInt::from_u32(code.number())).is_err() {
+            tracing::trace!("the agent has ended the stream");
+        }
+    }
+
+    /// Reads more bytes; false at the end of the stream.
+    async fn more(&mut self) -> Result<bool, Code> {
+        match self.stream.read_chunk(READ_BYTES, true).await {
+            Ok(Some(chunk)) => {
+                self.reader.push(&chunk.bytes);
+                Ok(true)
+            }
+            Ok(None) => Ok(false),
+            Err(_) => Err(Code::Truncated),
+        }
+    }
+
+    async fn head(&mut self) -> Result<Head, Code> {
+        loop {
+            match self.reader.next_part().map_err(|error| error.code())? {
+                Some(Part::Message(Message::Instance(instance))) => {
+                    return Ok(Head::Instance(instance));
+                }
+                Some(Part::Message(Message::Manifest(manifest))) => {
+                    return Ok(Head::Manifest(manifest));
+                }
+                Some(_) => return Err(Code::ProtocolError),
+                None => {}
+            }
+            if !self.more().await? {
+                return Err(Code::Truncated);
+            }
+        }
+    }
+
+    async fn instance(mut self, instance: Instance) {
+        let outcome = match self.begin(&instance).await {
+            Ok(Begun::Held(receipt)) => {
+                self.session.say(receipt).await;
+                self.stop(Code::Done);
+                return;
+            }
+            Ok(Begun::Incoming(incoming)) => self.body(&instance, *incoming).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = outcome else { return };
+        let key = Some(key_of(&instance));
+        let refused = refusal(&error, key, instance.study, instance.agreement);
+        refuse(&self.session, refused).await;
+        self.stop(error.code());
+    }
+
+    /// Begins an instance; one that overtook the OPEN of its study waits for it.
+    async fn begin(&self, instance: &Instance) -> Result<Begun, IngestError> {
+        let site = &self.session.peer.site;
+        let deadline = Instant::now() + OVERTAKEN;
+        loop {
+            let opened = self.session.opened.notified();
+            let begun = self
+                .session
+                .rooms
+                .ingest
+                .begin_instance(site, instance)
+                .await;
+            if !matches!(begun, Err(IngestError::NotOpen)) {
+                return begun;
+            }
+            if tokio::time::timeout_at(deadline, opened).await.is_err() {
+                return begun;
+            }
+        }
+    }
+
+    async fn body(
+        &mut self,
+        instance: &Instance,
+        mut incoming: Incoming,
+    ) -> Result<(), IngestError> {
+        let mut collected = BytesMut::with_capacity(COLLECT_BYTES);
+        let landing = Landing::begin(instance, u64::MAX);
+        let mut landing = landing.or(Err(IngestError::CodingUnknown(instance.coding)))?;
+        let trailer = match self
+            .collect(&mut incoming, &mut collected, &mut landing)
+            .await
+        {
+            Ok(trailer) => trailer,
+            Err(Cut::Ingest(error)) => return Err(error),
+            Err(Cut::Stream(code)) => {
+                self.keep(incoming, collected).await;
+                self.stop(code);
+                return Ok(());
+            }
+        };
+        incoming.append(collected.freeze()).await?;
+        let receipt = incoming.finish(&trailer).await?;
+        self.session.say(receipt).await;
+        Ok(())
+    }
+
+    /// Takes the bytes up to the trailer. All of what came before the last 256 KiB has then been appended.
+    async fn collect(
+        &mut self,
+        incoming: &mut Incoming,
+        collected: &mut BytesMut,
+        landing: &mut Landing,
+    ) -> Result<Trailer, Cut> {
+        loop {
+            while let Some(part) = self.reader.next_part().map_err(|e| Cut::Stream(e.code()))? {
+                match part {
+                    Part::Data(bytes) => {
+                        landing.data(bytes.len()).map_err(Cut::Stream)?;
+                        collected.extend_from_slice(bytes);
+                    }
+                    Part::Message(Message::Trailer(trailer)) => {
+                        return match landing.trailer(&trailer) {
+                            Ok(()) => Ok(trailer),
+                            Err(_) => Err(Cut::Ingest(IngestError::Truncated {
+                                received: incoming.offset(),
+                                announced: trailer.length,
+                            })),
+                        };
+                    }
+                    Part::Message(_) => return Err(Cut::Stream(Code::ProtocolError)),
+                }
+            }
+            if collected.len() >= COLLECT_BYTES {
+                let full = collected.split().freeze();
+                collected.reserve(COLLECT_BYTES);
+                incoming.append(full).await.map_err(Cut::Ingest)?;
+            }
+            if !self.more().await.map_err(Cut::Stream)? {
+                return Err(Cut::Stream(Code::Truncated));
+            }
+        }
+    }
+
+    /// The stream was cut: what has arrived need not be sent again.
+    async fn keep(&self, mut incoming: Incoming, collected: BytesMut) {
+        let kept = match incoming.append(collected.freeze()).await {
+            Ok(()) => incoming.keep().await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = kept {
+            tracing::warn!(%error, site = %self.session.peer.site, "part of an instance was not kept");
+        }
+    }
+
+    async fn manifest(mut self, manifest: Manifest) {
+        let site = self.session.peer.site.clone();
+        let deadline = Instant::now() + OVERTAKEN;
+        let sealed = loop {
+            let opened = self.session.opened.notified();
+            let sealed = self.session.rooms.ingest.manifest(&site, &manifest).await;
+            if !matches!(sealed, Err(IngestError::NotOpen))
+                || tokio::time::timeout_at(deadline, opened).await.is_err()
+            {
+                break sealed;
+            }
+        };
+        match sealed {
+            Ok(mut sealed) => {
+                sealed.missing.truncate(SEALED_MAX_MISSING);
+                self.session.say(sealed).await;
+            }
+            Err(error) => {
+                let refused = refusal(&error, None, manifest.study, manifest.agreement);
+                refuse(&self.session, refused).await;
+                self.stop(error.code());
+            }
+        }
+    }
+}
+
+/// Why the bytes of an instance ended early.
+enum Cut {
+    /// The stream or its connection; what came is kept.
+    Stream(Code),
+    /// `ingest` refused.
+    Ingest(IngestError),
+}
+
+fn key_of(instance: &Instance) -> InstanceKey {
+    InstanceKey {
+        agreement: instance.agreement.clone(),
+        instance: instance.instance.clone(),
+        source_tag: instance.source_tag,
+    }
+}
+
+fn refusal(
+    error: &IngestError,
+    key: Option<InstanceKey>,
+    study: causeway_proto::ids::StudyUid,
+    agreement: causeway_proto::ids::AgreementId,
+) -> Refused {
+    let retry_after = error.retry_after();
+    Refused {
+        key,
+        study,
+        agreement,
+        code: error.code().number(),
+        sentence: sentence(error.to_string()),
+        retry_after_ms: retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+    }
+}
+
+/// Answers with REFUSED; what is not the site's own is audited.
+async fn refuse(session: &Session, refused: Refused) {
+    let site = &session.peer.site;
+    let code = Code::of(u64::from(refused.code)).unwrap_or(Code::Internal);
+    tracing::warn!(%site, code = code.name(), sentence = %refused.sentence, "an object was refused");
+    if code == Code::Forbidden {
+        let farewell = Farewell::new(code, refused.sentence.clone());
+        audit_refusal(&session.rooms.parts, site, &farewell).await;
+    }
+    session.say(refused).await;
+}

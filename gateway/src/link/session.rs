@@ -1,0 +1,208 @@
+//! One admitted session: everything that runs beside each other on it, and how it ends.
+//!
+//! | Ends by | What the agent hears |
+//! |---|---|
+//! | the agent or the way between | nothing |
+//! | a message that breaks the protocol | its code |
+//! | revocation, end of the certificate, closed site | REVOKED, EXPIRED, SITE_CLOSED, within 15 s of the act |
+//! | a newer session of the site | DUPLICATE_SITE |
+//! | the gateway drains | GOAWAY, then the receipts of what was under way, then the close |
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use causeway_certs::identity::Peer;
+use causeway_proto::link::close::Code;
+use causeway_proto::link::codec::{Message, encode};
+use causeway_proto::link::message::GoAway;
+use causeway_proto::link::session::Farewell;
+use quinn::SendStream;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::task::TaskTracker;
+
+use super::Rooms;
+use super::accept::{Greeting, denial};
+use super::deliver::Delivering;
+use super::receive;
+use super::sites::close;
+use crate::directory::{self, Denied};
+
+/// Messages that may wait to be written to the control stream.
+const WAITING: usize = 1024;
+/// Messages written at once.
+const BATCH: usize = 256;
+/// How long the agent may leave our control messages unread.
+const UNREAD: Duration = Duration::from_secs(60);
+/// How often the directory may fail to answer before a live connection is closed.
+const BLIND: u32 = 3;
+
+/// What the tasks of one session share. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Session {
+    pub(super) rooms: Rooms,
+    pub(super) peer: Peer,
+    pub(super) connection: quinn::Connection,
+    /// To the control stream.
+    pub(super) say: mpsc::Sender<Message>,
+    /// Rings when a study was opened: instances that overtook their OPEN try again.
+    pub(super) opened: Arc<Notify>,
+    /// Streams under way.
+    pub(super) streams: TaskTracker,
+    pub(super) delivering: Delivering,
+}
+
+impl Session {
+    /// Says something to the agent, unless the connection has ended.
+    pub(super) async fn say(&self, message: impl Into<Message>) {
+        if self.say.send(message.into()).await.is_err() {
+            tracing::trace!("the connection has ended before its answer");
+        }
+    }
+}
+
+/// How a session ends.
+enum End {
+    Lost,
+    With(Farewell),
+    Drain,
+}
+
+/// Runs a session until it ends.
+pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
+    let (say, said) = mpsc::channel(WAITING);
+    let Greeting {
+        connection,
+        peer,
+        to_agent,
+        from_agent,
+        reader,
+    } = greeting;
+    let session = Session {
+        rooms: rooms.clone(),
+        peer,
+        connection: connection.clone(),
+        say,
+        opened: Arc::new(Notify::new()),
+        streams: TaskTracker::new(),
+        delivering: Delivering::new(&rooms.parts),
+    };
+    let site = session.peer.site.clone();
+    let streams = session.streams.clone();
+    let delivering = session.delivering.clone();
+    let writer = rooms.parts.tracker.spawn(write(to_agent, said));
+    let end = tokio::select! {
+        farewell = receive::control(&session, from_agent, reader) => farewell.map_or(End::Lost, End::With),
+        () = receive::streams(&session) => End::Lost,
+        () = session.delivering.run(&session) => End::Lost,
+        farewell = guard(&session) => End::With(farewell),
+        _ = connection.closed() => End::Lost,
+        () = rooms.parts.cancel.cancelled() => End::Drain,
+    };
+    match &end {
+        End::Lost => {
+            // nothing watches the site's certificate any more: a connection that still lives, as after a reset of the control
+            // stream, must not outlive its session
+            if connection.close_reason().is_none() {
+                let sentence = "The control stream of this connection has ended.";
+                close(&connection, &Farewell::new(Code::ProtocolError, sentence));
+            }
+            let reason = connection.closed().await;
+            tracing::info!(%site, %reason, "a site is no longer connected");
+        }
+        End::With(farewell) => {
+            tracing::warn!(%site, code = farewell.code.name(), sentence = %farewell.sentence, "the connection of a site is ended");
+            close(&connection, farewell);
+        }
+        End::Drain => drain(&session).await,
+    }
+    streams.close();
+    streams.wait().await;
+    drop(session);
+    if writer.await.is_err() {
+        tracing::error!(%site, "the writer of the control stream failed");
+    }
+    close(&connection, &Farewell::from(Code::GoAway));
+    delivering.release(rooms).await;
+}
+
+/// Nothing new is begun; what is under way is finished and receipted.
+async fn drain(session: &Session) {
+    let config = &session.rooms.config;
+    let goaway = GoAway {
+        retry_after_ms: config.come_back_ms,
+        sentence: "The gateway is shutting down or restarting.".to_owned(),
+    };
+    session.say(goaway).await;
+    session.streams.close();
+    let limit = Duration::from_secs(config.drain_s);
+    let done = async {
+        tokio::select! {
+            () = receive::streams(session) => {}
+            () = session.streams.wait() => {}
+        }
+    };
+    if tokio::time::timeout(limit, done).await.is_err() {
+        tracing::warn!(site = %session.peer.site, "an instance under way is cut by the drain");
+        close(&session.connection, &Farewell::from(Code::GoAway));
+    }
+}
+
+/// Writes what the session says, as much at once as there is: receipts of instances that became durable together go together.
+async fn write(mut to_agent: SendStream, mut said: mpsc::Receiver<Message>) {
+    let mut messages = Vec::with_capacity(BATCH);
+    let mut bytes = Vec::new();
+    while said.recv_many(&mut messages, BATCH).await > 0 {
+        bytes.clear();
+        for message in messages.drain(..) {
+            if let Err(error) = encode(&message, &mut bytes) {
+                tracing::error!(%error, "a message breaks its own bounds");
+            }
+        }
+        let written = tokio::time::timeout(UNREAD, to_agent.write_all(&bytes)).await;
+        if !matches!(written, Ok(Ok(()))) {
+            return;
+        }
+    }
+    // the last words reach the agent before the connection is closed
+    if to_agent.finish().is_ok() {
+        let limit = Duration::from_secs(2);
+        let heard = tokio::time::timeout(limit, to_agent.stopped()).await;
+        tracing::trace!(heard = heard.is_ok(), "the control stream has ended");
+    }
+}
+
+/// Looks the site and its certificate up again for as long as the connection lives: TLS asked only once.
+async fn guard(session: &Session) -> Farewell {
+    let parts = &session.rooms.parts;
+    let mut wake = parts.wakes.directory.listen();
+    let mut blind = 0;
+    loop {
+        let left = session.peer.validity.not_after.since(parts.clock.now());
+        wake.wait(
+            session
+                .rooms
+                .config
+                .recheck()
+                .min(left.saturating_add(Duration::from_millis(50))),
+        )
+        .await;
+        if !session.peer.validity.holds(parts.clock.now()) {
+            return Farewell::from(Code::Expired);
+        }
+        match directory::admit(&parts.rows, &parts.clock, &session.peer).await {
+            Ok(_) => blind = 0,
+            Err(Denied::Directory(error)) => {
+                tracing::error!(%error, "the directory could not be asked about a live connection");
+                blind += 1;
+                if blind >= BLIND {
+                    return Farewell::from(Code::Internal);
+                }
+            }
+            Err(denied) => {
+                let farewell = denial(&denied);
+                super::accept::audit_refusal(parts, &session.peer.site, &farewell).await;
+                return farewell;
+            }
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a reader should know before he signs. None of it stops him.
+
+use std::collections::BTreeSet;
+
+use super::Content;
+use crate::worklist::{CaseFacts, StudyFacts, is_placeholder};
+
+/// Sentences, the gravest first.
+#[must_use]
+pub fn warnings(facts: &CaseFacts, content: &Content, is_final: bool) -> Vec<String> {
+    let patients: BTreeSet<&str> = facts
+        .studies
+        .iter()
+        .map(|s| s.study.patient_id.as_str())
+        .collect();
+    let here: i64 = facts.studies.iter().map(StudyFacts::here).sum();
+    let unknown = facts
+        .studies
+        .iter()
+        .any(|s| is_placeholder(&s.study.patient_id));
+    let blank = |text: &str| text.trim().is_empty();
+    let mut out: Vec<String> = [
+        (
+            facts.recalled(),
+            "The site has taken a study of this case back.",
+        ),
+        (
+            patients.len() > 1,
+            "The studies of this case name different patients.",
+        ),
+    ]
+    .into_iter()
+    .filter(|(holds, _)| *holds)
+    .map(|(_, sentence)| sentence.to_owned())
+    .collect();
+    if !facts.complete() {
+        out.push(format!(
+            "Images are still arriving; {here} are here. The report will say so."
+        ));
+    }
+    for group in facts.studies.iter().flat_map(|s| &s.withheld) {
+        out.push(format!(
+            "{} × {} withheld at the site: {}.",
+            group.count, group.modality, group.reason
+        ));
+    }
+    let rest = [
+        (unknown, "The identity is not established at the site."),
+        (blank(&content.impression), "The impression is empty."),
+        (blank(&content.findings), "The findings are empty."),
+        (
+            !facts.priors.is_empty() && blank(&content.comparison),
+            "There are priors, and the comparison is empty.",
+        ),
+        (
+            blank(&content.history),
+            "No clinical question was supplied, and the history is empty.",
+        ),
+        (!is_final, "PRELIMINARY stands first in the report."),
+    ];
+    out.extend(
+        rest.into_iter()
+            .filter(|(holds, _)| *holds)
+            .map(|(_, sentence)| sentence.to_owned()),
+    );
+    out
+}

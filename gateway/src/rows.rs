@@ -1,0 +1,198 @@
+//! The durable rows in which rooms meet: one writer and several readers over SQLite, or PostgreSQL, behind the same SQL.
+
+#[cfg(test)]
+mod postgres;
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::{Any, AnyPool, Executor, Transaction};
+use thiserror::Error;
+
+/// Where the rows live.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// PostgreSQL, as `postgres://user@host/database`. None: SQLite in the data folder.
+    #[serde(default)]
+    pub postgres_url: Option<String>,
+    /// Connections that only read.
+    #[serde(default = "readers")]
+    pub readers: u32,
+}
+
+fn readers() -> u32 {
+    4
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            postgres_url: None,
+            readers: readers(),
+        }
+    }
+}
+
+/// Opening, migrating or using the rows failed.
+#[derive(Debug, Error)]
+pub enum RowsError {
+    /// The database could not be opened or refused a statement.
+    #[error("the database refused: {tried}")]
+    Database {
+        /// What was tried.
+        tried: &'static str,
+        /// What the database said.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The schema could not be brought to this program's version.
+    #[error("the database schema could not be migrated")]
+    Migrate(#[source] sqlx::migrate::MigrateError),
+}
+
+/// The two pools. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Rows {
+    write: AnyPool,
+    read: AnyPool,
+    sqlite: bool,
+}
+
+impl Rows {
+    /// Opens the rows and brings the schema up to date. `folder` holds the SQLite file when no PostgreSQL is configured.
+    ///
+    /// # Errors
+    /// When the database cannot be reached or its schema cannot be migrated.
+    pub async fn open(config: &Config, folder: &Path) -> Result<Self, RowsError> {
+        sqlx::any::install_default_drivers();
+        let sqlite = config.postgres_url.is_none();
+        let url = config.postgres_url.clone().unwrap_or_else(|| {
+            format!(
+                "sqlite://{}?mode=rwc",
+                folder.join("gateway.sqlite").display()
+            )
+        });
+        let options: AnyConnectOptions = url.parse().map_err(|source| RowsError::Database {
+            tried: "reading its address",
+            source,
+        })?;
+        let write = pool(sqlite, if sqlite { 1 } else { 8 })
+            .connect_with(options.clone())
+            .await;
+        let write = write.map_err(|source| RowsError::Database {
+            tried: "opening it for writing",
+            source,
+        })?;
+        sqlx::migrate!("./migrations")
+            .run(&write)
+            .await
+            .map_err(RowsError::Migrate)?;
+        let read = pool(sqlite, config.readers.max(1))
+            .connect_with(options)
+            .await;
+        let read = read.map_err(|source| RowsError::Database {
+            tried: "opening it for reading",
+            source,
+        })?;
+        Ok(Self {
+            write,
+            read,
+            sqlite,
+        })
+    }
+
+    /// Begins a write. On SQLite it holds the one write lock from the start; on PostgreSQL the statements' own row locks and
+    /// conditions decide.
+    ///
+    /// # Errors
+    /// When no connection comes free in time.
+    pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        if self.sqlite {
+            self.write.begin_with("BEGIN IMMEDIATE").await
+        } else {
+            self.write.begin().await
+        }
+    }
+
+    /// For statements that only read.
+    #[must_use]
+    pub fn read(&self) -> &AnyPool {
+        &self.read
+    }
+
+    /// Closes both pools after what is under way has finished.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+}
+
+fn pool(sqlite: bool, connections: u32) -> AnyPoolOptions {
+    let options = AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(10));
+    if !sqlite {
+        return options;
+    }
+    options.after_connect(|connection, _| {
+        Box::pin(async move {
+            connection
+                .execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA busy_timeout = 5000;")
+                .await?;
+            Ok(())
+        })
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) use super::postgres::on_both;
+
+    /// Rows on SQLite in a folder that goes with the test.
+    pub(crate) async fn on_sqlite() -> (tempfile::TempDir, Rows) {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = Rows::open(&Config::default(), folder.path()).await.unwrap();
+        (folder, rows)
+    }
+
+    #[tokio::test]
+    async fn sqlite_opens_with_wal_full_sync_and_foreign_keys() {
+        let (_folder, rows) = on_sqlite().await;
+        let (journal,): (String,) = sqlx::query_as("PRAGMA journal_mode")
+            .fetch_one(rows.read())
+            .await
+            .unwrap();
+        let (sync,): (i64,) = sqlx::query_as("PRAGMA synchronous")
+            .fetch_one(rows.read())
+            .await
+            .unwrap();
+        let (keys,): (i64,) = sqlx::query_as("PRAGMA foreign_keys")
+            .fetch_one(rows.read())
+            .await
+            .unwrap();
+        assert_eq!((journal.as_str(), sync, keys), ("wal", 2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_transaction_that_is_dropped_leaves_nothing() {
+        let (_folder, rows) = on_sqlite().await;
+        let mut tx = rows.begin().await.unwrap();
+        sqlx::query("INSERT INTO gateway_fact (name, value) VALUES ($1, $2)")
+            .bind("a")
+            .bind("b")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        drop(tx);
+        let (count,): (i64,) = sqlx::query_as("SELECT count(*) FROM gateway_fact")
+            .fetch_one(rows.read())
+            .await
+            .unwrap();
+        assert_eq!(count, 0);
+    }
+}

@@ -1,0 +1,101 @@
+//! What must hold for a report to be signed, checked before the documents are made and again in the transaction.
+
+use sqlx::{Any, Transaction};
+
+use super::act::{ActError, Done, Signer, Wanted};
+use crate::eligibility::{Act, Subject, decide};
+use crate::report::{Draft, Ground};
+use crate::worklist::CaseFacts;
+
+pub(super) fn may(subject: &Subject, facts: &CaseFacts, wanted: &Wanted) -> Result<(), ActError> {
+    let (site, agreement) = (&facts.site.site_id, &facts.agreement);
+    if !subject.sees(site, agreement) {
+        return Err(ActError::Unknown);
+    }
+    let act = if wanted.is_final {
+        Act::SignFinal
+    } else {
+        Act::SignPreliminary
+    };
+    let decision = decide(subject, site, agreement, act);
+    if decision.allowed {
+        Ok(())
+    } else {
+        Err(ActError::NotEligible(decision))
+    }
+}
+
+/// Everything is as the reader saw it, and nothing forbids signing.
+pub(super) fn as_previewed(
+    facts: &CaseFacts,
+    draft: &Draft,
+    signer: &Signer<'_>,
+    wanted: &Wanted,
+) -> Result<(), ActError> {
+    if facts.recalled() {
+        return Err(ActError::Recalled);
+    }
+    if facts.identity_version() != wanted.identity_version {
+        return Err(ActError::IdentityChanged);
+    }
+    let stale: Vec<&str> = [
+        (
+            draft.version != wanted.draft_version || draft.author != signer.author_id,
+            "draft",
+        ),
+        (
+            facts.manifest_version() != wanted.manifest_version,
+            "images",
+        ),
+    ]
+    .into_iter()
+    .filter_map(|(changed, what)| changed.then_some(what))
+    .collect();
+    if !stale.is_empty() {
+        return Err(ActError::Stale(stale));
+    }
+    let withheld = facts.studies.iter().any(|s| !s.withheld.is_empty());
+    if withheld && !wanted.acknowledged_withheld {
+        return Err(ActError::Withheld);
+    }
+    let reason = wanted.override_reason.as_deref().unwrap_or_default();
+    if wanted.is_final && !facts.complete() && reason.trim().is_empty() {
+        return Err(ActError::Incomplete);
+    }
+    Ok(())
+}
+
+/// The documents were made from `made`; they are stored only when the rows still say the same.
+pub(super) fn same_ground(made: &Ground, now: &Ground) -> Result<(), ActError> {
+    let last = |ground: &Ground| ground.last.as_ref().map(|(report, _)| report.id.clone());
+    let images = made.evidence != now.evidence || made.priors != now.priors;
+    let stale: Vec<&str> = [(images, "images"), (last(made) != last(now), "report")]
+        .into_iter()
+        .filter_map(|(changed, what)| changed.then_some(what))
+        .collect();
+    if stale.is_empty() {
+        Ok(())
+    } else {
+        Err(ActError::Stale(stale))
+    }
+}
+
+/// The report that was signed from this draft: for the task that is held, or for any task of the case when none is, so that a
+/// repeated request is answered with what stands. A later task may sign the same text again.
+pub(super) async fn already(
+    tx: &mut Transaction<'_, Any>,
+    wanted: &Wanted,
+    held: Option<&str>,
+) -> Result<Option<Done>, sqlx::Error> {
+    let found: Option<(String, i64)> = sqlx::query_as(
+        "SELECT id, version FROM report WHERE case_id = $1 AND draft_version = $2 AND status = $3 AND ($4 = '' OR workitem_uid = $4)
+         ORDER BY version DESC LIMIT 1",
+    )
+    .bind(&wanted.case)
+    .bind(wanted.draft_version)
+    .bind(wanted.status())
+    .bind(held.unwrap_or_default())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.map(|(report, version)| Done { report, version }))
+}

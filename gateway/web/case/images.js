@@ -1,0 +1,83 @@
+// The viewer in its frame, on exactly the studies of one case.
+
+import { count, fill, h } from '/web/dom.js';
+import { listenIn } from '/web/keys.js';
+import { keepAlive } from '/web/session.js';
+import { current, priors } from '/web/case/banner.js';
+
+export const studyUids = (data) => data.studies.map((study) => study.uid);
+
+/** The current study first, opened at its longest series; the viewer is told which studies are priors, so that it says so. */
+function address(data) {
+  const url = new URL('/viewer/viewer', location.origin);
+  for (const study of [...current(data), ...priors(data)]) url.searchParams.append('StudyInstanceUIDs', study.uid);
+  const before = priors(data).map((study) => study.uid);
+  if (before.length) url.searchParams.set('priors', before.join(','));
+  const seen = current(data).flatMap((study) => study.series ?? []).filter((one) => one.shown === 'viewer').sort((a, b) => b.instances - a.instances);
+  if (seen.length) url.searchParams.set('initialseriesinstanceuid', seen[0].uid);
+  return url.pathname + url.search;
+}
+
+const objects = (data) => data.studies.flatMap((study) => study.series ?? []).reduce((total, one) => total + one.instances, 0);
+const studiesOf = (url) => new URL(url, location.origin).searchParams.getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
+
+export class Images {
+  constructor() {
+    this.frame = null;
+    this.address = null;
+    this.element = h('div', { class: 'images' });
+  }
+
+  /** Shows the images of the case. What came later is offered, not forced: loading again would lose the reader's place. */
+  show(data, title) {
+    this.uids = new Set(studyUids(data));
+    const wanted = address(data);
+    if (this.frame && studiesOf(this.address).join() === studiesOf(wanted).join()) {
+      const more = objects(data) - this.objects;
+      fill(this.later, more > 0 ? h('div', { class: 'later', role: 'status' }, h('span', null, `${count(more, 'more object has', 'more objects have')} arrived.`),
+        h('button', { type: 'button', class: 'small', onclick: () => { this.clear(); this.show(data, title); } }, 'Load them')) : null);
+      return;
+    }
+    this.address = wanted;
+    this.objects = objects(data);
+    this.later = h('div', null);
+    this.frame = h('iframe', { src: wanted, title, allow: 'fullscreen; cross-origin-isolated', onload: () => this.loaded() });
+    fill(this.element, this.later, this.frame);
+  }
+
+  loaded() {
+    try {
+      if (this.frame.contentDocument?.contentType === 'text/plain') {
+        const words = this.frame.contentDocument.body.textContent;
+        this.frame = null;
+        fill(this.element, h('div', { class: 'empty' }, h('strong', null, 'There are no images to show.'), h('pre', null, words)));
+        return;
+      }
+      listenIn(this.frame);
+      keepAlive([this.frame.contentWindow]);
+    } catch {
+      // a frame that has gone on by itself is not ours any more
+    }
+  }
+
+  clear(...instead) {
+    this.frame = null;
+    this.address = null;
+    fill(this.element, ...instead);
+  }
+
+  focus() {
+    this.frame?.focus();
+    this.frame?.contentWindow?.focus();
+  }
+
+  /** Whether the viewer, if it is there, is on the studies of this case and on no others. */
+  matches() {
+    if (!this.frame) return true;
+    try {
+      return studiesOf(this.frame.contentWindow.location.href).every((uid) => this.uids.has(uid));
+    } catch {
+      return false;
+    }
+  }
+}

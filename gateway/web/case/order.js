@@ -1,0 +1,130 @@
+// The left side of a case: what was asked, what was sent, what was held back, and where each series can be seen (P18).
+
+import { asSentence, get, sentence } from '/web/api.js';
+import { count, fill, h, joined } from '/web/dom.js';
+import { open } from '/web/dialog.js';
+import { age, clock, day, hour, moment, now, zoneName } from '/web/time.js';
+import { language, sex } from '/web/words.js';
+import { current, priors } from '/web/case/banner.js';
+
+const fact = (name, value) => (value === null || value === undefined || value === '' ? null : [h('dt', null, name), h('dd', null, value)]);
+
+const REQUEST = { admitting_diagnoses: 'Diagnoses', patient_comments: 'On the patient', description: 'Study', reason: 'Reason', referrer: 'Referred by', procedure: 'Procedure', comments: 'Comments', protocol: 'Protocol', history: 'History' };
+
+const title = (key) => REQUEST[key] ?? key.replaceAll('_', ' ').replace(/^./, (letter) => letter.toUpperCase());
+
+const list = (value) => (Array.isArray(value) ? value.join(', ') : typeof value === 'object' && value ? Object.values(value).filter(Boolean).join(', ') : String(value ?? ''));
+
+/** The site's words when it gave some; else what the headers carry, said to be from there; else that there is none. */
+function question(data) {
+  const asked = data.context?.clinical_question;
+  const carried = asked ? null : data.request_text?.reason || data.request_text?.history;
+  return h('section', { class: 'part' }, h('h2', null, 'Clinical question'),
+    asked || carried ? h('p', { class: 'text', dir: 'auto' }, asked || carried) : h('p', { class: 'warn' }, 'No clinical question supplied.'),
+    carried ? h('p', { class: 'dim small' }, 'As the image headers say; the site supplied nothing else.') : null,
+    data.context ? h('dl', { class: 'facts' }, Object.entries(data.context).filter(([key]) => key !== 'clinical_question').map(([key, value]) => fact(title(key), list(value)))) : null);
+}
+
+function request(data) {
+  const said = data.request_text;
+  const rows = typeof said === 'string' ? [['The headers say', said]] : Object.entries(said ?? {}).map(([key, value]) => [title(key), list(value)]);
+  return h('section', { class: 'part' }, h('h2', null, 'What the image headers say'),
+    h('dl', { class: 'facts' },
+      fact('Patient', joined(data.patient?.name, data.patient?.id)),
+      fact('Born', data.patient?.birth_date ? `${day(data.patient.birth_date)}` : ''),
+      fact('Age, sex', joined(data.patient?.age ? age(data.patient.age) : 'age not known', sex(data.patient?.sex))),
+      rows.map(([name, value]) => fact(name, value)),
+      current(data).map((study) => fact('Accession', study.accession))),
+    data.identity?.established === false ? h('p', { class: 'warn' }, asSentence(data.identity.sentence)) : null);
+}
+
+const SHOWN = { viewer: 'in the viewer', readable: 'readable here', 'not-shown': 'not shown' };
+
+function series(study, one) {
+  const what = one.class_name || one.class;
+  const place = one.shown === 'readable'
+    ? h('button', { type: 'button', class: 'small', onclick: () => read(study, one) }, 'Read')
+    : null;
+  const words = one.shown === 'not-shown' ? `not shown: ${one.reason || what}` : SHOWN[one.shown] ?? one.shown;
+  return h('li', { class: `series ${one.shown}`, dataset: { series: one.uid, shown: one.shown } },
+    h('span', { class: 'series-number number' }, one.number ?? ''),
+    h('span', { class: 'series-what' },
+      h('span', null, h('strong', null, one.modality), ' ', one.description || what),
+      h('span', { class: 'dim small' }, joined(count(one.instances, one.shown === 'viewer' ? 'image' : 'object'), words))),
+    place);
+}
+
+function withheld(study) {
+  if (!study.withheld?.length) return null;
+  return h('div', { class: 'alert', dataset: { tone: 'warn' } }, h('strong', null, 'Withheld at the site'),
+    h('ul', null, study.withheld.map((one) => h('li', null, withheldWords(one)))));
+}
+
+export const withheldWords = (one) => joined(`${one.count} × ${one.modality || ''} ${one.class_name || one.class || ''}`.replace(/\s+/g, ' ').trim(), one.reason);
+
+/** Every series, and the sum of them against what the site's manifest says. */
+function accounted(study) {
+  const sum = (kind) => study.series.filter((one) => !kind || one.shown === kind).reduce((total, one) => total + one.instances, 0);
+  const parts = [['viewer', 'in the viewer'], ['readable', 'readable here'], ['not-shown', 'not shown']].filter(([kind]) => sum(kind));
+  return h('p', { class: 'sum dim small number' }, `${count(sum(), 'object')}: `, parts.map(([kind, words]) => `${sum(kind)} ${words}`).join(', ') || 'none',
+    study.withheld?.length ? `, ${study.withheld.reduce((total, one) => total + one.count, 0)} withheld` : '', '.');
+}
+
+function study(data, one, prior) {
+  const zone = data.site?.time_zone;
+  return h('section', { class: prior ? 'part study-part prior' : 'part study-part', dataset: { study: one.uid } },
+    h('h2', null, prior ? h('span', { class: 'prior-word' }, 'Prior') : null, one.description || (prior ? 'Earlier study' : 'Study')),
+    h('p', { class: 'dim small number' }, joined(day(one.date), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
+    withheld(one),
+    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(one, s))) : h('p', { class: 'dim' }, 'No series here yet.'),
+    one.series?.length ? accounted(one) : null);
+}
+
+function arriving(data) {
+  const { at_site: site = 0, held = 0, here = 0 } = data.arriving ?? {};
+  if (data.workitem?.readiness === 'READY') return null;
+  return h('section', { class: 'part' }, h('p', { class: 'alert number', dataset: { tone: 'plain' } },
+    `Arriving: ${site} at the site, ${here} here.`, held ? ` ${count(held, 'object')} held at the site.` : ''));
+}
+
+function site(data) {
+  const { name, country, time_zone: zone, utc_offset: offset, language: spoken, phone } = data.site ?? {};
+  return h('section', { class: 'part' }, h('h2', null, 'Site'),
+    h('p', null, joined(name, country)),
+    h('dl', { class: 'facts' },
+      fact('Time there', [h('span', { class: 'number', dataset: { siteClock: zone ?? '' } }, clock(now(), zone)), ` ${zoneName(zone, offset)}`]),
+      fact('Language', language(spoken)),
+      fact('Telephone', phone ? h('a', { href: `tel:${phone.replace(/[^+\d]/g, '')}` }, phone) : null)));
+}
+
+export function order(element, data) {
+  const at = element.scrollTop;
+  const before = priors(data);
+  fill(element,
+    arriving(data), question(data), request(data),
+    current(data).map((one) => study(data, one, false)),
+    before.map((one) => study(data, one, true)),
+    before.length ? null : h('section', { class: 'part' }, h('h2', null, 'Priors'), h('p', { class: 'dim' }, 'None were sent.')),
+    site(data));
+  element.scrollTop = at;
+}
+
+/** The SOP Instance UIDs of a series. */
+async function objects(owner, one) {
+  if (one.instances === 1 && one.first) return [one.first];
+  const asked = await fetch(`/dicomweb/studies/${owner.uid}/series/${one.uid}/instances`, { headers: { Accept: 'application/dicom+json' } });
+  const found = asked.ok && asked.status !== 204 ? await asked.json() : [];
+  return found.map((object) => object['00080018']?.Value?.[0]).filter(Boolean);
+}
+
+/** Reads a structured report or the like as text; the objects of the series are asked for when they are wanted. */
+async function read(owner, one) {
+  const body = h('div', { class: 'readable' }, h('p', { class: 'dim' }, 'Loading…'));
+  open({ title: joined(one.description || one.class_name, day(owner.date)), class: 'wide', body, buttons: [{ label: 'Close', primary: true }] });
+  try {
+    const texts = await Promise.all((await objects(owner, one)).map((uid) => get(`/readable/${owner.uid}/${one.uid}/${uid}`, { headers: { Accept: 'text/plain' } })));
+    fill(body, texts.length ? texts.map(({ data }) => h('pre', { dir: 'auto' }, typeof data === 'string' ? data : data.text)) : h('p', null, 'There is nothing in this series yet.'));
+  } catch (error) {
+    fill(body, h('p', { class: 'alert' }, sentence(error)));
+  }
+}

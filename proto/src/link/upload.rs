@@ -1,0 +1,351 @@
+//! Images on their way out: what the agent sends next and why, and in which order the gateway takes the bytes of one instance.
+//!
+//! The spool is the queue; this machine only holds what is under way on one connection. States of one instance in it:
+//!
+//! | State | Event | Next |
+//! |---|---|---|
+//! | offered before the queue was caught up, or after a strike | | `Unknown` |
+//! | offered after that | | `Ready` at offset 0 |
+//! | `Unknown` | QUERY was said | `Asked` |
+//! | `Asked` | HAVE with a receipt | receipted, gone |
+//! | `Asked` | HAVE with an offset | `Ready` at that offset |
+//! | `Ready` | a stream is free and the window is open | `Sending` |
+//! | `Sending` | the stream ended, in whatever way | `Sent` |
+//! | `Sent` | nothing in time | `Unknown` |
+//! | any | RECEIPT | receipted, gone |
+//! | any | REFUSED | gone, the spool offers it again when it is due; the third time in a row it is parked |
+//! | any | the connection is lost | gone, the spool offers it again |
+
+mod landing;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use super::close::{Code, Disposition};
+use super::codec::QUERY_MAX_KEYS;
+use super::message::{Have, InstanceKey, Receipt, Refused};
+use super::session::Farewell;
+use crate::ids::Priority;
+
+pub use landing::{CODING_NONE, Landing};
+
+/// Refusals of one instance in a row after which it is parked.
+pub const STRIKES: u32 = 3;
+
+/// Bounds of what is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Instances sent at the same time, each on its own stream.
+    pub streams: usize,
+    /// Instances sent or being sent that have no answer yet.
+    pub window: usize,
+    /// Instances taken from the spool, answered or not.
+    pub held: usize,
+    /// Questions without an answer.
+    pub questions: usize,
+    /// After how long without an answer an instance is asked about again.
+    pub answer: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            streams: 16,
+            window: 256,
+            held: 512,
+            questions: 4,
+            answer: Duration::from_secs(120),
+        }
+    }
+}
+
+/// One instance that the spool would like to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Which.
+    pub key: InstanceKey,
+    /// How urgent its study is.
+    pub priority: Priority,
+    /// Length of the whole as sent, in bytes.
+    pub length: u64,
+}
+
+/// What the agent does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Says QUERY about these.
+    Ask(Vec<InstanceKey>),
+    /// Opens a stream and sends this instance from this offset.
+    Send {
+        /// Which.
+        key: InstanceKey,
+        /// The first byte to send.
+        offset: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unknown,
+    Asked,
+    Ready(u64),
+    Sending,
+    Sent(Duration),
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    job: Job,
+    order: u64,
+    state: State,
+}
+
+/// The agent's side. Times are durations since any fixed moment of a clock that never steps.
+#[derive(Clone, Debug)]
+pub struct Uploader {
+    bounds: Bounds,
+    held: BTreeMap<InstanceKey, Held>,
+    questions: VecDeque<Vec<InstanceKey>>,
+    strikes: BTreeMap<InstanceKey, u32>,
+    caught_up: bool,
+    order: u64,
+}
+
+impl Uploader {
+    /// A machine with nothing under way.
+    #[must_use]
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            held: BTreeMap::new(),
+            questions: VecDeque::new(),
+            strikes: BTreeMap::new(),
+            caught_up: false,
+            order: 0,
+        }
+    }
+
+    /// A connection begins or has ended: nothing is under way, and the gateway is asked about everything offered from now on
+    /// until the spool has no more.
+    pub fn restart(&mut self) {
+        self.held.clear();
+        self.questions.clear();
+        self.caught_up = false;
+    }
+
+    /// How many instances to fetch from the spool now. Never none: a more urgent one displaces one that has not begun.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.bounds
+            .held
+            .saturating_sub(self.held.len())
+            .max(self.bounds.streams)
+    }
+
+    /// What is under way, for the spool not to offer again.
+    #[must_use]
+    pub fn under_way(&self) -> HashSet<InstanceKey> {
+        self.held.keys().cloned().collect()
+    }
+
+    /// Takes what the spool offers, most urgent first; `all`: it has no more at the moment.
+    pub fn offered(&mut self, jobs: Vec<Job>, all: bool) {
+        for job in jobs {
+            if self.held.contains_key(&job.key) || !self.make_room(job.priority) {
+                continue;
+            }
+            let known_fresh = self.caught_up && !self.strikes.contains_key(&job.key);
+            let state = if known_fresh {
+                State::Ready(0)
+            } else {
+                State::Unknown
+            };
+            let order = self.order;
+            self.order = order.saturating_add(1);
+            self.held
+                .insert(job.key.clone(), Held { job, order, state });
+        }
+        self.caught_up = self.caught_up || all;
+    }
+
+    /// Whether one of this priority finds room, if need be by sending back to the spool the least urgent that has not begun.
+    fn make_room(&mut self, priority: Priority) -> bool {
+        if self.held.len() < self.bounds.held {
+            return true;
+        }
+        let waiting = self.held.values().filter(|held| {
+            matches!(held.state, State::Unknown | State::Ready(_)) && held.job.priority > priority
+        });
+        let Some(last) = waiting.max_by_key(|held| (held.job.priority, held.order)) else {
+            return false;
+        };
+        let key = last.job.key.clone();
+        self.held.remove(&key).is_some()
+    }
+
+    /// What to do next; none: wait for an answer, an offer, or a moment later.
+    pub fn step(&mut self, now: Duration) -> Option<Step> {
+        for held in self.held.values_mut() {
+            if let State::Sent(at) = held.state
+                && now.saturating_sub(at) >= self.bounds.answer
+            {
+                held.state = State::Unknown;
+            }
+        }
+        self.ask().or_else(|| self.send())
+    }
+
+    fn ask(&mut self) -> Option<Step> {
+        if self.questions.len() >= self.bounds.questions {
+            return None;
+        }
+        let mut unknown: Vec<_> = self
+            .held
+            .values_mut()
+            .filter(|held| held.state == State::Unknown)
+            .collect();
+        if unknown.is_empty() {
+            return None;
+        }
+        unknown.sort_by_key(|held| (held.job.priority, held.order));
+        unknown.truncate(QUERY_MAX_KEYS);
+        let mut keys = Vec::with_capacity(unknown.len());
+        for held in unknown {
+            held.state = State::Asked;
+            keys.push(held.job.key.clone());
+        }
+        self.questions.push_back(keys.clone());
+        Some(Step::Ask(keys))
+    }
+
+    fn send(&mut self) -> Option<Step> {
+        let count = |matches: fn(State) -> bool| {
+            let states = self.held.values().map(|held| held.state);
+            states.filter(|state| matches(*state)).count()
+        };
+        let sending = count(|state| state == State::Sending);
+        let sent = count(|state| matches!(state, State::Sent(_)));
+        if sending >= self.bounds.streams || sending.saturating_add(sent) >= self.bounds.window {
+            return None;
+        }
+        let ready = self
+            .held
+            .values_mut()
+            .filter_map(|held| match held.state {
+                State::Ready(offset) => Some((offset, held)),
+                _ => None,
+            })
+            .min_by_key(|(_, held)| (held.job.priority, held.order));
+        let (offset, held) = ready?;
+        held.state = State::Sending;
+        let key = held.job.key.clone();
+        Some(Step::Send { key, offset })
+    }
+
+    /// The stream of this instance has ended, because all was sent or because the gateway stopped it; the answer follows on the
+    /// control stream.
+    pub fn sent(&mut self, now: Duration, key: &InstanceKey) {
+        if let Some(held) = self.held.get_mut(key)
+            && held.state == State::Sending
+        {
+            held.state = State::Sent(now);
+        }
+    }
+
+    /// Takes HAVE; gives the receipts in it.
+    ///
+    /// # Errors
+    /// When it does not answer the oldest open question, key by key.
+    pub fn have(&mut self, have: &Have) -> Result<Vec<Receipt>, Farewell> {
+        let asked = self.questions.pop_front().unwrap_or_default();
+        let answered = have.entries.iter().map(|entry| &entry.key);
+        if !answered.eq(asked.iter()) {
+            return Err(Farewell::new(
+                Code::ProtocolError,
+                "HAVE does not answer the oldest QUERY.",
+            ));
+        }
+        let mut receipts = Vec::new();
+        for entry in &have.entries {
+            if let Some(receipt) = &entry.receipt {
+                self.receipt(receipt);
+                receipts.push(receipt.clone());
+            } else if let Some(held) = self.held.get_mut(&entry.key)
+                && held.state == State::Asked
+            {
+                let possible = entry.offset <= held.job.length;
+                held.state = State::Ready(if possible { entry.offset } else { 0 });
+            }
+        }
+        Ok(receipts)
+    }
+
+    /// The spool cannot give the bytes of this instance: it is under way no more.
+    pub fn withdrawn(&mut self, key: &InstanceKey) {
+        self.held.remove(key);
+        self.strikes.remove(key);
+    }
+
+    /// Takes a receipt: the spool notes it, whether it was awaited or not.
+    pub fn receipt(&mut self, receipt: &Receipt) {
+        self.held.remove(&receipt.key);
+        self.strikes.remove(&receipt.key);
+    }
+
+    /// Takes a refusal and gives it back as the spool has to hear it: parked when the same would be refused again, or when it was
+    /// refused [`STRIKES`] times in a row although the gateway thinks that another try may help. BUSY, INTERNAL and NOT_OPEN say
+    /// nothing about the instance and are no strikes.
+    pub fn refused(&mut self, mut refused: Refused) -> Refused {
+        let Some(key) = refused.key.clone() else {
+            return refused;
+        };
+        self.held.remove(&key);
+        let code = Code::of(u64::from(refused.code));
+        let innocent = matches!(code, Some(Code::Busy | Code::Internal | Code::NotOpen));
+        if innocent && refused.retry_after_ms.is_some() {
+            return refused;
+        }
+        let again = code.is_none_or(|code| code.disposition() == Disposition::Retry);
+        let strikes = self.strikes.entry(key.clone()).or_insert(0);
+        *strikes = strikes.saturating_add(1);
+        if again && *strikes < STRIKES && refused.retry_after_ms.is_some() {
+            return refused;
+        }
+        if again && refused.retry_after_ms.is_some() {
+            let sentence = format!("Refused {STRIKES} times in a row: {}", refused.sentence);
+            refused.sentence = super::codec::sentence(sentence);
+        }
+        self.strikes.remove(&key);
+        refused.retry_after_ms = None;
+        refused
+    }
+
+    /// Whether this instance is under way.
+    #[must_use]
+    pub fn holds(&self, key: &InstanceKey) -> bool {
+        self.held.contains_key(key)
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Whether half of the room is free.
+    #[must_use]
+    pub fn is_hungry(&self) -> bool {
+        self.held.len().saturating_mul(2) <= self.bounds.held
+    }
+
+    /// How many are being sent or wait for their answer.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        let states = self.held.values().map(|held| held.state);
+        states
+            .filter(|state| matches!(state, State::Sending | State::Sent(_)))
+            .count()
+    }
+}

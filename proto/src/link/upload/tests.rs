@@ -1,0 +1,213 @@
+//! Tests of the uploader's rules, one at a time; the whole stands in `link::pair`.
+
+use super::*;
+use crate::digest::Digest;
+use crate::link::message::Held as Entry;
+
+fn key(number: u32) -> InstanceKey {
+    InstanceKey {
+        agreement: "a".parse().unwrap(),
+        instance: format!("1.{number}").parse().unwrap(),
+        source_tag: Digest([0; 32]),
+    }
+}
+
+fn job(number: u32, priority: Priority) -> Job {
+    Job {
+        key: key(number),
+        priority,
+        length: 100,
+    }
+}
+
+fn bounds() -> Bounds {
+    Bounds {
+        streams: 2,
+        window: 3,
+        held: 4,
+        questions: 1,
+        answer: Duration::from_secs(10),
+    }
+}
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn refusal(number: u32, code: Code, retry_after_ms: Option<u64>) -> Refused {
+    Refused {
+        key: Some(key(number)),
+        study: "1.2".parse().unwrap(),
+        agreement: "a".parse().unwrap(),
+        code: code.number(),
+        sentence: "No.".to_owned(),
+        retry_after_ms,
+    }
+}
+
+/// A machine whose queue was empty once, so that what comes now is fresh.
+fn caught_up() -> Uploader {
+    let mut uploader = Uploader::new(bounds());
+    uploader.offered(Vec::new(), true);
+    uploader
+}
+
+fn send(number: u32, offset: u64) -> Option<Step> {
+    Some(Step::Send {
+        key: key(number),
+        offset,
+    })
+}
+
+#[test]
+fn a_backlog_is_asked_about_and_news_is_not() {
+    let mut uploader = Uploader::new(bounds());
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), Some(Step::Ask(vec![key(1)])));
+    assert_eq!(uploader.step(at(0)), None);
+    let have = Have {
+        entries: vec![Entry {
+            key: key(1),
+            offset: 40,
+            receipt: None,
+        }],
+    };
+    assert_eq!(uploader.have(&have), Ok(Vec::new()));
+    assert_eq!(uploader.step(at(0)), send(1, 40));
+    uploader.offered(vec![job(2, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), send(2, 0));
+}
+
+#[test]
+fn streams_and_window_bound_what_is_under_way() {
+    let mut uploader = caught_up();
+    uploader.offered((1..=4).map(|n| job(n, Priority::Routine)).collect(), true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    assert_eq!(uploader.step(at(0)), send(2, 0));
+    assert_eq!(uploader.step(at(0)), None, "two streams");
+    uploader.sent(at(0), &key(1));
+    assert_eq!(uploader.step(at(0)), send(3, 0));
+    uploader.sent(at(0), &key(2));
+    assert_eq!(uploader.step(at(0)), None, "a window of three");
+    assert_eq!(uploader.unanswered(), 3);
+}
+
+#[test]
+fn silence_about_an_instance_is_asked_about() {
+    let mut uploader = caught_up();
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    assert_eq!(uploader.step(at(60)), None, "a slow stream is no silence");
+    uploader.sent(at(60), &key(1));
+    assert_eq!(uploader.step(at(69)), None);
+    assert_eq!(uploader.step(at(70)), Some(Step::Ask(vec![key(1)])));
+}
+
+#[test]
+fn an_answer_to_another_question_ends_the_connection() {
+    let mut uploader = Uploader::new(bounds());
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    uploader.step(at(0));
+    let have = Have {
+        entries: Vec::new(),
+    };
+    let farewell = uploader.have(&have).unwrap_err();
+    assert_eq!(farewell.code, Code::ProtocolError);
+}
+
+#[test]
+fn an_offset_beyond_the_end_begins_anew() {
+    let mut uploader = Uploader::new(bounds());
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    uploader.step(at(0));
+    let entries = vec![Entry {
+        key: key(1),
+        offset: 101,
+        receipt: None,
+    }];
+    assert_eq!(uploader.have(&Have { entries }), Ok(Vec::new()));
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+}
+
+fn refused_times(code: Code, retry: Option<u64>, times: usize) -> Vec<bool> {
+    let mut uploader = caught_up();
+    (0..times)
+        .map(|_| {
+            uploader.offered(vec![job(1, Priority::Routine)], true);
+            uploader.step(at(0));
+            uploader
+                .refused(refusal(1, code, retry))
+                .retry_after_ms
+                .is_none()
+        })
+        .collect()
+}
+
+#[test]
+fn three_mismatches_park_and_the_gateways_own_trouble_never_does() {
+    assert_eq!(
+        refused_times(Code::DigestMismatch, Some(5), 3),
+        [false, false, true]
+    );
+    for code in [Code::Busy, Code::Internal, Code::NotOpen] {
+        assert_eq!(refused_times(code, Some(5), 5), [false; 5]);
+    }
+    assert_eq!(refused_times(Code::Forbidden, None, 1), [true]);
+    assert_eq!(
+        refused_times(Code::TooLarge, Some(5), 1),
+        [true],
+        "whatever the gateway thinks"
+    );
+}
+
+#[test]
+fn a_receipt_ends_the_row_of_refusals() {
+    let mut uploader = caught_up();
+    for round in 0..4 {
+        uploader.offered(vec![job(1, Priority::Routine)], true);
+        uploader.step(at(0));
+        let refused = uploader.refused(refusal(1, Code::Truncated, Some(5)));
+        assert!(refused.retry_after_ms.is_some(), "{round}");
+        if round % 2 == 1 {
+            uploader.receipt(&Receipt {
+                key: key(1),
+                sent_digest: Digest([0; 32]),
+                length: 100,
+                number: 1,
+                epoch: 1,
+                quarantined: false,
+            });
+        }
+    }
+}
+
+#[test]
+fn a_refused_instance_is_asked_about_before_the_next_try() {
+    let mut uploader = caught_up();
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    uploader.refused(refusal(1, Code::Truncated, Some(5)));
+    assert!(uploader.under_way().is_empty());
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), Some(Step::Ask(vec![key(1)])));
+}
+
+#[test]
+fn an_urgent_one_displaces_one_that_has_not_begun_and_no_other() {
+    let mut uploader = caught_up();
+    uploader.offered((1..=4).map(|n| job(n, Priority::Routine)).collect(), true);
+    uploader.step(at(0));
+    uploader.step(at(0));
+    assert_eq!(
+        uploader.room(),
+        2,
+        "as many as there are streams, though full"
+    );
+    uploader.offered(
+        vec![job(5, Priority::Stat), job(6, Priority::Routine)],
+        true,
+    );
+    let held = uploader.under_way();
+    assert!(held.contains(&key(5)) && !held.contains(&key(6)) && !held.contains(&key(4)));
+    assert!(held.contains(&key(1)) && held.contains(&key(2)) && held.len() == 4);
+}

@@ -1,0 +1,286 @@
+// How the pages behave when things go wrong, against the stand-in: node pages.mjs [folder for screenshots]. Ends 0 when all holds.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+
+import { browser, listen, until } from './browser.mjs';
+import { standIn } from './stand-in.mjs';
+
+const folder = process.argv[2];
+if (folder) mkdirSync(folder, { recursive: true });
+const SECTIONS = ['procedure', 'history', 'comparison', 'findings', 'impression', 'recommendation'];
+
+const ROUNDS = Number(process.env.ROUNDS ?? 60);
+
+/** Numbers below a bound, the same in every run. */
+const dice = (seed) => (below) => {
+  seed = (seed * 1103515245 + 12345) % 2147483648;
+  return Math.floor((seed / 2147483648) * below);
+};
+
+const chromium = await browser();
+let failures = 0;
+
+/** One story with a gateway and a browser context of its own. */
+async function story(title, tell) {
+  const gateway = await standIn();
+  const context = await chromium.newContext({ viewport: { width: 1600, height: 1000 } });
+  context.setDefaultTimeout(90_000);
+  const page = await context.newPage();
+  const heard = listen(page, gateway.url);
+  const at = Date.now();
+  const shot = (name) => (folder ? page.screenshot({ path: `${folder}/${name}.png` }) : undefined);
+  try {
+    await page.goto(gateway.url);
+    await page.fill('#user', 'reader');
+    await page.fill('#password', 'correct horse');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('tr[data-workitem]');
+    await tell({ gateway, context, page, shot, orders: gateway.state.orders });
+    assert.deepEqual(heard.elsewhere, [], 'nothing is asked of another server');
+    assert.deepEqual(heard.errors.filter((text) => !/Failed to load resource|inline event handler/.test(text)), [], 'no error in the page');
+    console.log(`ok   ${title} (${Date.now() - at} ms)`);
+  } catch (error) {
+    failures += 1;
+    await shot(`failed-${failures}`);
+    console.log(`FAIL ${title}\n     ${error.message.split('\n').slice(0, 6).join('\n     ')}`);
+  } finally {
+    await context.close();
+    await gateway.close();
+  }
+}
+
+const claimed = (gateway, id) => Object.assign(gateway.state.cases.find((one) => one.case === id), { state: 'IN PROGRESS', readiness: 'READY', holder: { name: 'Dr. Sample Reader', mine: true } });
+const open = async (page, gateway, id) => {
+  await page.goto(`${gateway.url}/case/${id}`);
+  await page.waitForSelector(`.banner[data-case="${id}"]`);
+};
+const saved = (page) => page.waitForSelector('.saved[data-state="saved"]:not(:empty)');
+const draftOf = (gateway, id) => gateway.state.cases.find((one) => one.case === id).draft?.content ?? {};
+const alertText = (page) => until('an alert', () => page.locator('dialog .alert[role=alert]:not([hidden])').first().textContent({ timeout: 200 }).catch(() => ''));
+
+await story('300 characters at once by an input method, into each section: none lost, no command fired', async ({ gateway, page }) => {
+  claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  const text = 'n o ? / '.repeat(37) + 'end.';
+  const session = await page.context().newCDPSession(page);
+  for (const name of SECTIONS) {
+    await page.fill(`#section-${name}`, '');
+    await page.focus(`#section-${name}`);
+    await session.send('Input.insertText', { text });
+  }
+  await saved(page);
+  await until('the draft on the server', () => SECTIONS.every((name) => draftOf(gateway, 'c2')[name] === text));
+  assert.equal(await page.locator('dialog[open]').count(), 0);
+  assert.ok(page.url().endsWith('/case/c2'));
+});
+
+await story('a claim that somebody else won says who', async ({ page, orders, shot }) => {
+  orders.claimConflict = true;
+  await page.keyboard.press('n');
+  await page.waitForSelector('dialog[open]');
+  assert.match(await page.textContent('dialog'), /Dr\. Aino Tamm claimed K7MQ4TXN/);
+  await shot('claim-lost');
+});
+
+await story('lost line: a banner, the text kept, a reload survived, saved by itself when the line is back', async ({ gateway, page, orders, shot }) => {
+  claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  await page.fill('#section-findings', 'before');
+  await saved(page);
+  orders.down = true;
+  await page.fill('#section-findings', 'typed without a line');
+  await page.waitForSelector('.line-down:not([hidden])');
+  await until('"not saved"', async () => /not saved/.test(await page.textContent('.saved')));
+  await shot('line-down');
+  orders.down = false;
+  await until('the draft on the server', () => draftOf(gateway, 'c2').findings === 'typed without a line');
+  await page.waitForSelector('.line-down', { state: 'hidden' });
+  await page.fill('#section-findings', 'typed just before a reload');
+  await page.reload();
+  await page.waitForSelector('.banner');
+  assert.equal(await page.inputValue('#section-findings'), 'typed just before a reload');
+  await page.goto(`${gateway.url}/`);
+  await page.waitForSelector('tr[data-workitem]');
+  await page.goBack();
+  await page.waitForSelector('.banner');
+  assert.equal(await page.inputValue('#section-findings'), 'typed just before a reload');
+});
+
+await story('an ended session asks in place and loses nothing', async ({ gateway, page, shot }) => {
+  claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  gateway.state.signedIn = false;
+  await page.fill('#section-impression', 'typed after the session ended');
+  await page.waitForSelector('dialog #again');
+  await shot('session-ended');
+  await page.fill('#again', 'wrong');
+  await page.keyboard.press('Enter');
+  assert.match(await alertText(page), /not the password/);
+  await page.fill('#again', 'correct horse');
+  await page.keyboard.press('Enter');
+  await until('the draft on the server', () => draftOf(gateway, 'c2').impression === 'typed after the session ended');
+});
+
+await story('a draft changed elsewhere is shown beside this one, and the reader chooses', async ({ gateway, page, shot }) => {
+  const one = claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  await page.fill('#section-findings', 'mine');
+  await saved(page);
+  one.draft = { version: 77, content: { ...one.draft.content, findings: 'from another window' } };
+  await page.fill('#section-findings', 'mine, longer');
+  await page.waitForSelector('dialog .columns');
+  await shot('draft-conflict');
+  await page.keyboard.press('Enter');
+  await until('the kept text on the server', () => draftOf(gateway, 'c2').findings === 'mine, longer');
+});
+
+await story('withheld must be acknowledged; changed images and a changed identity come back to a new preview; a locked key is unlocked in place', async ({ gateway, page, shot }) => {
+  const one = claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  await page.fill('#section-impression', 'No haemorrhage.');
+  await page.keyboard.press('F8');
+  await page.waitForSelector('.paper footer');
+  await page.keyboard.press('F9');
+  assert.match(await alertText(page), /withheld/);
+  await page.keyboard.press('Space');
+  one.arriving.here = 62;
+  await page.keyboard.press('F9');
+  await until('the 412', async () => /Not signed\..*images/.test(await alertText(page)));
+  gateway.state.identity = 2;
+  await page.keyboard.press('F9');
+  await until('the 409', async () => /Not signed\..*age or sex/.test(await alertText(page)));
+  await shot('identity-changed');
+  gateway.state.keyLocked = true;
+  await page.keyboard.press('F9');
+  await page.waitForSelector('dialog #unlock');
+  await shot('unlock');
+  assert.equal(one.reports.length, 0);
+  await page.fill('#unlock', 'correct horse');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.report[data-state="delivered"]');
+  assert.equal(one.reports.length, 1);
+});
+
+await story('an incomplete study: preliminary is offered first; final needs a reason, which the preview shows before the signature', async ({ gateway, page, shot }) => {
+  const one = Object.assign(claimed(gateway, 'c1'), { readiness: 'INCOMPLETE' });
+  await open(page, gateway, 'c1');
+  await page.fill('#section-impression', 'No haemorrhage on what is here.');
+  await page.keyboard.press('F8');
+  await page.waitForSelector('.paper footer');
+  assert.equal(await page.locator('input[value=preliminary]').isChecked(), true);
+  await page.check('input[value=final]');
+  await page.waitForSelector('#override');
+  await page.waitForSelector('button[data-act=sign]:not([disabled])');
+  await page.keyboard.press('F9');
+  assert.match(await alertText(page), /Say why/);
+  await page.fill('#override', 'The site says by telephone that nothing more comes.');
+  await page.keyboard.press('F9');
+  await until('the preview with the reason', async () => /Complete by: The site says/.test(await page.textContent('.paper')));
+  await page.waitForSelector('button[data-act=sign]:not([disabled])');
+  assert.equal(one.reports.length, 0);
+  await shot('override');
+  await page.keyboard.press('F9');
+  await page.waitForSelector('.report[data-state="delivered"] .signed-text p');
+  assert.match(one.reports[0].override, /telephone/);
+  await shot('signed');
+});
+
+await story('the site withdraws the case: the images go, nothing can be written', async ({ gateway, page, shot }) => {
+  const one = claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  await page.waitForSelector('.images iframe');
+  one.readiness = 'UNAVAILABLE';
+  gateway.changed('c2');
+  await page.waitForSelector('.images .empty');
+  assert.equal(await page.locator('.images iframe').count(), 0);
+  assert.equal(await page.getAttribute('#section-findings', 'readonly'), '');
+  await shot('withdrawn');
+});
+
+await story('two windows: a switch blanks the other one first; signing beside another case is refused', async ({ gateway, context, page, shot }) => {
+  claimed(gateway, 'c2');
+  claimed(gateway, 'c3');
+  await open(page, gateway, 'c2');
+  await page.fill('#section-impression', 'Of case two.');
+  await saved(page);
+  const other = await context.newPage();
+  await open(other, gateway, 'c3');
+  await page.waitForSelector('.blanked');
+  assert.equal(await page.locator('iframe, textarea, .banner').count(), 0);
+  await shot('blanked');
+  await page.click('.blanked button');
+  await page.waitForSelector('.banner[data-case="c2"]');
+  await other.waitForSelector('.blanked');
+  assert.equal(await page.inputValue('#section-impression'), 'Of case two.');
+  // a window that does not obey: it still holds the other case
+  await other.evaluate(() => { navigator.locks.request('causeway-shows/c3/deaf', () => new Promise(() => {})); });
+  await page.keyboard.press('F8');
+  await page.waitForSelector('.paper footer');
+  await page.check('#acknowledged');
+  await page.keyboard.press('F9');
+  assert.match(await alertText(page), /Another window shows another case/);
+  assert.equal(gateway.state.cases.find((one) => one.case === 'c2').reports.length, 0);
+  await other.close();
+  await until('the deaf window to be gone', async () => (await page.evaluate(async () => (await navigator.locks.query()).held.filter((one) => one.name.includes('deaf')).length)) === 0);
+  await page.keyboard.press('F9');
+  await page.waitForSelector('.report[data-state="delivered"]');
+});
+
+await story(`${ROUNDS} switches between two windows: never two cases at once`, async ({ gateway, context, page }) => {
+  const log = [];
+  await context.exposeBinding('tellShown', (source, showing, at) => { log.push({ page: source.page, showing, at }); });
+  await context.addInitScript(() => {
+    if (window !== window.top) return;
+    let was = null;
+    addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
+      const is = document.querySelector('.case-top .banner')?.dataset.case ?? null;
+      if (is !== was) window.tellShown(is, Date.now());
+      was = is;
+    }).observe(document.body, { childList: true, subtree: true }));
+  });
+  const windows = [page, await context.newPage()];
+  for (const one of windows) one.on('framenavigated', (frame) => { if (frame === one.mainFrame()) log.push({ page: one, showing: null, at: Date.now() }); });
+  const draw = dice(20261121);
+  await Promise.all(windows.map((one) => one.goto(gateway.url)));
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const [one, other] = draw(2) ? windows : [...windows].reverse();
+    await Promise.all([one.goto(`${gateway.url}/case/${['c2', 'c3', 'c4'][draw(3)]}`), draw(4) ? null : other.reload()]);
+    if (draw(2)) await one.waitForSelector('.banner, .blanked');
+  }
+  let now = new Map();
+  let together = null;
+  let shown = 0;
+  for (const entry of log.sort((a, b) => a.at - b.at)) {
+    if (together && entry.at - together.at > 2) assert.fail(`${together.which} stood together for ${entry.at - together.at} ms`);
+    now.set(entry.page, entry.showing);
+    shown += entry.showing ? 1 : 0;
+    const which = [...new Set([...now.values()].filter(Boolean))];
+    together = which.length > 1 ? { which, at: entry.at } : null;
+  }
+  assert.equal(together, null);
+  assert.ok(shown > ROUNDS / 3, `only ${shown} times a case was shown`);
+});
+
+await story('keys: help, filter, arrows; an empty filter result has a way back', async ({ page, shot }) => {
+  await page.keyboard.press('?');
+  await page.waitForSelector('dialog.help');
+  await shot('keys');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('dialog.help', { state: 'detached' });
+  await page.keyboard.press('/');
+  await page.keyboard.type('no such case?');
+  await page.waitForSelector('.empty');
+  assert.equal(await page.locator('dialog').count(), 0, 'a ? that is text is text');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('tr[data-workitem]');
+  await page.fill('.filter', 'naxos head');
+  assert.equal(await page.locator('tr[data-workitem]').count(), 1);
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('o');
+  await page.waitForSelector('.banner[data-case="c1"]');
+});
+
+await chromium.close();
+console.log(failures ? `${failures} stories failed` : 'all stories hold');
+process.exit(failures ? 1 : 0);

@@ -1,0 +1,119 @@
+//! SIGKILL of the agent, of the gateway, and of both, at each step of the walk: the report still arrives, once.
+
+use std::time::Duration;
+
+use causeway_tests::hospital::Hospital;
+use causeway_tests::pacs::Behaviour;
+use causeway_tests::phantom::Identity;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Victim {
+    Agent,
+    Gateway,
+    Both,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Step {
+    HalfSent,
+    Sent,
+    Ready,
+    Claimed,
+    Drafted,
+    Signed,
+}
+
+const STEPS: [Step; 6] = [
+    Step::HalfSent,
+    Step::Sent,
+    Step::Ready,
+    Step::Claimed,
+    Step::Drafted,
+    Step::Signed,
+];
+
+async fn kill(hospital: &mut Hospital, victim: Victim) -> anyhow::Result<()> {
+    if victim != Victim::Agent {
+        hospital.stack.restart_gateway().await?;
+    }
+    if victim != Victim::Gateway {
+        hospital.stack.restart_agent().await?;
+    }
+    Ok(())
+}
+
+async fn walk(
+    hospital: &mut Hospital,
+    study: &Identity,
+    step: Step,
+    victim: Victim,
+) -> anyhow::Result<()> {
+    hospital.send(study, 0..3, "CAUSEWAY").await?;
+    if step == Step::HalfSent {
+        kill(hospital, victim).await?;
+    }
+    hospital.send(study, 3..6, "CAUSEWAY").await?;
+    if step == Step::Sent {
+        kill(hospital, victim).await?;
+    }
+    let uid = study.study();
+    let task = hospital
+        .reader
+        .wait_ready(&uid, Duration::from_secs(90))
+        .await?;
+    if step == Step::Ready {
+        kill(hospital, victim).await?;
+    }
+    hospital.reader.claim(&task).await?;
+    if step == Step::Claimed {
+        kill(hospital, victim).await?;
+    }
+    hospital
+        .reader
+        .write_draft(&task.case, causeway_tests::reader::sample_report())
+        .await?;
+    if step == Step::Drafted {
+        kill(hospital, victim).await?;
+    }
+    let preview = hospital.reader.preview(&task.case, "final").await?;
+    hospital
+        .reader
+        .sign(&task.case, "final", &preview)
+        .await?
+        .ok()?;
+    if step == Step::Signed {
+        kill(hospital, victim).await?;
+    }
+    hospital
+        .reader
+        .wait_delivery(&task.case, "delivered", Duration::from_secs(90))
+        .await?;
+    let reports = hospital.reports(&uid);
+    anyhow::ensure!(
+        reports.len() == 1,
+        "{} reports in the PACS after {victim:?} was killed at {step:?}",
+        reports.len()
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_report_arrives_once_whoever_is_killed_whenever() -> anyhow::Result<()> {
+    let mut hospital = Hospital::start(Behaviour::default()).await?;
+    let mut number = 0;
+    for step in STEPS {
+        for victim in [Victim::Agent, Victim::Gateway, Victim::Both] {
+            number += 1;
+            let study = hospital.study(number);
+            let start = tokio::time::Instant::now();
+            walk(&mut hospital, &study, step, victim)
+                .await
+                .map_err(|error| error.context(format!("{victim:?} killed at {step:?}")))?;
+            println!(
+                "{victim:?} killed at {step:?}: one report, {:.1} s",
+                start.elapsed().as_secs_f64()
+            );
+        }
+    }
+    hospital.close().await
+}

@@ -1,0 +1,12 @@
+//! Peers that are not ours: Orthanc as the hospital's PACS, DCMTK, dicom3tools and PixelMed as judges of the report.
+
+#[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod bad;
+#[cfg(test)]
+mod dicomweb;
+#[cfg(test)]
+mod orthanc;
+#[cfg(test)]
+mod verdicts;

@@ -1,0 +1,176 @@
+//! A hospital for tests: a stack with a stand-in PACS, sample studies by number, and the reports that have come home.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use dicom_dictionary_std::{tags, uids};
+use dicom_object::OpenFileOptions;
+use tempfile::TempDir;
+
+use crate::pacs::{Behaviour, Pacs};
+use crate::phantom::{self, Identity};
+use crate::reader::{Reader, Task};
+use crate::sender::{self, Answer};
+use crate::stack::{self, Options, PacsAddress, Stack, build, process};
+
+/// A stack, its PACS and a signed-in reader.
+#[derive(Debug)]
+pub struct Hospital {
+    /// The two processes.
+    pub stack: Stack,
+    /// The stand-in PACS.
+    pub pacs: Pacs,
+    /// The reader.
+    pub reader: Reader,
+    folder: TempDir,
+}
+
+impl Hospital {
+    /// Starts everything with a PACS that behaves as told.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn start(behaviour: Behaviour) -> anyhow::Result<Self> {
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        let folder = tempfile::tempdir()?;
+        let pacs = Pacs::start(behaviour, &folder.path().join("pacs"), "127.0.0.1:0").await?;
+        let options = Options {
+            folder: folder.path().to_owned(),
+            binaries: build::binaries().await?,
+            pacs: PacsAddress {
+                ae_title: "PACS".to_owned(),
+                address: pacs.address().to_string(),
+            },
+            viewer: Some(build::root().join("target/viewer/ohif.tar")).filter(|it| it.exists()),
+            legacy_headings: false,
+        };
+        let stack = Stack::start(options).await?;
+        let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;
+        Ok(Self {
+            stack,
+            pacs,
+            reader,
+            folder,
+        })
+    }
+
+    /// The study with this number: equal numbers are equal studies of one patient.
+    #[must_use]
+    pub fn study(&self, number: u32) -> Identity {
+        let mut identity = Identity::sample(&format!("2.25.4711.{number}"), "20261121", "093000");
+        identity.seed = u64::from(number);
+        identity.accession = format!("TEST-ACC-{number}");
+        identity
+    }
+
+    /// Sends some slices of a study to an AE title of the agent.
+    ///
+    /// # Errors
+    /// When the association fails.
+    pub async fn send(
+        &self,
+        identity: &Identity,
+        slices: Range<u16>,
+        called: &str,
+    ) -> anyhow::Result<Vec<Answer>> {
+        let folder = self
+            .folder
+            .path()
+            .join(format!("study-{}", identity.accession));
+        let files = phantom::write_slices(&folder, identity, slices)?;
+        self.send_files(&files, called).await
+    }
+
+    /// Sends files as they are to an AE title of the agent.
+    ///
+    /// # Errors
+    /// When the association fails.
+    pub async fn send_files(&self, files: &[PathBuf], called: &str) -> anyhow::Result<Vec<Answer>> {
+        sender::send(files, &self.stack.dicom(), "PACS", called).await
+    }
+
+    /// Waits for the study to be ready, claims it, and writes the sample report.
+    ///
+    /// # Errors
+    /// When a step fails or takes too long.
+    pub async fn claimed_with_draft(&self, study: &str) -> anyhow::Result<Task> {
+        let task = self
+            .reader
+            .wait_ready(study, Duration::from_secs(60))
+            .await?;
+        self.reader
+            .claim(&task)
+            .await
+            .context("claiming the task")?;
+        self.reader
+            .write_draft(&task.case, crate::reader::sample_report())
+            .await
+            .context("saving the draft")?;
+        Ok(task)
+    }
+
+    /// Claims, writes and signs the study; returns its task.
+    ///
+    /// # Errors
+    /// When a step fails or takes too long.
+    pub async fn read_and_sign(&self, study: &str) -> anyhow::Result<Task> {
+        let task = self.claimed_with_draft(study).await?;
+        let preview = self.reader.preview(&task.case, "final").await?;
+        self.reader
+            .sign(&task.case, "final", &preview)
+            .await?
+            .ok()
+            .context("signing")?;
+        Ok(task)
+    }
+
+    /// Files of the signed reports that the PACS holds under `study`.
+    #[must_use]
+    pub fn reports(&self, study: &str) -> Vec<PathBuf> {
+        let is_report = |path: &PathBuf| {
+            let Ok(object) = OpenFileOptions::new()
+                .read_until(tags::PIXEL_DATA)
+                .open_file(path)
+            else {
+                return false;
+            };
+            let is = |tag, value: &str| {
+                object.element(tag).is_ok_and(|e| {
+                    e.to_str()
+                        .is_ok_and(|text| text.trim_end_matches('\0') == value)
+                })
+            };
+            is(tags::SOP_CLASS_UID, uids::ENHANCED_SR_STORAGE)
+                && is(tags::STUDY_INSTANCE_UID, study)
+        };
+        let entries = std::fs::read_dir(self.folder.path().join("pacs"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(is_report)
+            .collect()
+    }
+
+    /// The last lines of both logs, for the message of a test that failed.
+    #[must_use]
+    pub fn logs(&self) -> String {
+        let tail = |which| process::tail(&stack::log(&self.stack.options.folder, which));
+        format!("gateway:\n{}agent:\n{}", tail("gateway"), tail("agent"))
+    }
+
+    /// Ends everything; fails when a process does not end cleanly.
+    ///
+    /// # Errors
+    /// When a process is left over or ends with an error.
+    pub async fn close(self) -> anyhow::Result<()> {
+        self.stack.stop().await?;
+        self.pacs.stop().await;
+        self.folder.close().context("deleting the test's folder")
+    }
+}

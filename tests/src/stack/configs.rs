@@ -1,0 +1,103 @@
+//! The two configuration files of a stack, written by hand so that they are what an operator would write.
+
+use std::net::IpAddr;
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{Options, PacsAddress};
+
+/// Addresses that the gateway binds; port 0 means any.
+#[derive(Debug)]
+pub struct GatewayPorts {
+    http: String,
+    link: String,
+    enrolment: String,
+    health: String,
+}
+
+impl GatewayPorts {
+    /// Whatever is free on loopback.
+    #[must_use]
+    pub fn any() -> Self {
+        let any = || "127.0.0.1:0".to_owned();
+        Self {
+            http: any(),
+            link: any(),
+            enrolment: any(),
+            health: any(),
+        }
+    }
+
+    /// The addresses that a running gateway has reported.
+    ///
+    /// # Errors
+    /// When one is missing.
+    pub fn read(ports: &Value) -> anyhow::Result<Self> {
+        let of = |name: &str| {
+            ports
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .with_context(|| format!("no {name} address"))
+        };
+        Ok(Self {
+            http: of("http")?,
+            link: of("link")?,
+            enrolment: of("enrolment")?,
+            health: of("health")?,
+        })
+    }
+}
+
+/// Writes `gateway.toml`.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_gateway(options: &Options, ports: &GatewayPorts) -> anyhow::Result<()> {
+    let GatewayPorts {
+        http,
+        link,
+        enrolment,
+        health,
+    } = ports;
+    let data = options.folder.join("gateway-data");
+    let data = data.display();
+    let viewer = options
+        .viewer
+        .as_ref()
+        .map(|path| format!("viewer = \"{}\"\n", path.display()))
+        .unwrap_or_default();
+    let text = format!(
+        "data = \"{data}\"\n\n[http]\nlisten = \"{http}\"\npublic_url = \"http://{http}\"\n{viewer}\n\
+         [link]\nlisten = \"{link}\"\nenrolment_listen = \"{enrolment}\"\nnames = [\"localhost\", \"127.0.0.1\"]\n\n\
+         [health]\nlisten = \"{health}\"\n"
+    );
+    std::fs::write(options.folder.join("gateway.toml"), text).context("writing gateway.toml")
+}
+
+/// Writes `agent.toml` for an agent that is silent for one second before it calls a study complete.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_agent(options: &Options, link: &str, dicom: &str) -> anyhow::Result<()> {
+    let PacsAddress { ae_title, address } = &options.pacs;
+    let host = address
+        .rsplit_once(':')
+        .map_or(address.as_str(), |(host, _)| host);
+    let host = host
+        .parse::<IpAddr>()
+        .map_or_else(|_| "127.0.0.1".to_owned(), |ip| ip.to_string());
+    let spool = options.folder.join("agent-spool");
+    let spool = spool.display();
+    let text = format!(
+        "spool = \"{spool}\"\n\n[gateway]\naddress = \"{link}\"\nserver_name = \"localhost\"\n\n[dicom]\nlisten = \"{dicom}\"\n\n\
+         [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\npriority = \"routine\"\n\n\
+         [[dicom.called]]\nae_title = \"CW_STAT\"\npurpose = \"read\"\npriority = \"stat\"\n\n\
+         [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\
+         [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
+         [complete]\npacs_silence_s = 1\n\n\
+         [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n"
+    );
+    std::fs::write(options.folder.join("agent.toml"), text).context("writing agent.toml")
+}

@@ -1,0 +1,362 @@
+//! The link between a real spool and a real archive over QUIC on loopback: what is sent, cut, resumed, refused and brought home.
+
+mod centre;
+mod hospital;
+mod relay;
+mod stranger;
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use causeway_agent::link::State;
+use causeway_gateway::directory;
+use causeway_proto::link::close::Code;
+use causeway_proto::link::codec::Message;
+use causeway_tests::stack::wait_until;
+use tokio::time::Instant;
+
+use centre::{Centre, with_alpn};
+use hospital::Hospital;
+use relay::Relay;
+use stranger::{Stranger, hello};
+
+const INSTANCES: &str = "SELECT count(*) FROM instance";
+const SEALED: &str = "SELECT count(*) FROM study WHERE sealed_us IS NOT NULL";
+const LIMIT: Duration = Duration::from_secs(60);
+
+async fn wait_count(centre: &Centre, sql: &'static str, count: i64) -> anyhow::Result<()> {
+    wait_until(sql, LIMIT, async || {
+        Ok((centre.count(sql).await? == count).then_some(()))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_study_goes_out_while_it_arrives_and_is_sealed_once() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    for number in 1..=40 {
+        hospital.store(1, number, 64).await?;
+    }
+    wait_count(&centre, INSTANCES, 40).await?;
+    wait_count(&centre, SEALED, 1).await?;
+    let receipts = centre.count("SELECT receipt_number FROM site").await?;
+    assert_eq!(receipts, 40, "one receipt each");
+    hospital.store(1, 41, 64).await?;
+    wait_count(&centre, "SELECT count(*) FROM manifest", 2).await?;
+    wait_count(&centre, INSTANCES, 41).await?;
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_cut_in_the_middle_goes_on_where_the_gateway_stopped() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let relay = Relay::start(centre.address).await?;
+    let mut hospital = Hospital::start(&tls, relay.address).await?;
+    hospital.wait_up().await?;
+    relay.cut_after(20_000_000);
+    let size = hospital.store(1, 1, 4096).await?;
+    assert!(size > 33_000_000);
+    wait_until("the cut", LIMIT, async || {
+        Ok((!relay.is_open()).then_some(()))
+    })
+    .await?;
+    let (_, sentence) = hospital.wait_down().await?;
+    assert!(sentence.contains("does not answer"), "{sentence}");
+    let before = relay.up();
+    relay.mend();
+    wait_count(&centre, INSTANCES, 1).await?;
+    let second = relay.up() - before;
+    let all = relay.up();
+    println!("{size} bytes: {before} before the cut, {second} after it, {all} in all");
+    assert!(
+        second < size - 10_000_000,
+        "{second} of {size} bytes were sent again"
+    );
+    assert!(
+        all < size + size / 4,
+        "{all} bytes for an instance of {size}"
+    );
+    wait_count(&centre, SEALED, 1).await?;
+    hospital.stop().await?;
+    relay.stop().await;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_ends_may_end_and_begin_again_in_the_middle_of_a_study() -> anyhow::Result<()> {
+    let mut centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    for round in 0..3_u32 {
+        for number in 1..=10 {
+            hospital.store(1, round * 10 + number, 256).await?;
+        }
+        if round == 0 {
+            centre = centre.restart().await?;
+        } else {
+            hospital = hospital.restart().await?;
+        }
+        hospital.wait_up().await?;
+    }
+    wait_count(&centre, INSTANCES, 30).await?;
+    wait_count(&centre, SEALED, 1).await?;
+    assert_eq!(centre.count("SELECT receipt_number FROM site").await?, 30);
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_drains_says_so() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    centre.stop().await?;
+    let said = |text: &str| text.contains("shutting down");
+    hospital
+        .wait("GOAWAY", |state| match state {
+            State::Up { remark, .. } => remark.as_deref().is_some_and(said),
+            State::Down { sentence, .. } => said(sentence),
+            State::Connecting { last_error } => last_error.as_deref().is_some_and(said),
+        })
+        .await?;
+    hospital.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_site_is_put_out_at_once_and_not_let_in_again() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (site, tls) = centre.site("north").await?;
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    let parts = &centre.parts;
+    directory::revoke_site(&parts.rows, &parts.clock, "test", &site, "lost laptop").await?;
+    let since = Instant::now();
+    let (code, sentence) = hospital.wait_down().await?;
+    assert_eq!(code, Some("REVOKED"), "{sentence}");
+    assert!(sentence.contains("revoked"), "{sentence}");
+    println!(
+        "closed {} ms after the revocation",
+        since.elapsed().as_millis()
+    );
+    assert!(since.elapsed() < Duration::from_secs(15));
+    let (code, _) = Stranger::turned_away(&tls, centre.address).await?;
+    assert_eq!(code, u64::from(Code::Revoked.number()));
+    assert_eq!(centre.rooms.sites.connected().await, []);
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_protocol_is_refused_in_the_handshake_and_said_in_a_sentence() -> anyhow::Result<()>
+{
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let wrong = with_alpn(&tls, b"h3");
+    let error = Stranger::dial(&wrong, centre.address).await.err();
+    let error = format!("{:#}", error.expect("refused"));
+    assert!(error.contains("120"), "no_application_protocol: {error}");
+    let mut hospital = Hospital::start(&wrong, centre.address).await?;
+    let (code, sentence) = hospital.wait_down().await?;
+    assert_eq!(code, Some("VERSION_UNSUPPORTED"));
+    assert!(sentence.contains("causeway/1"), "{sentence}");
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_sessions_of_one_spool_the_newer_wins_and_a_second_machine_waits()
+-> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let duplicate = u64::from(Code::DuplicateSite.number());
+    let mut first = Stranger::dial(&tls, centre.address).await?;
+    first.say(hello("spool-a", 4)).await?;
+    assert!(matches!(first.hear().await?, Message::Hello(_)));
+
+    let mut other = Stranger::dial(&tls, centre.address).await?;
+    other.say(hello("spool-b", 9)).await?;
+    let (code, sentence) = other.closed().await?;
+    assert_eq!(code, duplicate, "{sentence}");
+    assert!(sentence.contains("Another machine"), "{sentence}");
+
+    let mut late = Stranger::dial(&tls, centre.address).await?;
+    late.say(hello("spool-a", 4)).await?;
+    assert_eq!(late.closed().await?.0, duplicate);
+
+    let mut newer = Stranger::dial(&tls, centre.address).await?;
+    newer.say(hello("spool-a", 5)).await?;
+    assert!(matches!(newer.hear().await?, Message::Hello(_)));
+    assert_eq!(first.closed().await?.0, duplicate);
+    assert_eq!(centre.rooms.sites.connected().await.len(), 1);
+    let audited = "SELECT count(*) FROM audit_event WHERE event = 'site-refused'";
+    assert_eq!(centre.count(audited).await?, 2);
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_to_the_protocol_hear_the_code_of_what_they_did() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let mut versions = hello("spool-a", 1);
+    (versions.version_min, versions.version_max) = (7, 9);
+    let mut stranger = Stranger::dial(&tls, centre.address).await?;
+    stranger.say(versions).await?;
+    let (code, sentence) = stranger.closed().await?;
+    assert_eq!(code, u64::from(Code::VersionUnsupported.number()));
+    assert!(sentence.contains("7 to 9"), "{sentence}");
+
+    for (bytes, expect) in [
+        (&[0xff, 0xff, 0, 0, 0, 0][..], Code::VersionUnsupported),
+        (&[0x80, 0x02, 0xff, 0xff, 0xff, 0xff], Code::TooLarge),
+        (&[0x80, 0x09, 0, 0, 0, 1, 0x00], Code::Malformed),
+        (&[0x80, 0x06, 0, 0, 0, 1, 0xa0], Code::ProtocolError),
+    ] {
+        let mut stranger = Stranger::dial(&tls, centre.address).await?;
+        stranger.say(hello("spool-a", 1)).await?;
+        assert!(matches!(stranger.hear().await?, Message::Hello(_)));
+        stranger.to_gateway.write_all(bytes).await?;
+        let (code, sentence) = stranger.closed().await?;
+        assert_eq!(code, u64::from(expect.number()), "{sentence}");
+        wait_until("the session's end", LIMIT, async || {
+            Ok(centre
+                .rooms
+                .sites
+                .connected()
+                .await
+                .is_empty()
+                .then_some(()))
+        })
+        .await?;
+    }
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_is_down_is_named_and_found_again() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let relay = Relay::start(centre.address).await?;
+    relay.cut_after(0);
+    let mut hospital = Hospital::start(&tls, relay.address).await?;
+    let (_, sentence) = hospital.wait_down().await?;
+    assert!(sentence.contains("firewall"), "{sentence}");
+    hospital.store(1, 1, 64).await?;
+    relay.mend();
+    hospital.wait_up().await?;
+    assert!(
+        matches!(&*hospital.state.borrow(), State::Up { gateway, .. } if gateway.starts_with("causeway-gateway "))
+    );
+    wait_count(&centre, INSTANCES, 1).await?;
+    hospital.stop().await?;
+    relay.stop().await;
+    centre.stop().await?;
+    Ok(())
+}
+
+/// A report that no reader has signed: it travels home like any other, is not delivered there, and the gateway hears so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_goes_home_over_a_cut_line_and_its_state_comes_back() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (site, tls) = centre.site("north").await?;
+    let relay = Relay::start(centre.address).await?;
+    let mut hospital = Hospital::start(&tls, relay.address).await?;
+    hospital.wait_up().await?;
+    hospital.store(1, 1, 64).await?;
+    wait_count(&centre, SEALED, 1).await?;
+    relay.cut_after(0);
+    centre
+        .report(&site, &vec![b'x'; 400_000])
+        .await
+        .context("a report in the rows")?;
+    centre.parts.wakes.delivery.ring();
+    hospital.wait_down().await?;
+    let waiting = "SELECT count(*) FROM delivery WHERE state = 'waiting'";
+    assert_eq!(centre.count(waiting).await?, 1);
+    relay.mend();
+    wait_count(
+        &centre,
+        "SELECT count(*) FROM delivery WHERE state = 'rejected'",
+        1,
+    )
+    .await?;
+    wait_until("the word to be noted", LIMIT, async || {
+        Ok(hospital
+            .deliveries
+            .messages()
+            .await?
+            .is_empty()
+            .then_some(()))
+    })
+    .await?;
+    let forms = "SELECT count(*) FROM delivery_form WHERE state = 'rejected' AND sentence <> ''";
+    assert_eq!(centre.count(forms).await?, 1);
+    hospital.stop().await?;
+    relay.stop().await;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_gateway_asks_for_proof_of_address_and_then_turns_away() -> anyhow::Result<()> {
+    let centre = Centre::with(|config| {
+        config.retry_from_connections = 0;
+        config.max_connections = 1;
+    })
+    .await?;
+    let (_, north) = centre.site("north").await?;
+    let (_, south) = centre.site("south").await?;
+    let mut first = Hospital::start(&north, centre.address).await?;
+    first.wait_up().await?;
+    let mut second = Hospital::start(&south, centre.address).await?;
+    let (code, sentence) = second.wait_down().await?;
+    assert_eq!(code, Some("BUSY"), "{sentence}");
+    first.stop().await?;
+    second.wait_up().await?;
+    second.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+/// Connections that never say HELLO are put out in time and leave room for the site's agent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_say_nothing_are_bounded_and_put_out() -> anyhow::Result<()> {
+    let centre = Centre::with(|config| {
+        config.greeting_timeout_s = 4;
+        config.max_greeting_per_site = 2;
+    })
+    .await?;
+    let (_, tls) = centre.site("north").await?;
+    let first = Stranger::dial(&tls, centre.address).await?;
+    let second = Stranger::dial(&tls, centre.address).await?;
+    let more = (0..3).map(|_| Stranger::turned_away(&tls, centre.address));
+    let mut ended = Vec::new();
+    for end in futures::future::join_all(more).await {
+        ended.push(end?.0);
+    }
+    assert!(ended.contains(&u64::from(Code::Busy.number())), "{ended:?}");
+    for silent in [first, second] {
+        let (code, _) = silent.closed().await?;
+        assert_eq!(code, u64::from(Code::Silent.number()));
+    }
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}

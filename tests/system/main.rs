@@ -1,0 +1,16 @@
+//! One file per user story, against real processes on loopback.
+
+#[cfg(test)]
+mod claims;
+#[cfg(test)]
+mod enrolment;
+#[cfg(test)]
+mod fidelity;
+#[cfg(test)]
+mod home;
+#[cfg(test)]
+mod link;
+#[cfg(test)]
+mod priors;
+#[cfg(test)]
+mod signed;
