@@ -16,7 +16,7 @@ export async function browser() {
 }
 
 /** Waits until `ask` answers something true, and says what it waited for when it never does. */
-export async function until(what, ask, seconds = 60) {
+export async function until(what, ask, seconds = 120) {
   const end = Date.now() + seconds * 1000;
   for (;;) {
     const answer = await ask();

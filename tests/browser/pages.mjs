@@ -25,7 +25,7 @@ let failures = 0;
 async function story(title, tell) {
   const gateway = await standIn();
   const context = await chromium.newContext({ viewport: { width: 1600, height: 1000 } });
-  context.setDefaultTimeout(90_000);
+  context.setDefaultTimeout(240_000);
   const page = await context.newPage();
   const heard = listen(page, gateway.url);
   const at = Date.now();

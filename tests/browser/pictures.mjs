@@ -16,7 +16,7 @@ mkdirSync(folder, { recursive: true });
 
 const chromium = await browser();
 const page = await (await chromium.newContext({ viewport: { width: 1600, height: 1000 } })).newPage();
-page.setDefaultTimeout(90_000);
+page.setDefaultTimeout(240_000);
 const heard = listen(page, url);
 let failed = null;
 try {
@@ -29,11 +29,11 @@ try {
   const items = await until(`${wanted} complete cases`, async () => {
     const now = await ask();
     return now.length === Number(wanted) && now.every((item) => item.readiness === 'READY') ? now : null;
-  }, 180);
+  }, 300);
   for (const item of items) {
     const [study] = item.studies;
     await page.goto(`${url}/case/${item.case}`);
-    const part = await until(`an image of ${study.modalities} ${study.description}`, async () => ((await lit(page)) > 0.01 ? lit(page) : 0), 120);
+    const part = await until(`an image of ${study.modalities} ${study.description}`, async () => ((await lit(page)) > 0.01 ? lit(page) : 0), 300);
     await page.screenshot({ path: `${folder}/${study.modalities.join('-')}-${item.code}.png` });
     console.log(`${study.modalities.join(' ').padEnd(8)}${study.description.padEnd(32)} ${Math.round(part * 100)} % of the canvas is lit`);
   }

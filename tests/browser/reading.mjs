@@ -35,27 +35,27 @@ async function signIn() {
   await keys.type(password);
   await picture('sign-in');
   await keys.press('Enter');
-  await page.waitForSelector('.list table, .list .empty', { timeout: 60_000 });
+  await page.waitForSelector('.list table, .list .empty', { timeout: 240_000 });
   step('signed in');
 }
 
 async function claim() {
   const spoken = code ? `tr[data-workitem]:has([data-code="${code}"])` : 'tbody[data-group="open"] tr[data-workitem]';
   const row = page.locator(spoken).first();
-  await row.waitFor({ timeout: 120_000 });
+  await row.waitFor({ timeout: 240_000 });
   await picture('worklist');
   step(`the worklist has ${await page.locator('tr[data-workitem]').count()} cases`);
   await row.focus();
   await keys.press('Enter');
-  await page.waitForSelector('.banner', { timeout: 60_000 });
+  await page.waitForSelector('.banner', { timeout: 240_000 });
   step(`claimed ${(await page.textContent('.banner')).trim()}`);
   return page.getAttribute('.banner', 'data-case');
 }
 
 async function images() {
-  await page.waitForSelector('.images iframe', { timeout: 120_000 });
+  await page.waitForSelector('.images iframe', { timeout: 240_000 });
   const frame = await until('the viewer', () => page.frames().find((one) => one.url().includes('/viewer/viewer')), 60);
-  const part = await until('an image on the viewer’s canvas', async () => ((await lit(page)) > 0.03 ? lit(page) : 0), 120);
+  const part = await until('an image on the viewer’s canvas', async () => ((await lit(page)) > 0.03 ? lit(page) : 0), 300);
   assert.equal(await frame.evaluate(() => crossOriginIsolated), true, 'the viewer has shared memory');
   await picture('images');
   step(`the viewer shows an image (${Math.round(part * 100)} % of its canvas is lit)`);
@@ -67,7 +67,7 @@ async function account(id) {
   const told = await until('the study to be complete', async () => {
     const data = await ask(`/api/v1/cases/${id}`);
     return data.workitem.readiness === 'READY' ? data : null;
-  }, 120);
+  }, 300);
   await until('every series on the page', async () => (await page.locator('[data-series]').count()) === told.studies.flatMap((study) => study.series).length, 30);
   for (const study of told.studies) {
     for (const series of study.series) {
@@ -95,7 +95,7 @@ async function write() {
 
 async function sign(told) {
   await keys.press('F8');
-  await page.waitForSelector('dialog.signing button[data-act="sign"]:not([disabled])', { timeout: 60_000 });
+  await page.waitForSelector('dialog.signing button[data-act="sign"]:not([disabled])', { timeout: 240_000 });
   assert.equal(await page.textContent('dialog .banner .code'), await page.textContent('.case-top .banner .code'));
   if (told.studies.some((study) => study.role === 'current' && study.withheld.length)) {
     await page.focus('#acknowledged');
@@ -112,7 +112,7 @@ async function sign(told) {
   if (outcome === 'unlock') {
     await keys.type(password);
     await keys.press('Enter');
-    await page.waitForSelector('.report[data-report]', { timeout: 90_000 });
+    await page.waitForSelector('.report[data-report]', { timeout: 240_000 });
   } else {
     assert.equal(outcome, 'signed');
   }
@@ -121,7 +121,7 @@ async function sign(told) {
 }
 
 async function home() {
-  await until(`the delivery to be "${wanted}"`, async () => (await page.locator('.report').first().getAttribute('data-state')) === wanted, 120);
+  await until(`the delivery to be "${wanted}"`, async () => (await page.locator('.report').first().getAttribute('data-state')) === wanted, 300);
   await picture('home');
   step((await page.textContent('.home .way + p').catch(() => wanted)).trim());
 }

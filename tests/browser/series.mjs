@@ -18,7 +18,7 @@ const total = (study) => Object.values(expected[study]).reduce((sum, one) => sum
 
 const chromium = await browser();
 const page = await (await chromium.newContext({ viewport: { width: 1600, height: 1400 } })).newPage();
-page.setDefaultTimeout(90_000);
+page.setDefaultTimeout(240_000);
 // what is counted stands beside the viewer; the viewer itself is another test's
 await page.route('**/viewer/**', (route) => route.fulfill({ contentType: 'text/html', body: '' }));
 const ask = (path) => page.evaluate(async (where) => (await fetch(where)).json(), path);
@@ -38,7 +38,7 @@ try {
     const missing = tasks.filter((study) => here.get(study) !== total(study));
     if (process.env.VERBOSE) console.log(`${missing.length} studies missing`, missing.slice(0, 3).map((study) => [study, here.get(study), total(study)]));
     return missing.length ? null : now;
-  }, 180);
+  }, 300);
   assert.equal(items.length, tasks.length, 'one case for each study that makes a task');
   let pictures = 0;
   for (const item of items) {
