@@ -8,12 +8,18 @@ CREATE TABLE agent_fact (
     value TEXT NOT NULL
 );
 
--- room `spool`
+-- room `spool`; options are words between spaces
 CREATE TABLE agreement (
-    id           TEXT PRIMARY KEY,
-    organisation TEXT NOT NULL,
-    identity     TEXT NOT NULL CHECK (identity IN ('identified', 'pseudonymous')),
-    in_force     BIGINT NOT NULL
+    id             TEXT PRIMARY KEY,
+    organisation   TEXT NOT NULL,
+    identity       TEXT NOT NULL CHECK (identity IN ('identified', 'pseudonymous')),
+    profile        TEXT NOT NULL,
+    options        TEXT NOT NULL,
+    language       TEXT NOT NULL,
+    from_us        BIGINT,
+    until_us       BIGINT,
+    retention_days BIGINT NOT NULL,
+    in_force       BIGINT NOT NULL
 );
 
 -- silent_from_us is null while an association that brought something is still open

@@ -32,11 +32,7 @@ impl Site {
         let seam = Arc::new(RealDisk::open(folder.path())?);
         let (clock, random) = (Clock::new(|| Timestamp(1_700_000_000_000_000)), counted());
         let spool = Spool::open(toml::from_str("")?, folder.path(), clock, random, seam).await?;
-        let agreement = Agreement {
-            id: "a1".parse()?,
-            organisation: "TEST".to_owned(),
-            identity: "identified".to_owned(),
-        };
+        let agreement = Agreement::identified("a1".parse()?, "TEST");
         let hello = HelloGateway {
             epoch: 1,
             high_water: 0,

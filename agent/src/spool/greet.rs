@@ -75,12 +75,21 @@ async fn agreements(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(
             _ => "pseudonymous",
         };
         sqlx::query(
-            "INSERT INTO agreement (id, organisation, identity, in_force) VALUES ($1, $2, $3, 1) \
-             ON CONFLICT (id) DO UPDATE SET organisation = excluded.organisation, identity = excluded.identity, in_force = 1",
+            "INSERT INTO agreement (id, organisation, identity, profile, options, language, from_us, until_us, retention_days, in_force) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1) \
+             ON CONFLICT (id) DO UPDATE SET organisation = excluded.organisation, identity = excluded.identity, \
+             profile = excluded.profile, options = excluded.options, language = excluded.language, from_us = excluded.from_us, \
+             until_us = excluded.until_us, retention_days = excluded.retention_days, in_force = 1",
         )
         .bind(agreement.id.as_str())
         .bind(&agreement.organisation)
         .bind(identity)
+        .bind(&agreement.profile)
+        .bind(agreement.options.join(" "))
+        .bind(&agreement.language)
+        .bind(agreement.from.map(|at| at.0))
+        .bind(agreement.until.map(|at| at.0))
+        .bind(i64::from(agreement.retention_days))
         .execute(&mut *tx)
         .await?;
     }

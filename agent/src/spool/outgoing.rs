@@ -63,6 +63,9 @@ fn to_open(row: &SqliteRow) -> Result<ToOpen, sqlx::Error> {
             priority: parsed(row, 3, "a priority")?,
             case: parsed(row, 4, "a case code")?,
             first_received: Timestamp(row.try_get(5)?),
+            blocked: None,
+            remarks: Vec::new(),
+            identity: None,
         },
     })
 }

@@ -96,11 +96,7 @@ impl Bench {
         let hello = HelloGateway {
             epoch,
             high_water,
-            agreements: vec![Agreement {
-                id: "a1".parse().unwrap(),
-                organisation: "Readers".to_owned(),
-                identity: "identified".to_owned(),
-            }],
+            agreements: vec![Agreement::identified("a1".parse().unwrap(), "Readers")],
         };
         self.spool.greeted(&hello).await.unwrap();
     }

@@ -395,6 +395,9 @@ async fn a_comparison_that_becomes_a_study_to_read_and_a_raised_priority_reach_t
             priority: Priority::Stat,
             case: CaseCode::draw(&stand::random()),
             first_received: Timestamp(1),
+            blocked: None,
+            remarks: Vec::new(),
+            identity: None,
         };
         let stat = "SELECT count(*) FROM workitem WHERE readiness = 'READY' AND priority = 'stat'";
         for priority in [Priority::Stat, Priority::Routine] {

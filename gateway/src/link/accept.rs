@@ -273,9 +273,9 @@ async fn answer(rooms: &Rooms, site: &SiteId) -> Result<HelloGateway, Farewell> 
         agreements: agreements
             .into_iter()
             .map(|agreement| Agreement {
-                id: agreement.id,
-                organisation: agreement.organisation,
                 identity: agreement.identity,
+                language: agreement.language,
+                ..Agreement::identified(agreement.id, agreement.organisation)
             })
             .collect(),
     })

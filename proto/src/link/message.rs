@@ -1,6 +1,7 @@
 //! The messages of link protocol version 1, one struct each. Field numbers are the wire: they are never reused or renumbered.
 
 mod home;
+pub mod terms;
 
 use minicbor::{Decode, Encode};
 
@@ -12,6 +13,7 @@ use crate::ids::{
 use crate::time::Timestamp;
 
 pub use home::{Delivery, DeliveryState, Noted, Report};
+pub use terms::Agreement;
 
 /// First message in both directions on the control stream. The agent speaks first.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -70,21 +72,6 @@ pub struct HelloGateway {
     pub agreements: Vec<Agreement>,
 }
 
-/// What the agent needs to know of an agreement.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Agreement {
-    /// Its identifier.
-    #[n(0)]
-    pub id: AgreementId,
-    /// The reading organisation's name, for people.
-    #[n(1)]
-    pub organisation: String,
-    /// How identity travels: `identified` or `pseudonymous`.
-    #[n(2)]
-    pub identity: String,
-}
-
 /// The agent opens a study at its first instance, or tells the gateway what has changed about it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -107,6 +94,15 @@ pub struct Open {
     /// When the site received the first instance.
     #[n(5)]
     pub first_received: Timestamp,
+    /// Why nothing may be signed about it for now, in words; none: nothing stands against it.
+    #[n(6)]
+    pub blocked: Option<String>,
+    /// What the site did to the images, for their reader: "1 overlay removed at the site".
+    #[n(7)]
+    pub remarks: Vec<String>,
+    /// [`terms::NOT_ESTABLISHED`], or none when the site knows whose study it is.
+    #[n(8)]
+    pub identity: Option<String>,
 }
 
 /// First frame of a unidirectional stream from the agent; the dataset's bytes follow in chunks, then a [`Trailer`].

@@ -88,6 +88,9 @@ pub(crate) async fn open(door: &Ingest, study: &str, purpose: Purpose) {
         priority: causeway_proto::ids::Priority::Routine,
         case: causeway_proto::ids::CaseCode::draw(&random()),
         first_received: Timestamp(1),
+        blocked: None,
+        remarks: Vec::new(),
+        identity: None,
     };
     door.open(&site(), &open).await.unwrap();
 }

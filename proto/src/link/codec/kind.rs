@@ -123,7 +123,7 @@ kinds! {
 
 /// Longest sentence or reason, in bytes.
 pub const SENTENCE_MAX_BYTES: usize = 1024;
-/// Longest name: spool, delivery, destination, form, software, modality, in bytes.
+/// Longest name: spool, delivery, destination, form, software, modality, words of an agreement, in bytes.
 pub const NAME_MAX_BYTES: usize = 128;
 /// Most instances in one QUERY.
 pub const QUERY_MAX_KEYS: usize = 256;
@@ -131,18 +131,16 @@ pub const QUERY_MAX_KEYS: usize = 256;
 pub const SEALED_MAX_MISSING: usize = 2048;
 /// Most agreements in one HELLO.
 pub const AGREEMENTS_MAX: usize = 256;
+/// Most options of one agreement.
+pub const OPTIONS_MAX: usize = 16;
+/// Most remarks in one OPEN.
+pub const REMARKS_MAX: usize = 32;
 
 impl Message {
     /// Checks the bounds of fields that the types do not carry.
     pub(super) fn check(&self) -> Result<(), CodecError> {
         let message = self.kind().name;
-        let within = |field, length: usize, bound| {
-            if length > bound {
-                Err(CodecError::Field { message, field })
-            } else {
-                Ok(())
-            }
-        };
+        let within = |field, length, bound| within(message, field, length, bound);
         let name = |field, text: &str| within(field, text.len(), NAME_MAX_BYTES);
         let sentence = |field, text: &str| within(field, text.len(), SENTENCE_MAX_BYTES);
         match self {
@@ -151,11 +149,11 @@ impl Message {
                 let agreements = hello.gateway.iter().flat_map(|half| &half.agreements);
                 within("agreements", agreements.clone().count(), AGREEMENTS_MAX)?;
                 for agreement in agreements {
-                    sentence("organisation", &agreement.organisation)?;
-                    name("identity", &agreement.identity)?;
+                    self::agreement(message, agreement)?;
                 }
                 name("spool", hello.agent.as_ref().map_or("", |half| &half.spool))
             }
+            Self::Open(open) => self::open(message, open),
             Self::Query(query) => within("keys", query.keys.len(), QUERY_MAX_KEYS),
             Self::Have(have) => within("entries", have.entries.len(), QUERY_MAX_KEYS),
             Self::Refused(refused) => sentence("sentence", &refused.sentence),
@@ -185,14 +183,50 @@ impl Message {
                 name("delivery", &report.delivery)?;
                 name("status", &report.status)
             }
-            Self::Open(_)
-            | Self::Progress(_)
+            Self::Progress(_)
             | Self::Receipt(_)
             | Self::Recalled(_)
             | Self::Instance(_)
             | Self::Trailer(_) => Ok(()),
         }
     }
+}
+
+fn within(
+    message: &'static str,
+    field: &'static str,
+    length: usize,
+    bound: usize,
+) -> Result<(), CodecError> {
+    if length > bound {
+        Err(CodecError::Field { message, field })
+    } else {
+        Ok(())
+    }
+}
+
+fn agreement(message: &'static str, said: &message::Agreement) -> Result<(), CodecError> {
+    let name = |field, text: &str| within(message, field, text.len(), NAME_MAX_BYTES);
+    let organisation = said.organisation.len();
+    within(message, "organisation", organisation, SENTENCE_MAX_BYTES)?;
+    name("identity", &said.identity)?;
+    name("profile", &said.profile)?;
+    name("language", &said.language)?;
+    within(message, "options", said.options.len(), OPTIONS_MAX)?;
+    said.options
+        .iter()
+        .try_for_each(|option| name("options", option))
+}
+
+fn open(message: &'static str, said: &message::Open) -> Result<(), CodecError> {
+    let sentence = |field, text: &str| within(message, field, text.len(), SENTENCE_MAX_BYTES);
+    let identity = said.identity.as_deref().map_or(0, str::len);
+    within(message, "identity", identity, NAME_MAX_BYTES)?;
+    sentence("blocked", said.blocked.as_deref().unwrap_or_default())?;
+    within(message, "remarks", said.remarks.len(), REMARKS_MAX)?;
+    said.remarks
+        .iter()
+        .try_for_each(|remark| sentence("remarks", remark))
 }
 
 /// Cuts a text to the bound of a sentence, at a character.

@@ -5,7 +5,7 @@ mod samples;
 use proptest::prelude::*;
 
 use super::*;
-use crate::link::message::{Agreement, Hello, HelloGateway, Recall, Recalled};
+use crate::link::message::{Agreement, Hello, HelloGateway, Open, Recall, Recalled, terms};
 use crate::time::Timestamp;
 use samples::samples;
 
@@ -60,6 +60,21 @@ fn hex_vectors_of_every_message() {
     assert_eq!(frozen, now, "the wire has changed; it is now:\n{now}");
 }
 
+/// An agreement with everything that can be agreed.
+fn terms() -> Agreement {
+    Agreement {
+        id: "a2".parse().unwrap(),
+        organisation: "Readers".to_owned(),
+        identity: terms::PSEUDONYMOUS.to_owned(),
+        profile: terms::PROFILE_READING.to_owned(),
+        options: terms::OPTIONS.iter().map(|&word| word.to_owned()).collect(),
+        language: "pt-BR".to_owned(),
+        from: Some(Timestamp(1)),
+        until: Some(Timestamp(2)),
+        retention_days: 3650,
+    }
+}
+
 /// A gateway's HELLO beside the agent's of the vectors.
 #[test]
 fn the_gateways_hello_round_trips() {
@@ -72,11 +87,10 @@ fn the_gateways_hello_round_trips() {
         gateway: Some(HelloGateway {
             epoch: u64::MAX,
             high_water: 0,
-            agreements: vec![Agreement {
-                id: "a1".parse().unwrap(),
-                organisation: "Ακτινολογία".to_owned(),
-                identity: "identified".to_owned(),
-            }],
+            agreements: vec![
+                Agreement::identified("a1".parse().unwrap(), "Ακτινολογία"),
+                terms(),
+            ],
         }),
     }
     .into();
@@ -302,6 +316,72 @@ fn fields_over_their_bound_are_refused_on_both_sides() {
         Code::TooLarge,
     );
     assert_eq!(sentence("é".repeat(600)).len(), 1024);
+}
+
+#[test]
+fn agreements_and_opens_keep_to_their_bounds() {
+    let hello = |agreement: Agreement| Hello {
+        version_min: 1,
+        version_max: 1,
+        now: Timestamp(0),
+        software: String::new(),
+        agent: None,
+        gateway: Some(HelloGateway {
+            epoch: 1,
+            high_water: 0,
+            agreements: vec![agreement],
+        }),
+    };
+    let Message::Open(open) = samples()[1].clone() else {
+        panic!("the second sample is an OPEN");
+    };
+    let agreed = |change: fn(&mut Agreement)| {
+        let mut agreement = terms();
+        change(&mut agreement);
+        Message::from(hello(agreement))
+    };
+    let opened = |change: fn(&mut Open)| {
+        let mut open = open.clone();
+        change(&mut open);
+        Message::from(open)
+    };
+    let most = [
+        agreed(|it| it.options = vec!["o".repeat(NAME_MAX_BYTES); OPTIONS_MAX]),
+        opened(|it| it.remarks = vec!["r".repeat(SENTENCE_MAX_BYTES); REMARKS_MAX]),
+        opened(|it| it.blocked = Some("b".repeat(SENTENCE_MAX_BYTES))),
+    ];
+    for message in most {
+        assert!(!encoded(&message).is_empty());
+    }
+    let over = [
+        agreed(|it| it.options = vec!["device".to_owned(); OPTIONS_MAX + 1]),
+        agreed(|it| it.options = vec!["o".repeat(NAME_MAX_BYTES + 1)]),
+        agreed(|it| it.profile = "p".repeat(NAME_MAX_BYTES + 1)),
+        agreed(|it| it.language = "l".repeat(NAME_MAX_BYTES + 1)),
+        opened(|it| it.remarks = vec![String::new(); REMARKS_MAX + 1]),
+        opened(|it| it.remarks = vec!["r".repeat(SENTENCE_MAX_BYTES + 1)]),
+        opened(|it| it.blocked = Some("b".repeat(SENTENCE_MAX_BYTES + 1))),
+        opened(|it| it.identity = Some("i".repeat(NAME_MAX_BYTES + 1))),
+    ];
+    for message in over {
+        let kind = message.kind();
+        let mut out = Vec::new();
+        let refusal = encode(&message, &mut out).map_err(|error| error.code());
+        assert_eq!(
+            (refusal, out.len()),
+            (Err(Code::TooLarge), 0),
+            "{message:?}"
+        );
+        let mut body = Vec::new();
+        message.encode_body(&mut body);
+        let length = u32::try_from(body.len()).unwrap();
+        let speaker = kind.speaker.unwrap_or(Speaker::Gateway);
+        refused(
+            Reader::control(speaker),
+            &frame(kind.code, length, &body),
+            Code::TooLarge,
+        );
+    }
 }
 
 /// SPEC.md is the text of the protocol: it names every message with its type, and every code with its number.

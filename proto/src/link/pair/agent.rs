@@ -10,7 +10,8 @@ use crate::link::close::Code;
 use crate::link::codec::{Message, Part, Reader, Speaker, chunk_header};
 use crate::link::download::{Parcel, Row, Words};
 use crate::link::message::{
-    Delivery, DeliveryState, HelloAgent, Instance, InstanceKey, Query, Receipt, Report, Trailer,
+    Agreement, Delivery, DeliveryState, HelloAgent, Instance, InstanceKey, Open, Query, Receipt,
+    Report, Trailer,
 };
 use crate::link::session::{self, agent_hello, greeted_by_gateway};
 use crate::link::upload::{Bounds, Job, Step, Uploader};
@@ -42,6 +43,7 @@ struct Connection {
     sending: BTreeMap<u64, (InstanceKey, usize)>,
     arriving: BTreeMap<u64, (Reader, Option<(Report, Parcel)>)>,
     words: Words,
+    opened: Vec<Open>,
 }
 
 pub(super) struct Agent {
@@ -56,6 +58,9 @@ pub(super) struct Agent {
     connection: Connection,
     pub(super) reports: BTreeMap<String, (u32, Vec<u8>)>,
     pub(super) untold: BTreeMap<Row, Delivery>,
+    pub(super) agreements: Vec<Agreement>,
+    /// What is to be said of the studies.
+    pub(super) open: Vec<Open>,
 }
 
 impl Agent {
@@ -79,6 +84,8 @@ impl Agent {
             connection: Connection::default(),
             reports: BTreeMap::new(),
             untold: BTreeMap::new(),
+            agreements: Vec::new(),
+            open: Vec::new(),
         }
     }
 
@@ -141,6 +148,12 @@ impl Agent {
     pub(super) fn turn(&mut self, now: Duration, wire: &mut Wire, chance: &mut Chance) {
         if !self.connection.up {
             return;
+        }
+        for open in &self.open {
+            if !self.connection.opened.contains(open) {
+                self.connection.opened.push(open.clone());
+                wire.to_gateway.say(open.clone());
+            }
         }
         let (room, under_way) = (self.uploader.room(), self.uploader.under_way());
         let mut due: Vec<_> = self
@@ -275,6 +288,7 @@ impl Agent {
                 self.receipt_seen = 0;
             }
             self.epoch_seen = greeted.half.epoch;
+            self.agreements = greeted.half.agreements;
             self.connection.up = true;
             return Ok(());
         }

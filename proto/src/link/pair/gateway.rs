@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::agent::{SYNTAX, content_digest};
 use super::{Chance, Wire};
+use crate::ids::StudyUid;
 use crate::link::close::Code;
 use crate::link::codec::{Message, Part, Reader, Speaker, chunk_header};
 use crate::link::download::{Bounds, Outbox, noted};
 use crate::link::message::{
-    Delivery, Have, Held, HelloGateway, Instance, InstanceKey, Query, Receipt, Refused, Report,
-    Trailer,
+    Agreement, Delivery, Have, Held, HelloGateway, Instance, InstanceKey, Open, Query, Receipt,
+    Refused, Report, Trailer, terms,
 };
 use crate::link::session::{Fence, Known, Verdict, gateway_hello, greeted_by_agent};
 use crate::link::upload::Landing;
@@ -40,6 +41,9 @@ pub(super) struct Gateway {
     live: Option<Known>,
     pub(super) reports: BTreeMap<String, Vec<u8>>,
     pub(super) at_site: BTreeMap<String, Delivery>,
+    pub(super) agreements: Vec<Agreement>,
+    /// What was last said of each study.
+    pub(super) opened: BTreeMap<StudyUid, Open>,
     outbox: Outbox,
     reader: Reader,
     connection: Connection,
@@ -62,6 +66,14 @@ impl Gateway {
             live: None,
             reports: BTreeMap::new(),
             at_site: BTreeMap::new(),
+            agreements: vec![Agreement {
+                identity: terms::PSEUDONYMOUS.to_owned(),
+                profile: terms::PROFILE_READING.to_owned(),
+                options: vec!["device".to_owned()],
+                until: Some(Timestamp(1_800_000_000_000_000)),
+                ..Agreement::identified("a1".parse().unwrap(), "Readers")
+            }],
+            opened: BTreeMap::new(),
             outbox: Outbox::new(bounds),
             reader: Reader::control(Speaker::Agent),
             connection: Connection::default(),
@@ -230,7 +242,7 @@ impl Gateway {
             let half = HelloGateway {
                 epoch: self.epoch,
                 high_water: self.number,
-                agreements: Vec::new(),
+                agreements: self.agreements.clone(),
             };
             wire.to_agent.say(gateway_hello(stamp, "gateway", half));
             self.connection.up = true;
@@ -240,6 +252,9 @@ impl Gateway {
             Message::Query(query) => {
                 let have = self.have(&query);
                 wire.to_agent.say(have);
+            }
+            Message::Open(open) => {
+                self.opened.insert(open.study.clone(), open);
             }
             Message::Delivery(word) => {
                 self.outbox.told(&word.delivery);

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::digest::Digest;
-use crate::ids::Priority;
+use crate::ids::{Priority, Purpose};
+use crate::link::message::{Open, terms};
 use crate::link::session::Known;
 
 const UNKIND: World = World {
@@ -21,6 +22,21 @@ fn content(number: u64, length: usize) -> Vec<u8> {
         .collect()
 }
 
+/// What the site says of its study, with these remarks.
+fn opened(remarks: &[&str]) -> Open {
+    Open {
+        study: "1.2".parse().unwrap(),
+        agreement: "a1".parse().unwrap(),
+        purpose: Purpose::Read,
+        priority: Priority::Routine,
+        case: "33333333".parse().unwrap(),
+        first_received: Timestamp(1),
+        blocked: (remarks.len() == 1).then(|| "Images of another patient.".to_owned()),
+        remarks: remarks.iter().map(|&remark| remark.to_owned()).collect(),
+        identity: Some(terms::NOT_ESTABLISHED.to_owned()),
+    }
+}
+
 /// Forty instances of many lengths, one of them empty, and three reports.
 fn busy(seed: u64, world: World) -> Pair {
     let mut pair = Pair::new(seed, world);
@@ -33,6 +49,7 @@ fn busy(seed: u64, world: World) -> Pair {
         let report = content(100 + number, 5000);
         pair.gateway.reports.insert(format!("d{number}"), report);
     }
+    pair.agent.open = vec![opened(&[])];
     pair
 }
 
@@ -47,6 +64,36 @@ fn check(pair: &Pair) {
     for (id, dataset) in &pair.gateway.reports {
         assert_eq!(&pair.agent.reports[id].1, dataset);
     }
+    assert_eq!(pair.agent.agreements, pair.gateway.agreements);
+    let open: Vec<_> = pair.gateway.opened.values().collect();
+    assert_eq!(open, pair.agent.open.last().into_iter().collect::<Vec<_>>());
+}
+
+/// A block that comes, and goes again with the next word about the study.
+#[test]
+fn the_last_word_about_a_study_stands() {
+    let mut pair = busy(9, World::default());
+    pair.agent.open = vec![opened(&["1 overlay removed at the site"])];
+    pair.settle(200_000);
+    check(&pair);
+    assert!(
+        pair.gateway
+            .opened
+            .values()
+            .all(|open| open.blocked.is_some())
+    );
+    pair.agent.open = vec![opened(&[])];
+    pair.agent.spool(99, Priority::Stat, content(99, 10));
+    pair.settle(200_000);
+    // a stream may overtake the control stream
+    (0..1000).for_each(|_| pair.turn());
+    check(&pair);
+    assert!(
+        pair.gateway
+            .opened
+            .values()
+            .all(|open| open.blocked.is_none())
+    );
 }
 
 #[test]

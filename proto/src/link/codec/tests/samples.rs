@@ -68,6 +68,9 @@ fn images_out() -> Vec<Message> {
             priority: Priority::Stat,
             case: case(),
             first_received: at(),
+            blocked: Some("Images of another patient.".to_owned()),
+            remarks: vec!["1 overlay removed at the site".to_owned()],
+            identity: Some("not-established".to_owned()),
         }
         .into(),
         Query { keys: vec![key()] }.into(),
