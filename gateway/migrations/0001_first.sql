@@ -24,14 +24,20 @@ CREATE TABLE site (
     closed_us       BIGINT
 );
 
+-- options are words between spaces; in force from from_us (null: since it was made) until until_us or ended_us (null: open)
 CREATE TABLE agreement (
-    id           TEXT PRIMARY KEY,
-    site_id      TEXT NOT NULL REFERENCES site (id),
-    organisation TEXT NOT NULL,
-    identity     TEXT NOT NULL CHECK (identity IN ('identified', 'pseudonymous')),
-    language     TEXT NOT NULL,
-    created_us   BIGINT NOT NULL,
-    ended_us     BIGINT
+    id             TEXT PRIMARY KEY,
+    site_id        TEXT NOT NULL REFERENCES site (id),
+    organisation   TEXT NOT NULL,
+    identity       TEXT NOT NULL CHECK (identity IN ('identified', 'pseudonymous')),
+    profile        TEXT NOT NULL DEFAULT '',
+    options        TEXT NOT NULL DEFAULT '',
+    language       TEXT NOT NULL,
+    from_us        BIGINT,
+    until_us       BIGINT,
+    retention_days BIGINT NOT NULL DEFAULT 0,
+    created_us     BIGINT NOT NULL,
+    ended_us       BIGINT
 );
 
 CREATE TABLE enrolment_code (

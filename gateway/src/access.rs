@@ -138,7 +138,7 @@ impl Access {
     /// # Errors
     /// When the database refuses.
     pub async fn subject(&self, account: &Account) -> Result<Subject, AccessError> {
-        let reach = directory::reach(&self.rows, &account.organisation).await?;
+        let reach = directory::reach(&self.rows, &account.organisation, self.clock.now()).await?;
         Ok(Subject {
             account: account.id.clone(),
             organisation: account.organisation.clone(),

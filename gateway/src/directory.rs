@@ -17,12 +17,15 @@ mod enrol;
 mod session;
 mod site;
 
-use causeway_proto::ids::IdError;
+use causeway_proto::ids::{AgreementId, IdError};
 use thiserror::Error;
 
 use crate::audit::AuditError;
 
-pub use agreement::{Agreement, NewAgreement, add_agreement, agreements, agreements_of, reach};
+pub use agreement::{
+    Agreement, NewAgreement, add_agreement, agreement, agreements, agreements_of, end_agreement,
+    reach,
+};
 pub use certificate::{
     Denied, IssuedCertificate, admit, certificates, revocations, revoke_site, revoked,
     revoked_since,
@@ -47,6 +50,12 @@ pub enum DirectoryError {
     /// There is no such site.
     #[error("there is no site {0}: `site list` shows them")]
     NoSite(String),
+    /// There is no such agreement.
+    #[error("there is no agreement {0}: `agreement list` shows them")]
+    NoAgreement(AgreementId),
+    /// It was ended before.
+    #[error("agreement {0} has ended already")]
+    Ended(AgreementId),
     /// A value that a site or agreement cannot have.
     #[error("{what}: {right}")]
     Value {
@@ -64,6 +73,14 @@ pub enum DirectoryError {
     /// A certificate could not be made.
     #[error("a certificate could not be made")]
     Authority(#[from] causeway_certs::authority::AuthorityError),
+}
+
+fn value(what: &'static str, right: &'static str, holds: bool) -> Result<(), DirectoryError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(DirectoryError::Value { what, right })
+    }
 }
 
 /// A readable identifier: the ASCII letters and digits of a name, and four random ones.

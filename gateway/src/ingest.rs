@@ -309,10 +309,12 @@ impl Ingest {
     /// Whether the site may send under this agreement.
     async fn in_force(&self, site: &SiteId, agreement: &AgreementId) -> Result<(), IngestError> {
         let row: Option<(i64,)> = sqlx::query_as(
-            "SELECT created_us FROM agreement WHERE id = $1 AND site_id = $2 AND ended_us IS NULL",
+            "SELECT created_us FROM agreement WHERE id = $1 AND site_id = $2 AND ended_us IS NULL
+             AND (from_us IS NULL OR from_us <= $3) AND (until_us IS NULL OR until_us > $3)",
         )
         .bind(agreement.as_str())
         .bind(site.as_str())
+        .bind(self.clock().now().0)
         .fetch_optional(self.archive().rows.read())
         .await?;
         row.map(|_| ()).ok_or(IngestError::Forbidden)

@@ -27,7 +27,8 @@ const PARTS = [
     ['Id', (one) => short(one.id)], ['Closed', (one) => time(one.closed_at)],
   ]],
   ['agreements', 'Agreements', 'No agreement yet: causeway-gateway agreement add.', [
-    ['Site', (one) => one.site], ['Reading organisation', (one) => one.organisation], ['Identity', (one) => one.identity], ['Language', (one) => language(one.language)], ['Id', (one) => short(one.id)], ['Ended', (one) => time(one.ended_at)],
+    ['Site', (one) => one.site], ['Reading organisation', (one) => one.organisation], ['Identity', (one) => one.identity], ['Options', (one) => (one.options ?? []).join(', ')], ['Language', (one) => language(one.language)],
+    ['From', (one) => time(one.from)], ['Until', (one) => time(one.until)], ['State', (one) => h('span', { class: one.state === 'in force' ? '' : 'warn' }, one.state)], ['Id', (one) => short(one.id)],
   ]],
   ['certificates', 'Certificates', 'No site has enrolled yet.', [
     ['Of', (one) => one.holder], ['Kind', (one) => one.kind], ['Serial', (one) => short(one.serial)], ['Valid until', (one) => time(one.not_after)],

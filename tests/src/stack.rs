@@ -227,6 +227,7 @@ async fn add_site(options: &Options) -> anyhow::Result<(String, String, String)>
         "+30 210 0000000",
         "--organisation",
         ORGANISATION,
+        "--identified",
     ];
     if options.legacy_headings {
         arguments.push("--legacy-headings");

@@ -61,9 +61,8 @@ impl Both {
         };
         let site = directory::add_site(&parts.rows, clock, random, "test", &new).await?;
         let agreement = NewAgreement {
-            id: None,
-            site: site.id.clone(),
-            organisation: "TEST reading".to_owned(),
+            identified: true,
+            ..NewAgreement::between(site.id.clone(), "TEST reading")
         };
         directory::add_agreement(&parts.rows, clock, random, "test", &agreement).await?;
         let door = Door::hold("127.0.0.1:0").await?;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod agreement;
 mod directory;
 mod doctor;
 mod people;
@@ -38,7 +39,7 @@ enum Command {
     Site(directory::Site),
     /// Agreements between a site and a reading organisation.
     #[command(subcommand)]
-    Agreement(directory::Agreement),
+    Agreement(agreement::Command),
     /// People.
     #[command(subcommand)]
     User(people::User),
@@ -88,7 +89,7 @@ async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), 
         Command::Serve | Command::CheckConfig | Command::Doctor => Ok(()),
         Command::Migrate => out.line("the database is at this program's version"),
         Command::Site(site) => directory::site(site, &opened, out).await,
-        Command::Agreement(agreement) => directory::agreement(agreement, &opened, out).await,
+        Command::Agreement(command) => agreement::run(command, &opened, out).await,
         Command::User(user) => people::user(user, &opened, out).await,
         Command::Token(token) => people::token(&token, &opened, out).await,
         Command::Audit(Audit::Verify) => verify(&opened, out).await,

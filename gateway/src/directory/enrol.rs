@@ -186,11 +186,11 @@ async fn answer(
     certificate: Vec<u8>,
 ) -> Result<Answer, DirectoryError> {
     let site = site(rows, id).await?;
-    let agreements = agreements_of(rows, id).await?;
+    let agreements = agreements_of(rows, id, with.clock.now()).await?;
     let named = agreements.into_iter().map(|one| Named {
-        id: one.id,
-        organisation: one.organisation,
-        identity: one.identity,
+        id: one.terms.id,
+        organisation: one.terms.organisation,
+        identity: one.terms.identity,
     });
     Ok(Answer::Enrolled(Box::new(Enrolled {
         certificate: certificate.into(),

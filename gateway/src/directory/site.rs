@@ -5,7 +5,7 @@ use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
 use serde_json::json;
 
-use super::{DirectoryError, readable_id};
+use super::{DirectoryError, readable_id, value};
 use crate::audit;
 use crate::rows::Rows;
 
@@ -78,20 +78,22 @@ fn from_row(row: SiteRow) -> Result<Site, DirectoryError> {
     })
 }
 
-fn value(what: &'static str, right: &'static str, holds: bool) -> Result<(), DirectoryError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(DirectoryError::Value { what, right })
-    }
+fn letters(text: &str, from: usize, to: usize) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphabetic() || byte == b'-';
+    (from..=to).contains(&text.len()) && text.bytes().all(legal)
+}
+
+/// Whether this is a language in which reports can be.
+pub(super) fn language(tag: &str) -> Result<(), DirectoryError> {
+    value(
+        "--language",
+        "a language tag, such as el or pt-BR",
+        letters(tag, 2, 12),
+    )
 }
 
 impl NewSite {
     fn check(&self) -> Result<(), DirectoryError> {
-        let letters = |text: &str, from: usize, to: usize| {
-            (from..=to).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-')
-        };
         value(
             "--name",
             "1 to 120 characters",
@@ -102,11 +104,7 @@ impl NewSite {
             "two letters of ISO 3166, such as GR",
             letters(&self.country, 2, 2),
         )?;
-        value(
-            "--language",
-            "a language tag, such as el or pt-BR",
-            letters(&self.language, 2, 12),
-        )?;
+        language(&self.language)?;
         value(
             "--phone",
             "1 to 40 characters",

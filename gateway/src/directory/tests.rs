@@ -1,5 +1,7 @@
 //! Sites, codes and certificates on rows, SQLite and PostgreSQL.
 
+mod agreements;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -207,21 +209,6 @@ async fn a_site_has_what_a_site_needs_and_an_identifier_that_can_be_said() {
                 .unwrap_err();
             assert!(matches!(refused, DirectoryError::Value { .. }), "{wrong:?}");
         }
-        let wanted = NewAgreement {
-            id: None,
-            site: site.id.clone(),
-            organisation: "TEST reading".to_owned(),
-        };
-        let agreement = add_agreement(&office.rows, clock, random, "test", &wanted)
-            .await
-            .unwrap();
-        let found = reach(&office.rows, "TEST reading").await.unwrap();
-        assert_eq!(found, [(site.id.clone(), agreement.id.clone())]);
-        assert_eq!(
-            agreements_of(&office.rows, &site.id).await.unwrap(),
-            [agreement]
-        );
-        assert!(reach(&office.rows, "another").await.unwrap().is_empty());
     }
 }
 

@@ -197,6 +197,8 @@ pub(super) struct Greeting {
     pub(super) to_agent: SendStream,
     pub(super) from_agent: RecvStream,
     pub(super) reader: Reader,
+    /// What HELLO said of the site's agreements.
+    pub(super) agreements: Vec<Agreement>,
 }
 
 async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farewell> {
@@ -214,6 +216,7 @@ async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farew
     let mut reader = Reader::control(Speaker::Agent);
     let greeted = hello(rooms, &mut from_agent, &mut reader).await?;
     let half = answer(rooms, &peer.site).await?;
+    let agreements = half.agreements.clone();
     admit(rooms, connection, &peer, &greeted).await?;
     let mut frame = Vec::new();
     let ours = gateway_hello(parts.clock.now(), SOFTWARE, half);
@@ -230,6 +233,7 @@ async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farew
         to_agent,
         from_agent,
         reader,
+        agreements,
     })
 }
 
@@ -265,20 +269,22 @@ async fn answer(rooms: &Rooms, site: &SiteId) -> Result<HelloGateway, Farewell> 
         tracing::error!(%error, %site, "the receipts of a site cannot be counted");
         Farewell::from(Code::Internal)
     })?;
-    let agreements = directory::agreements_of(&rooms.parts.rows, site).await;
+    let agreements = announced(&rooms.parts, site).await;
     let agreements = agreements.map_err(|error| trouble(&error))?;
     Ok(HelloGateway {
         epoch: water.epoch,
         high_water: water.number,
-        agreements: agreements
-            .into_iter()
-            .map(|agreement| Agreement {
-                identity: agreement.identity,
-                language: agreement.language,
-                ..Agreement::identified(agreement.id, agreement.organisation)
-            })
-            .collect(),
+        agreements,
     })
+}
+
+/// The agreements of a site that are in force now.
+pub(super) async fn announced(
+    parts: &Parts,
+    site: &SiteId,
+) -> Result<Vec<Agreement>, DirectoryError> {
+    let found = directory::agreements_of(&parts.rows, site, parts.clock.now()).await?;
+    Ok(found.into_iter().map(|one| one.terms).collect())
 }
 
 async fn admit(

@@ -6,6 +6,7 @@
 //! | a message that breaks the protocol | its code |
 //! | revocation, end of the certificate, closed site | REVOKED, EXPIRED, SITE_CLOSED, within 15 s of the act |
 //! | a newer session of the site | DUPLICATE_SITE |
+//! | other agreements of the site are in force than HELLO said | GOAWAY, within 15 s; the agent comes back and hears them |
 //! | the gateway drains | GOAWAY, then the receipts of what was under way, then the close |
 
 use std::sync::Arc;
@@ -14,14 +15,14 @@ use std::time::Duration;
 use causeway_certs::identity::Peer;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, encode};
-use causeway_proto::link::message::GoAway;
+use causeway_proto::link::message::{Agreement, GoAway};
 use causeway_proto::link::session::Farewell;
 use quinn::SendStream;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::Rooms;
-use super::accept::{Greeting, denial};
+use super::accept::{Greeting, announced, denial};
 use super::deliver::Delivering;
 use super::receive;
 use super::sites::close;
@@ -76,6 +77,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         to_agent,
         from_agent,
         reader,
+        agreements,
     } = greeting;
     let session = Session {
         rooms: rooms.clone(),
@@ -94,7 +96,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         farewell = receive::control(&session, from_agent, reader) => farewell.map_or(End::Lost, End::With),
         () = receive::streams(&session) => End::Lost,
         () = session.delivering.run(&session) => End::Lost,
-        farewell = guard(&session) => End::With(farewell),
+        farewell = guard(&session, &agreements) => End::With(farewell),
         _ = connection.closed() => End::Lost,
         () = rooms.parts.cancel.cancelled() => End::Drain,
     };
@@ -172,7 +174,7 @@ async fn write(mut to_agent: SendStream, mut said: mpsc::Receiver<Message>) {
 }
 
 /// Looks the site and its certificate up again for as long as the connection lives: TLS asked only once.
-async fn guard(session: &Session) -> Farewell {
+async fn guard(session: &Session, agreements: &[Agreement]) -> Farewell {
     let parts = &session.rooms.parts;
     let mut wake = parts.wakes.directory.listen();
     let mut blind = 0;
@@ -189,7 +191,13 @@ async fn guard(session: &Session) -> Farewell {
         if !session.peer.validity.holds(parts.clock.now()) {
             return Farewell::from(Code::Expired);
         }
-        match directory::admit(&parts.rows, &parts.clock, &session.peer).await {
+        let admitted = directory::admit(&parts.rows, &parts.clock, &session.peer).await;
+        let found = announced(parts, &session.peer.site).await;
+        match admitted.and_then(|_| found.map_err(Denied::Directory)) {
+            Ok(now) if now != agreements => {
+                let sentence = "The agreements of this site have changed.";
+                return Farewell::new(Code::GoAway, sentence);
+            }
             Ok(_) => blind = 0,
             Err(Denied::Directory(error)) => {
                 tracing::error!(%error, "the directory could not be asked about a live connection");

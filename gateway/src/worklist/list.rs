@@ -124,11 +124,13 @@ pub async fn list(rows: &Rows, reach: &Reach, now: Timestamp) -> Result<Vec<Item
     let tasks: Vec<TaskRow> = sqlx::query_as(
         "SELECT w.uid, w.case_id, c.code AS case_code, w.code, c.agreement_id, w.state, w.readiness, w.priority, w.claimed_by, p.given_name, p.family_name, w.created_us
          FROM workitem w JOIN reading_case c ON c.id = w.case_id JOIN agreement a ON a.id = c.agreement_id LEFT JOIN account p ON p.id = w.claimed_by
-         WHERE ($1 = '' OR (a.organisation = $1 AND a.ended_us IS NULL)) AND (w.state IN ('SCHEDULED', 'IN PROGRESS') OR (w.state = 'COMPLETED' AND w.changed_us > $2))
+         WHERE ($1 = '' OR (a.organisation = $1 AND a.ended_us IS NULL AND (a.from_us IS NULL OR a.from_us <= $3) AND (a.until_us IS NULL OR a.until_us > $3)))
+         AND (w.state IN ('SCHEDULED', 'IN PROGRESS') OR (w.state = 'COMPLETED' AND w.changed_us > $2))
          ORDER BY CASE w.state WHEN 'COMPLETED' THEN 1 ELSE 0 END, w.created_us DESC, w.uid DESC",
     )
     .bind(word)
     .bind(since)
+    .bind(now.0)
     .fetch_all(rows.read())
     .await?;
     let sites: Vec<SiteOfCase> = sqlx::query_as(

@@ -125,8 +125,8 @@ impl Centre {
             .id;
         let agreement = NewAgreement {
             id: Some(format!("{name}-a").parse()?),
-            site: site.clone(),
-            organisation: "Readers".to_owned(),
+            identified: true,
+            ..NewAgreement::between(site.clone(), "Readers")
         };
         directory::add_agreement(&parts.rows, &parts.clock, &parts.random, "test", &agreement)
             .await?;

@@ -1,6 +1,6 @@
-//! `site …` and `agreement …`.
+//! `site …`.
 
-use causeway_proto::ids::{AgreementId, SiteId};
+use causeway_proto::ids::SiteId;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -9,7 +9,7 @@ use super::{Out, list};
 use crate::directory::{self, DirectoryError, NewAgreement, NewSite};
 
 /// Who acts when the command line does.
-const ACTOR: &str = "operator";
+pub(super) const ACTOR: &str = "operator";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Site {
@@ -64,6 +64,9 @@ pub(super) struct AddSite {
     /// The reading organisation of its first agreement.
     #[arg(long)]
     organisation: Option<String>,
+    /// Under that agreement names, numbers and dates of birth leave the site as they are; otherwise they stay there.
+    #[arg(long, requires = "organisation")]
+    identified: bool,
     /// Reports with the headings of older readers of structured reports.
     #[arg(long)]
     legacy_headings: bool,
@@ -72,32 +75,12 @@ pub(super) struct AddSite {
     json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum Agreement {
-    /// Add an agreement.
-    Add {
-        /// The site.
-        #[arg(long)]
-        site: SiteId,
-        /// The reading organisation, as its readers' accounts write it.
-        #[arg(long)]
-        organisation: String,
-        /// An identifier of your own; made from the organisation otherwise.
-        #[arg(long)]
-        id: Option<AgreementId>,
-    },
-    /// All agreements.
-    List {
-        /// For scripts.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-fn failure(error: DirectoryError) -> Failure {
+pub(super) fn failure(error: DirectoryError) -> Failure {
     match error {
-        DirectoryError::Value { .. } | DirectoryError::NoSite(_) => Failure::usage(error),
-        DirectoryError::Exists(_) => Failure::conflict(error),
+        DirectoryError::Value { .. }
+        | DirectoryError::NoSite(_)
+        | DirectoryError::NoAgreement(_) => Failure::usage(error),
+        DirectoryError::Exists(_) | DirectoryError::Ended(_) => Failure::conflict(error),
         other => Failure::storage(other),
     }
 }
@@ -154,26 +137,26 @@ async fn add_site(new: AddSite, opened: &Opened, out: &Out) -> Result<(), Failur
     let mut agreement = None;
     if let Some(organisation) = new.organisation {
         let wanted = NewAgreement {
-            id: None,
-            site: site.id.clone(),
-            organisation,
+            identified: new.identified,
+            ..NewAgreement::between(site.id.clone(), organisation)
         };
         let added = directory::add_agreement(rows, clock, random, ACTOR, &wanted)
             .await
             .map_err(failure)?;
-        agreement = Some(added.id);
+        agreement = Some(added.terms);
     }
     let fingerprint = parts.link_authority.fingerprint();
     let code = directory::issue_code(rows, clock, random, ACTOR, &fingerprint, &site.id)
         .await
         .map_err(failure)?;
     if new.json {
-        let said = json!({ "site": site.id, "agreement": agreement, "code": code.to_string() });
+        let (id, identity) = agreement.map(|terms| (terms.id, terms.identity)).unzip();
+        let said = json!({ "site": site.id, "agreement": id, "identity": identity, "code": code.to_string() });
         return out.line(&said.to_string());
     }
     out.line(&format!("site            {}", site.id))?;
     match agreement {
-        Some(id) => out.line(&format!("agreement       {id}"))?,
+        Some(terms) => out.line(&format!("agreement       {}, {}", terms.id, terms.identity))?,
         None => out.line("agreement       none yet: `agreement add` makes one, and without it nothing can be sent")?,
     }
     out.line(&format!("enrolment code  {code}"))?;
@@ -204,52 +187,4 @@ async fn list_sites(opened: &Opened, json: bool, out: &Out) -> Result<(), Failur
         (value, format!("{}  {}  {}  {state}{until}", site.id, site.country, site.name))
     });
     list(out, json, lines.collect())
-}
-
-pub(super) async fn agreement(
-    command: Agreement,
-    opened: &Opened,
-    out: &Out,
-) -> Result<(), Failure> {
-    let parts = &opened.parts;
-    match command {
-        Agreement::Add {
-            site,
-            organisation,
-            id,
-        } => {
-            let wanted = NewAgreement {
-                id,
-                site,
-                organisation,
-            };
-            let added =
-                directory::add_agreement(&parts.rows, &parts.clock, &parts.random, ACTOR, &wanted)
-                    .await
-                    .map_err(failure)?;
-            out.line(&format!("agreement       {}", added.id))
-        }
-        Agreement::List { json } => {
-            let found = directory::agreements(&parts.rows).await.map_err(failure)?;
-            let lines = found.into_iter().map(|one| {
-                let state = if one.ended.is_some() {
-                    "ended"
-                } else {
-                    "in force"
-                };
-                let value = json!({
-                    "agreement": one.id, "site": one.site, "organisation": one.organisation,
-                    "identity": one.identity, "language": one.language, "state": state,
-                });
-                (
-                    value,
-                    format!(
-                        "{}  {}  {}  {}  {state}",
-                        one.id, one.site, one.organisation, one.identity
-                    ),
-                )
-            });
-            list(out, json, lines.collect())
-        }
-    }
 }

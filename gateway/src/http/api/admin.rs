@@ -38,7 +38,13 @@ pub(super) struct AgreementRow {
     site: String,
     organisation: String,
     identity: String,
+    options: Vec<String>,
     language: String,
+    from: Option<String>,
+    until: Option<String>,
+    /// 0: not agreed.
+    retention_days: u32,
+    state: &'static str,
     ended_at: Option<String>,
 }
 
@@ -131,13 +137,19 @@ pub(super) async fn agreements(
     who: Who,
 ) -> Result<Answer<Items<AgreementRow>>, Problem> {
     operators_only(&who)?;
+    let now = state.clock.now();
     let items = directory::agreements(&state.rows).await?;
     let items = items.into_iter().map(|one| AgreementRow {
-        id: one.id.to_string(),
+        state: one.state(now),
+        id: one.terms.id.to_string(),
         site: one.site.to_string(),
-        organisation: one.organisation,
-        identity: one.identity,
-        language: one.language,
+        organisation: one.terms.organisation,
+        identity: one.terms.identity,
+        options: one.terms.options,
+        language: one.terms.language,
+        from: text(one.terms.from),
+        until: text(one.terms.until),
+        retention_days: one.terms.retention_days,
         ended_at: text(one.ended),
     });
     Ok(Answer(Items {
