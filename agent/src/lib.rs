@@ -7,5 +7,6 @@ pub mod dicom;
 pub mod link;
 pub mod observe;
 pub mod protect;
+pub mod restore;
 pub mod rows;
 pub mod spool;

@@ -1,132 +1,18 @@
 //! Reports at the site: what is accepted, how each answer of a PACS ends, and that a report arrives once whatever happens between.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
-use causeway_certs::authority::SignerAuthority;
-use causeway_certs::signer::{Person, ReaderKey};
-use causeway_proto::report::model::{
-    Document, Equipment, Headings, Patient, Person as Author, Report as Model, Role, Section,
-    SectionKind, Stamp, Standing, Study, Verification,
-};
-use causeway_proto::report::{coding, signature, sr};
-use causeway_proto::time::Timestamp;
+use causeway_proto::report::sr;
 
 use super::outcome::{Next, judge};
 use super::*;
+use crate::restore::sample::{as_sent, document, mint, reader};
 use crate::spool::tests::{Bench, What, seeded, title};
-
-/// Some time in 2023, as the test clock begins.
-const SIGNED_AT: Timestamp = Timestamp(1_700_000_000_000_000);
-
-/// A signer authority and one reader whom it certified.
-struct Reader {
-    authority: CertificateDer<'static>,
-    certificate: CertificateDer<'static>,
-    key: RsaKeyPair,
-}
-
-fn mint() -> Reader {
-    let folder = tempfile::tempdir().unwrap();
-    let (clock, random) = (Clock::new(|| SIGNED_AT), seeded(5));
-    let authority = SignerAuthority::open_or_create(folder.path(), &clock, &random).unwrap();
-    let pair = ReaderKey::draw().unwrap();
-    let person = Person {
-        family: "Reader".to_owned(),
-        given: "Test".to_owned(),
-        title: String::new(),
-        organisation: "Readers".to_owned(),
-        country: "GR".to_owned(),
-        registration: "R-1".to_owned(),
-    };
-    let issued = authority
-        .issue_reader(&pair.public, &person, SIGNED_AT, &random)
-        .unwrap();
-    Reader {
-        authority: authority.certificate().clone(),
-        certificate: issued.der,
-        key: RsaKeyPair::from_pkcs8(&pair.private).unwrap(),
-    }
-}
-
-fn reader() -> &'static Reader {
-    static READER: OnceLock<Reader> = OnceLock::new();
-    READER.get_or_init(mint)
-}
-
-fn document(study: &str, instance: &str) -> Model {
-    let author = Author {
-        family: "Reader".to_owned(),
-        given: "Test".to_owned(),
-        title: String::new(),
-        organisation: "Readers".to_owned(),
-        registration: "R-1".to_owned(),
-        country: "GR".to_owned(),
-        phone: "+30 1".to_owned(),
-        role: Role::default(),
-    };
-    let at = Stamp::new(SIGNED_AT, 0);
-    Model {
-        document: Document {
-            study: study.parse().unwrap(),
-            series: "2.25.7".parse().unwrap(),
-            instance: instance.parse().unwrap(),
-            series_number: 9001,
-            instance_number: 1,
-        },
-        title: coding::title(["CT"]),
-        language: "en".parse().unwrap(),
-        headings: Headings::default(),
-        standing: Standing::Final(Verification {
-            person: author.clone(),
-            at,
-        }),
-        procedure: None,
-        notices: vec![],
-        sections: Section::typed(SectionKind::Findings, "Nothing.")
-            .into_iter()
-            .collect(),
-        author,
-        observed_at: at,
-        patient: Patient::default(),
-        study: Study::default(),
-        requests: vec![],
-        evidence: vec![],
-        other_evidence: vec![],
-        predecessors: vec![],
-        identical: vec![],
-        equipment: Equipment::causeway("0"),
-    }
-}
 
 /// A signed report as the gateway sends it.
 fn signed(study: &str, instance: &str) -> (Report, Bytes) {
-    let mut dataset = sr::encode(&document(study, instance));
-    let sign = |message: &[u8]| {
-        let key = &reader().key;
-        let mut out = vec![0; key.public_modulus_len()];
-        match key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut out) {
-            Ok(()) => Ok(out),
-            Err(_) => Err(std::io::Error::other("the key refused")),
-        }
-    };
-    let at = Stamp::new(SIGNED_AT, 0);
-    signature::sign(&mut dataset, &reader().certificate, "2.25.9", at, sign).unwrap();
-    let report = Report {
-        delivery: format!("delivery-{instance}"),
-        study: study.parse().unwrap(),
-        agreement: "a1".parse().unwrap(),
-        instance: instance.parse().unwrap(),
-        class: sr::SOP_CLASS.parse().unwrap(),
-        syntax: sr::TRANSFER_SYNTAX.parse().unwrap(),
-        case: CaseCode::draw(&seeded(3)),
-        signed_at: SIGNED_AT,
-        status: "final".to_owned(),
-        signer_crl: None,
-    };
-    (report, sr::to_bytes(&dataset).into())
+    as_sent(&sr::encode(&document(study, instance)))
 }
 
 fn destination() -> Destination {

@@ -1,0 +1,67 @@
+//! The real patient put back: whose study it is, told by the PACS or by what was received, and the signed report under that name.
+//!
+//! A report under a pseudonym is offered to nobody before its row says `done` (P3):
+//!
+//! | State | Reached by | Left by |
+//! |---|---|---|
+//! | `due` | the report's arrival, a failed question, a decision of the PACS that has grown old | the answer |
+//! | `done` | one answer of the PACS with the same patient ID; the original where the site trusts it; a person | a question anew |
+//! | `held` | another patient ID, none, several, undecodable text, nobody to ask | a person |
+//! | `refused` | a person, who does not want it filed | a person |
+//!
+//! What the signature covers is never touched; it is verified before and after.
+
+mod decide;
+mod find;
+mod home;
+mod names;
+mod rewrite;
+mod sealed;
+
+use causeway_proto::ids::AeTitle;
+use serde::Deserialize;
+
+pub use decide::{Ours, Verdict, decide};
+pub use find::{Asked, Find};
+pub use home::Home;
+pub use names::named_in;
+pub use rewrite::{RestoreError, is_pseudonymous, restored};
+pub use sealed::{Unseal, originals};
+
+/// `[restore]`: how a report gets its patient back.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is done where no PACS can be asked.
+    pub truth: Truth,
+    /// Whom to ask by C-FIND just before delivery; left out: nobody.
+    pub pacs: Option<Peer>,
+}
+
+/// Who the patient is when no PACS can be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Truth {
+    /// Nobody else knows: the report is held for a person.
+    #[default]
+    Pacs,
+    /// What was received with the images is trusted.
+    Original,
+}
+
+/// A PACS that answers C-FIND, Study Root, at the study level.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Its AE title for queries.
+    pub ae_title: AeTitle,
+    /// `host:port`.
+    pub address: String,
+    /// The title with which we call it.
+    pub calling_ae_title: AeTitle,
+}
+
+#[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
+mod tests;
