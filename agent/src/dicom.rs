@@ -20,6 +20,7 @@
 
 pub mod config;
 pub mod listen;
+pub mod query;
 pub mod send;
 
 mod command;

@@ -7,6 +7,8 @@ pub(super) const MAX_BYTES: usize = 16 * 1024;
 
 /// C-STORE-RQ.
 pub(super) const C_STORE_RQ: u16 = 0x0001;
+/// C-FIND-RQ.
+pub(super) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
 pub(super) const C_ECHO_RQ: u16 = 0x0030;
 /// C-CANCEL-RQ.
@@ -194,6 +196,17 @@ pub(super) fn write_store_request(message_id: u16, class: &str, instance: &str) 
     set.whole()
 }
 
+/// C-FIND-RQ (PS3.7 9.3.2.1) with medium priority; its identifier follows.
+pub(super) fn write_find_request(message_id: u16, class: &str) -> Vec<u8> {
+    let mut set = Set::default();
+    set.text(0x0002, class, 0);
+    set.number(0x0100, C_FIND_RQ);
+    set.number(0x0110, message_id);
+    set.number(0x0700, 0);
+    set.number(0x0800, 0);
+    set.whole()
+}
+
 /// C-ECHO-RQ (PS3.7 9.3.5.1).
 pub(super) fn write_echo_request(message_id: u16, class: &str) -> Vec<u8> {
     let mut set = Set::default();
@@ -236,6 +249,18 @@ impl Set {
         first.0.extend(self.0);
         first.0
     }
+}
+
+/// A C-FIND-RSP (PS3.7 9.3.2.2), with or without an identifier behind it.
+#[cfg(test)]
+pub(super) fn write_find_response(request: &Command, status: u16, identifier: bool) -> Vec<u8> {
+    let mut set = Set::default();
+    set.text(0x0002, &request.class, 0);
+    set.number(0x0100, request.field | RESPONSE);
+    set.number(0x0120, request.message_id);
+    set.number(0x0800, if identifier { 0 } else { NO_DATA_SET });
+    set.number(0x0900, status);
+    set.whole()
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ const LONGEST_ANSWER: usize = 256 * 1024;
 const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a peer may take to answer a request.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a query may take in all.
+const FIND_PATIENCE: Duration = ANSWER_PATIENCE;
 /// How long the peer may take to answer a release.
 const RELEASE_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -134,10 +136,55 @@ impl Dialled {
         let id = self.message_id();
         let request =
             command::write_store_request(id, parcel.class.as_str(), parcel.instance.as_str());
-        let mut out = Vec::with_capacity(WRITE_ROOM);
-        self.command(&mut out, context, &request)?;
+        self.say(context, &request, &parcel.dataset).await?;
+        self.answer(command::C_STORE_RQ, id).await
+    }
+
+    /// C-FIND: the identifiers of its pending answers as they came, and the last status. When more than `most` come, or more
+    /// than `most_bytes` of one, no further one is read: the association is aborted.
+    ///
+    /// # Errors
+    /// [`SendError`] when no answer comes.
+    pub(super) async fn find(
+        &mut self,
+        context: u8,
+        class: &str,
+        identifier: &[u8],
+        (most, most_bytes): (usize, usize),
+    ) -> Result<(Vec<Vec<u8>>, u16), SendError> {
+        let id = self.message_id();
+        let request = command::write_find_request(id, class);
+        self.say(context, &request, identifier).await?;
+        let mut found = Vec::new();
+        let until = Instant::now() + FIND_PATIENCE;
+        loop {
+            let answer = self.read_response(until).await;
+            let answer = self.checked(command::C_FIND_RQ, id, answer)?;
+            let Some(status) = answer.status else {
+                return Err(self.broke("an answer has no status"));
+            };
+            if answer.data_set {
+                let dataset = self.read_dataset(until, most_bytes).await;
+                self.broken |= dataset.is_err();
+                found.push(dataset?);
+            }
+            // PS3.4 C.4.1.1.4: FF00 and FF01 are pending
+            if !matches!(status, 0xFF00 | 0xFF01) {
+                return Ok((found, status));
+            }
+            if found.len() > most {
+                self.broken = true;
+                return Ok((found, 0));
+            }
+        }
+    }
+
+    /// Writes a request and the data set that follows it.
+    async fn say(&mut self, context: u8, request: &[u8], dataset: &[u8]) -> Result<(), SendError> {
+        let mut out = Vec::with_capacity(WRITE_ROOM.min(dataset.len() + 1024));
+        self.command(&mut out, context, request)?;
         let room = self.room();
-        let mut rest: &[u8] = &parcel.dataset;
+        let mut rest = dataset;
         loop {
             let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
             let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
@@ -147,10 +194,9 @@ impl Dialled {
             out.clear();
             rest = tail;
             if rest.is_empty() {
-                break;
+                return Ok(());
             }
         }
-        self.answer(command::C_STORE_RQ, id).await
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), SendError> {
@@ -181,41 +227,72 @@ impl Dialled {
     }
 
     async fn answer(&mut self, to: u16, id: u16) -> Result<(u16, String), SendError> {
-        let answer = self.read_response().await;
-        self.broken |= answer.is_err();
-        let answer = answer?;
-        let ours = answer.field == to | command::RESPONSE && answer.responding_to == Some(id);
+        let answer = self.read_response(Instant::now() + ANSWER_PATIENCE).await;
+        let answer = self.checked(to, id, answer)?;
         match answer.status {
-            Some(status) if ours => Ok((status, answer.comment)),
-            _ => {
-                self.broken = true;
-                Err(SendError::Broken(
-                    "the answer is to another request".to_owned(),
-                ))
-            }
+            Some(status) => Ok((status, answer.comment)),
+            None => Err(self.broke("an answer has no status")),
         }
     }
 
-    async fn read_response(&mut self) -> Result<Command, SendError> {
-        let patience = Patience::Until(Instant::now() + ANSWER_PATIENCE);
-        let mut set = Vec::with_capacity(256);
+    /// An answer, if it is one to the request `id`; anything else ends the association.
+    fn checked(
+        &mut self,
+        to: u16,
+        id: u16,
+        answer: Result<Command, SendError>,
+    ) -> Result<Command, SendError> {
+        self.broken |= answer.is_err();
+        let answer = answer?;
+        if answer.field == to | command::RESPONSE && answer.responding_to == Some(id) {
+            return Ok(answer);
+        }
+        Err(self.broke("the answer is to another request"))
+    }
+
+    fn broke(&mut self, how: &str) -> SendError {
+        self.broken = true;
+        SendError::Broken(how.to_owned())
+    }
+
+    async fn read_response(&mut self, until: Instant) -> Result<Command, SendError> {
+        let set = self.read_whole(until, true, command::MAX_BYTES).await?;
+        match command::read(&set) {
+            Ok(answer) => Ok(answer),
+            Err(unframed) => Err(SendError::Broken(unframed.to_string())),
+        }
+    }
+
+    async fn read_dataset(&mut self, until: Instant, most: usize) -> Result<Vec<u8>, SendError> {
+        self.read_whole(until, false, most).await
+    }
+
+    /// All pieces of one command set or data set.
+    async fn read_whole(
+        &mut self,
+        until: Instant,
+        command: bool,
+        most: usize,
+    ) -> Result<Vec<u8>, SendError> {
+        let mut whole = Vec::with_capacity(256);
         loop {
-            let piece = match self.puller.piece_within(patience).await {
+            let piece = match self.puller.piece_within(Patience::Until(until)).await {
                 Ok(piece) => piece,
                 Err(Stop::Silent) => return Err(SendError::TimedOut(ANSWER_PATIENCE.as_secs())),
                 Err(stop) => return Err(stop.into()),
             };
-            if !piece.command || set.len() + piece.bytes.len() > command::MAX_BYTES {
-                return Err(SendError::Broken("the answer is no command set".to_owned()));
+            if piece.command != command {
+                return Err(SendError::Broken(
+                    "a command set or a data set is out of place".to_owned(),
+                ));
             }
-            set.extend_from_slice(piece.bytes);
+            if whole.len() + piece.bytes.len() > most {
+                return Err(SendError::Broken("the answer is too long".to_owned()));
+            }
+            whole.extend_from_slice(piece.bytes);
             if piece.last {
-                break;
+                return Ok(whole);
             }
-        }
-        match command::read(&set) {
-            Ok(answer) => Ok(answer),
-            Err(unframed) => Err(SendError::Broken(unframed.to_string())),
         }
     }
 

@@ -202,7 +202,7 @@ pub async fn offer(
 }
 
 /// An error with its causes in one sentence.
-fn sentence(error: &SendError) -> String {
+pub(super) fn sentence(error: &SendError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
