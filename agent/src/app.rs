@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::delivery::{Deliveries, Store};
+use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
 use crate::observe::control::{self, Desk};
@@ -53,18 +54,28 @@ pub fn make_folder(spool: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("making the spool folder {}", spool.display()))
 }
 
+/// Opens the keys of the site.
+///
+/// # Errors
+/// When they cannot be used, or others can read them.
+pub fn open_keys(config: &Config) -> anyhow::Result<Keys> {
+    make_folder(&config.spool)?;
+    Ok(Keys::open(&keys(&config.spool), random(), clock())?)
+}
+
 /// Opens the spool as the configuration says.
 ///
 /// # Errors
 /// When the folder cannot be used.
 pub async fn open_spool(config: &Config) -> anyhow::Result<Spool> {
-    make_folder(&config.spool)?;
+    let keys = open_keys(config)?;
     let disk = RealDisk::open(&config.spool).context("opening the spool's folders")?;
     let spool = spool::Config {
         disk: config.disk.clone(),
         complete: config.complete.clone(),
     };
-    let opened = Spool::open(spool, &config.spool, clock(), random(), Arc::new(disk)).await;
+    let (folder, disk) = (&config.spool, Arc::new(disk));
+    let opened = Spool::open(spool, folder, keys, clock(), random(), disk).await;
     Ok(opened?)
 }
 
@@ -84,6 +95,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         );
     }
     ports::remove(&config.spool).context("removing an old ports.json")?;
+    let keys = spool.keys().clone();
+    tokio::task::spawn_blocking(move || keys.hospital_certificate())
+        .await?
+        .context("the hospital's record key")?;
     let running = Running::start(config, credentials, spool).await?;
     let mut term = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;

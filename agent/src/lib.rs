@@ -4,6 +4,7 @@ pub mod app;
 pub mod config;
 pub mod delivery;
 pub mod dicom;
+pub mod keys;
 pub mod link;
 pub mod observe;
 pub mod protect;

@@ -7,7 +7,6 @@ mod error;
 pub mod floor;
 mod greet;
 mod insert;
-mod keys;
 mod manifest;
 mod outgoing;
 mod own;
@@ -40,6 +39,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
+use crate::keys::Keys;
 use crate::rows::Rows;
 
 pub use disk::Handle;
@@ -48,7 +48,7 @@ pub use entry::{
 };
 pub use error::{OpenError, SpoolError, StoreError};
 pub use floor::Admission;
-pub use recover::Recovery;
+pub use recover::{Recovery, lock};
 pub use study::ToOpen;
 pub use writer::{Reader, Writer};
 
@@ -75,7 +75,7 @@ struct Inner {
     disk: disk::Disk,
     clock: Clock,
     random: Random,
-    keys: keys::AgreementKeys,
+    keys: Keys,
     recovery: Recovery,
     associations: Mutex<HashMap<AssociationId, association::Association>>,
     next_association: AtomicU64,
@@ -88,24 +88,16 @@ impl Spool {
     /// Opens the spool in `folder`; when it returns, what the last process left behind has been put in order.
     ///
     /// # Errors
-    /// When the folder or its rows cannot be used, a secret lies open, or another agent uses them.
+    /// When the folder or its rows cannot be used, or another agent uses them.
     pub async fn open(
         config: Config,
         folder: &Path,
+        keys: Keys,
         clock: Clock,
         random: Random,
         seam: Arc<dyn disk::Seam>,
     ) -> Result<Self, OpenError> {
-        let lock = recover::lock(folder)?;
-        let secrets = folder.join("keys");
-        let refused = |source| OpenError::Disk {
-            tried: "reading its keys",
-            source,
-        };
-        let keys = keys::AgreementKeys::open(secrets.clone(), random.clone()).map_err(refused)?;
-        if let Some(open) = keys::exposed(&secrets).map_err(refused)? {
-            return Err(OpenError::Exposed(open));
-        }
+        let lock = lock(folder)?;
         let rows = Rows::open(folder).await?;
         let disk = disk::Disk::new(seam, random.clone());
         let recovery = recover::recover(&rows, &disk, clock.now().0).await?;
@@ -143,6 +135,12 @@ impl Spool {
     #[must_use]
     pub(crate) fn rows(&self) -> &Rows {
         &self.inner.rows
+    }
+
+    /// The keys of the site, for the rooms to the right.
+    #[must_use]
+    pub fn keys(&self) -> &Keys {
+        &self.inner.keys
     }
 
     /// Whether more is taken.

@@ -8,6 +8,7 @@ pub mod crypto;
 pub mod enrol;
 pub mod identity;
 pub mod keep;
+pub mod record;
 pub mod reload;
 pub mod revoke;
 pub mod signer;

@@ -1,4 +1,5 @@
-//! Identifiers, parsed at the door and trusted inside: DICOM UIDs, sites, agreements, case codes, and the words that travel with them.
+//! Identifiers, parsed at the door and trusted inside: DICOM UIDs, sites, agreements, case codes, pseudonyms, and the words that
+//! travel with them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -157,6 +158,47 @@ fn check_case_code(text: &str) -> Result<(), IdError> {
     }
 }
 
+/// `CW`, twelve characters without look-alikes and their check character.
+fn check_pseudonym(text: &str) -> Result<(), IdError> {
+    if text.is_empty() {
+        return Err(IdError::Empty);
+    }
+    let (check, body) = text
+        .strip_prefix("CW")
+        .and_then(|rest| rest.as_bytes().split_last())
+        .ok_or(IdError::Illegal)?;
+    if body.len() == SPOKEN && case_check_character(body) == Some(*check) {
+        Ok(())
+    } else {
+        Err(IdError::Illegal)
+    }
+}
+
+/// Characters of a [`spoken`] text between its prefix and its check character: 54 bits.
+const SPOKEN: usize = 12;
+
+/// A keyed digest as people can say it: the prefix, twelve characters without look-alikes, one check character. With a prefix of
+/// two it fits into every text VR of DICOM, SH (16 characters) as well.
+#[must_use]
+pub fn spoken(prefix: &str, mac: &[u8; 32]) -> String {
+    let mut rest = mac
+        .iter()
+        .take(16)
+        .fold(0_u128, |sum, byte| (sum << 8) | u128::from(*byte));
+    let mut body = Vec::with_capacity(SPOKEN + 1);
+    for _ in 0..SPOKEN {
+        let size = CASE_ALPHABET.len() as u128;
+        let index = usize::try_from(rest % size).unwrap_or(0);
+        body.push(CASE_ALPHABET.get(index).copied().unwrap_or(b'3'));
+        rest /= size;
+    }
+    body.push(case_check_character(&body).unwrap_or(b'3'));
+    body.into_iter().fold(prefix.to_owned(), |mut text, byte| {
+        text.push(char::from(byte));
+        text
+    })
+}
+
 text_id!(
     /// (0020,000D).
     StudyUid, check_uid
@@ -210,6 +252,20 @@ impl CaseCode {
         let check = case_check_character(text.as_bytes()).unwrap_or(b'3');
         text.push(char::from(check));
         Self(text)
+    }
+}
+
+text_id!(
+    /// What stands for a patient under one agreement: (0010,0020) of everything that leaves the site. Derived with a key that only
+    /// the site has.
+    Pseudonym, check_pseudonym
+);
+
+impl Pseudonym {
+    /// The pseudonym that a keyed digest gives.
+    #[must_use]
+    pub fn of(mac: &[u8; 32]) -> Self {
+        Self(spoken("CW", mac))
     }
 }
 
@@ -335,6 +391,33 @@ mod tests {
         expect("a\\b", None);
         expect("A\x07", None);
         expect("SEVENTEEN_LETTERS", None);
+    }
+
+    #[test]
+    fn pseudonyms_catch_every_single_slip_and_every_swap_of_neighbours() {
+        let parsed = |text: Vec<u8>| String::from_utf8(text).unwrap().parse::<Pseudonym>();
+        for n in 0_u64..50 {
+            let pseudonym = Pseudonym::of(&crate::digest::Digest::of(&n.to_be_bytes()).0);
+            let text = pseudonym.as_str().as_bytes();
+            assert_eq!(text.len(), 15);
+            assert_eq!(parsed(text.to_vec()).as_ref(), Ok(&pseudonym));
+            for position in 2..15 {
+                for other in CASE_ALPHABET.iter().filter(|c| **c != text[position]) {
+                    let mut slip = text.to_vec();
+                    slip[position] = *other;
+                    assert!(parsed(slip).is_err());
+                }
+            }
+            for position in 2..13 {
+                let mut swap = text.to_vec();
+                swap.swap(position, position + 1);
+                assert!(swap == text || parsed(swap).is_err());
+            }
+        }
+        for bad in ["", "CW", "CX", "CW3333333333333", "UNKNOWN"] {
+            let good = bad == "CW3333333333333";
+            assert_eq!(bad.parse::<Pseudonym>().is_ok(), good, "{bad}");
+        }
     }
 
     #[test]

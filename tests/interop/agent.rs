@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
 use causeway_agent::dicom;
+use causeway_agent::keys::Keys;
 use causeway_agent::spool::Spool;
 use causeway_agent::spool::disk::real::RealDisk;
 use causeway_proto::link::message::{Agreement, HelloGateway};
@@ -31,7 +32,9 @@ impl Site {
         let folder = tempfile::tempdir()?;
         let seam = Arc::new(RealDisk::open(folder.path())?);
         let (clock, random) = (Clock::new(|| Timestamp(1_700_000_000_000_000)), counted());
-        let spool = Spool::open(toml::from_str("")?, folder.path(), clock, random, seam).await?;
+        let keys = Keys::open(&folder.path().join("keys"), random.clone(), clock.clone())?;
+        let config = toml::from_str("")?;
+        let spool = Spool::open(config, folder.path(), keys, clock, random, seam).await?;
         let agreement = Agreement::identified("a1".parse()?, "TEST");
         let hello = HelloGateway {
             epoch: 1,

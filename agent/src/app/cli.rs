@@ -2,6 +2,8 @@
 //!
 //! Exit codes: 0 done, 1 another fault, 2 usage, 3 configuration, 4 identity, 5 the other side, 6 storage, 7 conflict.
 
+mod keyring;
+
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,6 +15,7 @@ use clap::{Parser, Subcommand};
 
 use super::{clock, doctor, keys, look, make_folder, random};
 use crate::config::{Config, ConfigError};
+use crate::keys::KeysError;
 use crate::link::enrol::{EnrolError, Enrolling, enrolled};
 use crate::observe::control::{self, Answer, Ask, ControlError};
 use crate::observe::status::{self, Status};
@@ -60,7 +63,7 @@ enum Verb {
     },
     /// Name the patient of a case and tell what has happened to it.
     Where {
-        /// A case code, an accession number or a patient ID.
+        /// A case code, an accession number, a patient ID or a pseudonym.
         what: String,
         /// As JSON, for scripts.
         #[arg(long)]
@@ -90,6 +93,11 @@ enum Verb {
         /// Type the spool folder's path, so that nobody does this to the wrong agent.
         #[arg(long, value_name = "PATH")]
         of: PathBuf,
+    },
+    /// Export, import or rotate the keys of this site.
+    Keys {
+        #[command(subcommand)]
+        verb: keyring::Verb,
     },
     /// Check disk, spool, certificate, clock, link, and what the destinations take.
     Doctor,
@@ -142,7 +150,15 @@ fn kind(error: &anyhow::Error) -> (&'static str, u8) {
         }
         match cause.downcast_ref::<OpenError>() {
             Some(OpenError::Locked) => return ("AG-007", 7),
-            Some(OpenError::Exposed(_)) => return ("AG-003", 3),
+            Some(_) => return ("AG-006", 6),
+            None => {}
+        }
+        match cause.downcast_ref::<KeysError>() {
+            Some(KeysError::Exposed(_)) => return ("AG-003", 3),
+            Some(KeysError::Sealed | KeysError::Bundle | KeysError::Passphrase(_)) => {
+                return ("AG-004", 4);
+            }
+            Some(KeysError::Different(_)) => return ("AG-007", 7),
             Some(_) => return ("AG-006", 6),
             None => {}
         }
@@ -182,6 +198,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             change(&config, Ask::Recall { case, reason }, "recalled").await?;
         }
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,
+        Verb::Keys { verb } => keyring::act(&config, verb)?,
         Verb::Doctor => {
             let healthy = doctor::examine(&config, &mut io::stdout()).await?;
             return Ok(if healthy {
@@ -282,7 +299,7 @@ async fn tell_where(config: &Config, what: String, json: bool) -> anyhow::Result
     } else if cases.is_empty() {
         writeln!(
             out,
-            "nothing here has this case code, accession number or patient ID"
+            "nothing here has this case code, accession number, patient ID or pseudonym"
         )?;
     } else {
         show::cases(&mut out, &cases)?;

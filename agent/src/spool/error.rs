@@ -1,7 +1,6 @@
 //! What can go wrong in the spool, named by what was tried.
 
 use std::io;
-use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -23,11 +22,6 @@ pub enum OpenError {
     /// A row could not be read or written.
     #[error(transparent)]
     Spool(#[from] SpoolError),
-    /// A secret that others than its owner can read.
-    #[error(
-        "{0} can be read by others than its owner; `chmod 600` it, and enrol again if others may have read it"
-    )]
-    Exposed(PathBuf),
     /// Another agent uses this folder.
     #[error("another causeway-agent is running on this spool folder (AG-007)")]
     Locked,
@@ -83,6 +77,9 @@ pub enum SpoolError {
     /// Chance gave eight case codes that were taken.
     #[error("no free case code was found")]
     NoCaseCode,
+    /// The agreement's key refused.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::KeysError),
     /// A blocking task was lost: the process is ending.
     #[error("the agent is ending")]
     Ending,

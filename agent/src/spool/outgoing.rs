@@ -144,14 +144,7 @@ fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoin
 }
 
 fn tag(spool: &Spool, agreement: &AgreementId, source: &Digest) -> Result<Digest, SpoolError> {
-    spool
-        .inner
-        .keys
-        .tag(agreement, source)
-        .map_err(|source| SpoolError::Disk {
-            tried: "using the agreement key",
-            source,
-        })
+    Ok(spool.inner.keys.source_tag(agreement, source)?)
 }
 
 /// The row that an answer of the gateway is about, when its tag is that of the content held here.

