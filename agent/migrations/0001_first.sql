@@ -22,7 +22,9 @@ CREATE TABLE agreement (
     in_force       BIGINT NOT NULL
 );
 
--- silent_from_us is null while an association that brought something is still open
+-- silent_from_us is null while an association that brought something is still open; blocked says why a person at the site must
+-- decide before the case may be signed ('' when nobody must); bound_* are the patient of the first object, for good: the pseudonym
+-- is made of them, while patient_* follow corrections (P24)
 CREATE TABLE study (
     id               INTEGER PRIMARY KEY,
     agreement        TEXT NOT NULL,
@@ -35,6 +37,8 @@ CREATE TABLE study (
     paused           BIGINT NOT NULL DEFAULT 0,
     send_now         BIGINT NOT NULL DEFAULT 0,
     manifest_version BIGINT NOT NULL DEFAULT 0,
+    bound_id         TEXT NOT NULL DEFAULT '',
+    bound_issuer     TEXT NOT NULL DEFAULT '',
     patient_id       TEXT NOT NULL DEFAULT '',
     patient_issuer   TEXT NOT NULL DEFAULT '',
     patient_name     TEXT NOT NULL DEFAULT '',
@@ -47,12 +51,15 @@ CREATE TABLE study (
     recalled_us      BIGINT,
     recall_reason    TEXT,
     recall_heard_us  BIGINT,
+    blocked          TEXT NOT NULL DEFAULT '',
     UNIQUE (agreement, study_uid)
 );
 CREATE INDEX study_by_uid ON study (study_uid);
 CREATE INDEX study_by_state ON study (state);
 
--- handle is null when the bytes were removed after their time; lost marks a file that was found missing or short at a start
+-- handle is null when the bytes were removed after their time; lost marks a file that was found missing or short at a start.
+-- sent_* name the form that leaves, null until it is decided; profile says by which version of the protection (0: as received);
+-- sealed holds the originals of this object alone, remarks (one a line) what the reader is told of its protection
 CREATE TABLE instance (
     id              INTEGER PRIMARY KEY,
     study_id        BIGINT NOT NULL REFERENCES study (id),
@@ -66,7 +73,12 @@ CREATE TABLE instance (
     length          BIGINT NOT NULL,
     source_digest   TEXT NOT NULL,
     pixel_digest    TEXT,
-    sent_digest     TEXT NOT NULL,
+    sent_digest     TEXT,
+    sent_length     BIGINT,
+    sent_syntax     TEXT,
+    profile         BIGINT NOT NULL DEFAULT 0,
+    sealed          BLOB,
+    remarks         TEXT NOT NULL DEFAULT '',
     handle          TEXT,
     lost            BIGINT NOT NULL DEFAULT 0,
     calling         TEXT NOT NULL,
@@ -88,7 +100,18 @@ CREATE TABLE instance (
 CREATE INDEX instance_by_sop ON instance (sop_uid);
 CREATE INDEX instance_by_study ON instance (study_id, state);
 CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
+CREATE INDEX instance_unprotected ON instance (study_id) WHERE state = 'waiting' AND sent_digest IS NULL;
 CREATE INDEX instance_kept ON instance (receipt_us) WHERE state = 'receipted' AND handle IS NOT NULL;
+
+-- the pseudonym and the originals of a study, sealed for the hospital alone: made once, before its first byte leaves, and the same
+-- on every resend, whatever becomes of the keys
+CREATE TABLE sealed_set (
+    study_id  BIGINT PRIMARY KEY REFERENCES study (id),
+    agreement TEXT NOT NULL,
+    pseudonym TEXT NOT NULL,
+    sealed    BLOB NOT NULL,
+    made_us   BIGINT NOT NULL
+);
 
 -- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration
 CREATE TABLE aside (

@@ -26,6 +26,9 @@ pub struct Config {
     /// `[complete]`: when a study counts as complete.
     #[serde(default)]
     pub complete: spool::study::Config,
+    /// `[agreement]`: under which agreement what leaves.
+    #[serde(default)]
+    pub agreement: spool::choice::Config,
     /// `[disk]`: floors, and how long bytes are kept.
     #[serde(default)]
     pub disk: spool::floor::Config,

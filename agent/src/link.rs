@@ -23,6 +23,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::Deliveries;
+use crate::protect::Protector;
 use crate::spool::Spool;
 pub use config::{Config, Congestion};
 
@@ -84,6 +85,8 @@ pub struct Link {
     pub spool: Spool,
     /// What comes home.
     pub deliveries: Deliveries,
+    /// Makes the form in which each instance leaves.
+    pub protector: Protector,
     /// The wall clock, for HELLO and for the published state.
     pub clock: Clock,
     /// Spreads the tries of many agents.

@@ -1,96 +1,60 @@
-//! What may leave the site, and in which form: a decision per instance and a transform of its bytes.
+//! What may leave the site, and in which form: a decision per instance, and the form as bytes (PS3.15 Annex E).
 //!
-//! Today every agreement is "identified": everything may leave, byte for byte. Pseudonymisation takes its place in this room.
+//! Under an agreement that is pseudonymous, which every agreement is unless the site itself allows otherwise, nothing leaves before
+//! its identity was taken out, sealed for the hospital alone, and the form that leaves was named in a row. Under an identified one
+//! everything leaves as it was received.
 
-use std::collections::HashSet;
+mod form;
+mod prepare;
+pub mod seal;
+mod worker;
 
-use bytes::Bytes;
-use causeway_proto::digest::Digest;
-use causeway_proto::link::message::InstanceKey;
+use std::sync::Arc;
 
-use crate::spool::{Outgoing, Spool, SpoolError};
+use causeway_proto::dataset::Dataset;
+use thiserror::Error;
 
-/// Whether an instance may leave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// It may, in its protected form.
-    Leaves,
-    /// It stays at the site; the manifest names class, modality, count and this reason (P1).
-    Withheld {
-        /// In words for the reader.
-        reason: String,
-    },
+use crate::keys::{Keys, KeysError};
+use crate::spool::{Outgoing, Spool, SpoolError, Verdict};
+pub use form::Form;
+
+/// Protecting an instance, or making its form again, failed.
+#[derive(Debug, Error)]
+pub enum ProtectError {
+    /// The spool refused.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The form is not the one that was decided; it is decided anew.
+    #[error("an object could not be protected again as it was before; it is protected anew")]
+    Other,
 }
 
-/// Decides about one instance.
-#[must_use]
-pub fn decide(_instance: &Outgoing) -> Decision {
-    Decision::Leaves
-}
-
-/// Up to `limit` instances that may leave and are not in flight; see [`Spool::next_to_send`]. What may not leave is withheld on the
-/// way: it holds back neither its study nor what comes after it (P1).
-///
-/// # Errors
-/// When the spool refuses.
-pub async fn next_to_send(
-    spool: &Spool,
-    limit: usize,
-    in_flight: &HashSet<InstanceKey>,
-) -> Result<Vec<Outgoing>, SpoolError> {
-    loop {
-        let offered = spool.next_to_send(limit, in_flight).await?;
-        let mut leaving = Vec::with_capacity(offered.len());
-        let mut withheld = false;
-        for instance in offered {
-            match decide(&instance) {
-                Decision::Leaves => leaving.push(instance),
-                Decision::Withheld { reason } => {
-                    spool.withhold(&instance, &reason).await?;
-                    withheld = true;
-                }
-            }
-        }
-        if !leaving.is_empty() || !withheld {
-            return Ok(leaving);
-        }
-    }
-}
-
-/// The bytes that leave for one instance.
+/// Decides what may leave, and makes the forms that do. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Protected {
+pub struct Protector {
     spool: Spool,
-    source: Outgoing,
+    keys: Keys,
 }
 
-impl Protected {
+impl Protector {
+    /// Protects what `spool` keeps, with the keys of the site.
+    #[must_use]
+    pub fn new(spool: Spool, keys: Keys) -> Self {
+        Self { spool, keys }
+    }
+
     /// The form in which `instance` leaves.
-    #[must_use]
-    pub fn of(spool: &Spool, instance: &Outgoing) -> Self {
-        Self {
-            spool: spool.clone(),
-            source: instance.clone(),
-        }
-    }
-
-    /// Length of the whole, in bytes: the trailer's.
-    #[must_use]
-    pub fn length(&self) -> u64 {
-        self.source.length
-    }
-
-    /// Digest of the whole: the trailer's, the receipt's and the manifest's `sent_digest`.
-    #[must_use]
-    pub fn sent_digest(&self) -> Digest {
-        self.source.source_digest
-    }
-
-    /// Up to `max` bytes from `offset`; fewer only at the end.
     ///
     /// # Errors
-    /// When the spool cannot be read.
-    pub async fn read(&self, offset: u64, max: usize) -> Result<Bytes, SpoolError> {
-        self.spool.read(&self.source.handle, offset, max).await
+    /// When it cannot be made again as it was decided; nothing of it may leave then.
+    pub async fn form(&self, instance: &Outgoing) -> Result<Form, ProtectError> {
+        if instance.profile == 0 {
+            return Ok(Form::as_received(&self.spool, &instance.source));
+        }
+        worker::made_again(self, instance).await
+    }
+
+    fn seal_study(&self, originals: &Dataset) -> Result<Vec<u8>, KeysError> {
+        self.keys.seal(&seal::plain(&seal::of_study(originals)))
     }
 }

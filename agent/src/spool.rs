@@ -1,6 +1,7 @@
 //! Instances and studies as received, durable before anybody is told so, and kept until well after the gateway's receipt.
 
 mod association;
+pub mod choice;
 pub mod disk;
 pub mod entry;
 mod error;
@@ -10,6 +11,7 @@ mod insert;
 mod manifest;
 mod outgoing;
 mod own;
+mod protection;
 mod recall;
 mod recover;
 mod retain;
@@ -44,10 +46,12 @@ use crate::rows::Rows;
 
 pub use disk::Handle;
 pub use entry::{
-    AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Outgoing, Private, Stored,
+    AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Kept, Outgoing, Private,
+    Sent, Stored, Unprotected, Verdict,
 };
 pub use error::{OpenError, SpoolError, StoreError};
 pub use floor::Admission;
+pub use protection::Seals;
 pub use recover::{Recovery, lock};
 pub use study::ToOpen;
 pub use writer::{Reader, Writer};
@@ -60,6 +64,8 @@ pub struct Config {
     pub disk: floor::Config,
     /// When a study counts as complete.
     pub complete: study::Config,
+    /// Under which agreement what leaves.
+    pub agreement: choice::Config,
 }
 
 /// The spool. Cheap to clone.
@@ -80,6 +86,8 @@ struct Inner {
     associations: Mutex<HashMap<AssociationId, association::Association>>,
     next_association: AtomicU64,
     changed: Notify,
+    /// Rings the one who protects.
+    arrived: Notify,
     tick: Notify,
     _lock: File,
 }
@@ -119,6 +127,7 @@ impl Spool {
                 associations: Mutex::default(),
                 next_association: AtomicU64::new(1),
                 changed: Notify::new(),
+                arrived: Notify::new(),
                 tick: Notify::new(),
                 _lock: lock,
             }),
@@ -189,6 +198,12 @@ impl Spool {
         self.inner.changed.notified()
     }
 
+    /// Something has arrived that may have to be protected. Wake-ups may be missed or come for nothing: look again every few
+    /// seconds as well.
+    pub fn arrived(&self) -> Notified<'_> {
+        self.inner.arrived.notified()
+    }
+
     /// What the agent says in HELLO; counts this connection durably.
     ///
     /// # Errors
@@ -246,12 +261,27 @@ impl Spool {
             })
     }
 
+    /// Kept content, to be read from the beginning on a blocking thread. Wrap it in a `BufReader`.
+    #[must_use]
+    pub fn reader(&self, kept: &Kept) -> Reader {
+        Reader::of_kept(self.inner.disk.clone(), kept)
+    }
+
     /// Takes a receipt. One that names other content than ours, or another epoch, is noted and changes nothing: answers false.
     ///
     /// # Errors
     /// When the rows refuse.
     pub async fn receipted(&self, receipt: &Receipt) -> Result<bool, SpoolError> {
-        outgoing::receipted(self, receipt).await
+        outgoing::receipted(self, receipt, false).await
+    }
+
+    /// Takes a receipt for what the gateway had before it was sent on this connection: it may be of an earlier protected form of
+    /// the same content, which then stands.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn had(&self, receipt: &Receipt) -> Result<bool, SpoolError> {
+        outgoing::receipted(self, receipt, true).await
     }
 
     /// Takes a refusal of an instance or of a manifest: tried again when the gateway says so, else withheld with its sentence.
@@ -269,14 +299,6 @@ impl Spool {
     /// When the rows refuse.
     pub async fn lost(&self, key: &InstanceKey) -> Result<(), SpoolError> {
         outgoing::lost(self, key).await
-    }
-
-    /// Keeps an instance at the site: it is not offered any more, and the manifest names its class, modality and `reason` (P1).
-    ///
-    /// # Errors
-    /// When the rows refuse.
-    pub async fn withhold(&self, instance: &Outgoing, reason: &str) -> Result<(), SpoolError> {
-        outgoing::withhold(self, instance, reason).await
     }
 
     /// Manifests of complete studies, all of whose instances have receipts, that the gateway has not confirmed.
@@ -369,6 +391,7 @@ impl Spool {
 
     fn wake(&self) {
         self.inner.changed.notify_waiters();
+        self.inner.arrived.notify_one();
     }
 
     async fn begin_rows(&self) -> Result<Transaction<'static, Sqlite>, SpoolError> {

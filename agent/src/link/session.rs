@@ -37,6 +37,8 @@ pub(super) enum Done {
     Instance(InstanceKey),
     /// The bytes of an instance are not in the spool as its row says.
     Unreadable(InstanceKey),
+    /// The form of an instance is decided anew before it is sent.
+    Withdrawn(InstanceKey),
     /// A manifest was sent, or not.
     Manifest {
         study: (AgreementId, StudyUid),
@@ -141,7 +143,7 @@ pub(super) async fn run(
         connection: connection.clone(),
         to_gateway,
         reader,
-        upload: Upload::new(link.spool.clone(), link.config.bounds()),
+        upload: Upload::new(link.spool.clone(), link.protector.clone(), link.config.bounds()),
         download: Download::new(link.deliveries.clone()),
         tasks: JoinSet::new(),
         started: now,
@@ -228,6 +230,7 @@ impl Session<'_> {
             }
             Event::Task(Done::Instance(key)) => self.upload.sent(self.started.elapsed(), &key),
             Event::Task(Done::Unreadable(key)) => self.upload.unreadable(&key).await?,
+            Event::Task(Done::Withdrawn(key)) => self.upload.withdrawn(&key),
             Event::Task(Done::Manifest { study, sent }) => {
                 if !sent {
                     self.upload.not_sealed(&study);

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 
 use super::dial::VarIntOf;
 use super::session::Done;
-use crate::protect::{self, Protected};
+use crate::protect::{ProtectError, Protector};
 use crate::spool::{Outgoing, Spool, SpoolError};
 
 type StudyOf = (AgreementId, StudyUid);
@@ -25,6 +25,7 @@ type StudyOf = (AgreementId, StudyUid);
 #[derive(Debug)]
 pub(super) struct Upload {
     spool: Spool,
+    protector: Protector,
     uploader: Uploader,
     outgoing: HashMap<InstanceKey, Outgoing>,
     opened: BTreeMap<StudyOf, (Open, Progress)>,
@@ -35,9 +36,10 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(spool: Spool, bounds: Bounds) -> Self {
+    pub(super) fn new(spool: Spool, protector: Protector, bounds: Bounds) -> Self {
         Self {
             spool,
+            protector,
             uploader: Uploader::new(bounds),
             outgoing: HashMap::new(),
             opened: BTreeMap::new(),
@@ -93,7 +95,10 @@ impl Upload {
     /// When the spool refuses.
     pub(super) async fn take(&mut self) -> Result<(), SpoolError> {
         let room = self.uploader.room();
-        let offered = protect::next_to_send(&self.spool, room, &self.uploader.under_way()).await?;
+        let offered = self
+            .spool
+            .next_to_send(room, &self.uploader.under_way())
+            .await?;
         self.more = offered.len() >= room;
         let mut jobs = Vec::with_capacity(offered.len());
         let mut all = !self.more;
@@ -106,7 +111,7 @@ impl Upload {
             jobs.push(Job {
                 key: instance.key.clone(),
                 priority: instance.priority,
-                length: Protected::of(&self.spool, &instance).length(),
+                length: instance.sent.length,
             });
             self.outgoing.insert(instance.key.clone(), instance);
         }
@@ -132,11 +137,10 @@ impl Upload {
                         self.uploader.sent(now, &key);
                         continue;
                     };
-                    let protected = Protected::of(&self.spool, instance);
                     let sending = Sending {
                         connection: connection.clone(),
                         instance: instance.clone(),
-                        protected,
+                        protector: self.protector.clone(),
                         offset,
                     };
                     tasks.spawn(sending.run());
@@ -178,6 +182,12 @@ impl Upload {
         Ok(())
     }
 
+    /// An instance is not sent now; the spool offers it again when its form is decided.
+    pub(super) fn withdrawn(&mut self, key: &InstanceKey) {
+        self.uploader.withdrawn(key);
+        self.outgoing.remove(key);
+    }
+
     /// A manifest did not reach the gateway: it is due again.
     pub(super) fn not_sealed(&mut self, study: &StudyOf) {
         self.sealing.remove(study);
@@ -186,19 +196,20 @@ impl Upload {
     pub(super) async fn have(&mut self, have: &Have) -> Result<(), Refusing> {
         let receipts = self.uploader.have(have)?;
         for receipt in &receipts {
-            self.note(receipt).await?;
+            let ours = self.spool.had(receipt).await?;
+            self.note(receipt, ours);
         }
         Ok(())
     }
 
     pub(super) async fn receipt(&mut self, receipt: &Receipt) -> Result<(), SpoolError> {
-        self.note(receipt).await?;
+        let ours = self.spool.receipted(receipt).await?;
+        self.note(receipt, ours);
         self.uploader.receipt(receipt);
         Ok(())
     }
 
-    async fn note(&mut self, receipt: &Receipt) -> Result<(), SpoolError> {
-        let ours = self.spool.receipted(receipt).await?;
+    fn note(&mut self, receipt: &Receipt, ours: bool) {
         if !ours {
             tracing::error!(
                 instance = %receipt.key.instance,
@@ -206,7 +217,6 @@ impl Upload {
             );
         }
         self.outgoing.remove(&receipt.key);
-        Ok(())
     }
 
     pub(super) async fn refused(&mut self, refused: Refused) -> Result<(), SpoolError> {
@@ -261,7 +271,7 @@ impl From<SpoolError> for Refusing {
 struct Sending {
     connection: Connection,
     instance: Outgoing,
-    protected: Protected,
+    protector: Protector,
     offset: u64,
 }
 
@@ -269,6 +279,17 @@ struct Sending {
 enum Cut {
     Link,
     Spool(SpoolError),
+    /// The form could not be made again: it is decided anew, and nothing of it has left.
+    Form(ProtectError),
+}
+
+impl From<ProtectError> for Cut {
+    fn from(error: ProtectError) -> Self {
+        match error {
+            ProtectError::Spool(error) => Self::Spool(error),
+            ProtectError::Other => Self::Form(error),
+        }
+    }
 }
 
 impl From<WriteError> for Cut {
@@ -280,28 +301,34 @@ impl From<WriteError> for Cut {
 impl Sending {
     async fn run(self) -> Done {
         let key = self.instance.key.clone();
-        if let Ok(mut stream) = self.connection.open_uni().await
-            && let Err(Cut::Spool(error)) = self.write(&mut stream).await
-        {
-            tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
-            end_early(&mut stream);
-            return Done::Unreadable(key);
+        let Ok(mut stream) = self.connection.open_uni().await else {
+            return Done::Instance(key);
+        };
+        match self.write(&mut stream).await {
+            Ok(()) | Err(Cut::Link) => Done::Instance(key),
+            Err(Cut::Spool(error)) => {
+                tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
+                end_early(&mut stream);
+                Done::Unreadable(key)
+            }
+            Err(Cut::Form(error)) => {
+                tracing::warn!(%error, instance = %key.instance, "an object is not sent now");
+                end_early(&mut stream);
+                Done::Withdrawn(key)
+            }
         }
-        Done::Instance(key)
     }
 
     async fn write(&self, stream: &mut SendStream) -> Result<(), Cut> {
+        let form = self.protector.form(&self.instance).await?;
         urgency(stream, self.instance.priority);
         let head = self.instance.instance(CODING_NONE, self.offset);
         stream.write_all(&frame(head.into())).await?;
         let most = usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX);
         let mut offset = self.offset;
-        while offset < self.protected.length() {
-            let piece = self
-                .protected
-                .read(offset, most)
-                .await
-                .map_err(Cut::Spool)?;
+        let whole = self.instance.sent.length;
+        while offset < whole {
+            let piece = form.read(offset, most).await.map_err(Cut::Spool)?;
             if piece.is_empty() {
                 return Err(Cut::Spool(SpoolError::Short));
             }
@@ -310,8 +337,8 @@ impl Sending {
             stream.write_chunk(piece).await?;
         }
         let trailer = Trailer {
-            length: self.protected.length(),
-            digest: self.protected.sent_digest(),
+            length: whole,
+            digest: self.instance.sent.digest,
         };
         let mut end = chunk_header(0).to_vec();
         end.extend_from_slice(&frame(trailer.into()));

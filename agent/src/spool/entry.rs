@@ -134,16 +134,90 @@ pub struct Outgoing {
     pub class: SopClassUid,
     /// (0008,0060), empty when unknown.
     pub modality: String,
+    /// The study's priority; the list is ordered by it.
+    pub priority: Priority,
+    /// The bytes as received.
+    pub source: Kept,
+    /// The form that leaves.
+    pub sent: Sent,
+    /// By which version of the protection it is made; 0: as received.
+    pub profile: u32,
+}
+
+/// The bytes of one instance as they were received.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Where they lie.
+    pub handle: Handle,
     /// Transfer syntax as received.
     pub syntax: TransferSyntaxUid,
     /// Length of the dataset as received, in bytes.
     pub length: u64,
     /// Digest over the bytes as received; stays at the site.
-    pub source_digest: Digest,
-    /// The study's priority; the list is ordered by it.
-    pub priority: Priority,
-    /// Where the bytes lie.
-    pub handle: Handle,
+    pub digest: Digest,
+}
+
+/// What names the form of an instance that leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Digest over its bytes: the trailer's, the receipt's and the manifest's.
+    pub digest: Digest,
+    /// Its length, in bytes.
+    pub length: u64,
+    /// Its transfer syntax.
+    pub syntax: TransferSyntaxUid,
+}
+
+/// One instance about which it is not decided yet in which form it leaves.
+#[derive(Clone, Debug)]
+pub struct Unprotected {
+    /// Its row.
+    pub(super) id: i64,
+    /// The row of its study.
+    pub(super) study_row: i64,
+    /// The agreement under which it leaves.
+    pub agreement: AgreementId,
+    /// What the agreement allows beyond the profile, a word each.
+    pub options: Vec<String>,
+    /// (0020,000D).
+    pub study: StudyUid,
+    /// (0008,0018).
+    pub instance: SopInstanceUid,
+    /// (0008,0016).
+    pub class: SopClassUid,
+    /// (0008,0060), empty when unknown.
+    pub modality: String,
+    /// (0010,0020) of the first object of its study: the patient to whom the study is bound.
+    pub bound_id: Private,
+    /// (0010,0021) of the first object of its study.
+    pub bound_issuer: Private,
+    /// What stands for the patient in this study, once its first object was protected.
+    pub pseudonym: Option<String>,
+    /// The bytes as received.
+    pub source: Kept,
+}
+
+/// What was decided about one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It leaves in this form.
+    Leaves {
+        /// What names the form.
+        sent: Sent,
+        /// By which version of the protection.
+        profile: u32,
+        /// Its own originals, sealed, where they are not those of its study.
+        sealed: Option<Vec<u8>>,
+        /// What the reader is told.
+        remarks: Vec<String>,
+    },
+    /// It stays at the site; the manifest names class, modality, count and this reason (P1).
+    Withheld {
+        /// In words for the reader: names nobody.
+        reason: String,
+        /// Why nobody may sign before a person at the site has decided.
+        blocks: Option<String>,
+    },
 }
 
 impl Outgoing {
@@ -155,7 +229,7 @@ impl Outgoing {
             series: self.series.clone(),
             instance: self.key.instance.clone(),
             class: self.class.clone(),
-            syntax: self.syntax.clone(),
+            syntax: self.sent.syntax.clone(),
             agreement: self.key.agreement.clone(),
             source_tag: self.key.source_tag,
             coding,

@@ -1,8 +1,9 @@
 //! HELLO, as the spool sees it: who this spool is, how often it has connected, and what a changed gateway epoch means (I9).
 
-use causeway_proto::link::message::{HelloAgent, HelloGateway};
+use causeway_proto::link::message::{Agreement, HelloAgent, HelloGateway};
 use sqlx::SqliteConnection;
 
+use super::insert::leaves_as_received;
 use super::{Spool, SpoolError, refused_row};
 use crate::rows::{fact, number, set_fact, to_row};
 
@@ -45,7 +46,7 @@ async fn count(spool: &Spool, tx: &mut SqliteConnection) -> Result<HelloAgent, s
 /// See [`Spool::greeted`].
 pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), SpoolError> {
     let mut tx = spool.begin_rows().await?;
-    agreements(&mut tx, hello)
+    agreements(spool, &mut tx, hello)
         .await
         .map_err(refused_row("taking the gateway's agreements"))?;
     let forgotten = forget(&mut tx, hello)
@@ -65,15 +66,17 @@ pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), S
 }
 
 /// Keeps the list of agreements, and gives studies that came before it their only one.
-async fn agreements(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(), sqlx::Error> {
+async fn agreements(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    hello: &HelloGateway,
+) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE agreement SET in_force = 0")
         .execute(&mut *tx)
         .await?;
     for agreement in &hello.agreements {
-        let identity = match agreement.identity.as_str() {
-            "identified" => "identified",
-            _ => "pseudonymous",
-        };
+        let choice = &spool.inner.config.agreement;
+        let identity = choice.identity(&agreement.id, &agreement.identity);
         sqlx::query(
             "INSERT INTO agreement (id, organisation, identity, profile, options, language, from_us, until_us, retention_days, in_force) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1) \
@@ -93,9 +96,21 @@ async fn agreements(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(
         .execute(&mut *tx)
         .await?;
     }
-    let [only] = hello.agreements.as_slice() else {
-        return Ok(());
-    };
+    if let [only] = hello.agreements.as_slice() {
+        adopt(tx, only).await?;
+    }
+    // what was to leave as received, under an agreement that has become pseudonymous, is protected first
+    sqlx::query(
+        "UPDATE instance SET sent_digest = NULL WHERE state = 'waiting' AND sent_digest IS NOT NULL AND profile = 0 \
+         AND agreement IN (SELECT id FROM agreement WHERE identity = 'pseudonymous')",
+    )
+    .execute(&mut *tx)
+    .await?;
+    leaves_as_received(tx).await
+}
+
+/// Gives what came before any agreement was known the only one there is.
+async fn adopt(tx: &mut SqliteConnection, only: &Agreement) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE study SET agreement = $1 WHERE agreement = ''")
         .bind(only.id.as_str())
         .execute(&mut *tx)

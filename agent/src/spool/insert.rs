@@ -20,9 +20,9 @@ pub(super) async fn insert_study(
     let header = &incoming.header;
     for _ in 0..8 {
         let id: Option<i64> = sqlx::query_scalar(
-            "INSERT INTO study (agreement, study_uid, purpose, priority, case_code, state, kind, paused, patient_id, \
-             patient_issuer, patient_name, accession, description, first_us, last_us) \
-             VALUES ($1, $2, $3, $4, $5, 'arriving', $6, $7, $8, $9, $10, $11, $12, $13, $13) \
+            "INSERT INTO study (agreement, study_uid, purpose, priority, case_code, state, kind, paused, bound_id, \
+             bound_issuer, patient_id, patient_issuer, patient_name, accession, description, first_us, last_us) \
+             VALUES ($1, $2, $3, $4, $5, 'arriving', $6, $7, $8, $9, $8, $9, $10, $11, $12, $13, $13) \
              ON CONFLICT (case_code) DO NOTHING RETURNING id",
         )
         .bind(&incoming.agreement)
@@ -84,8 +84,8 @@ pub(super) async fn insert_instance(
     let (header, arrival) = (&incoming.header, &incoming.arrival);
     sqlx::query(
         "INSERT INTO instance (study_id, agreement, sop_uid, series_uid, sop_class, modality, image, syntax, length, \
-         source_digest, pixel_digest, sent_digest, handle, calling, called, address, state, reason, received_us, seen_us) \
-         SELECT id, agreement, $2, $3, $4, $5, $6, $7, $8, $9, $10, $9, $11, $12, $13, $14, \
+         source_digest, pixel_digest, handle, calling, called, address, state, reason, received_us, seen_us) \
+         SELECT id, agreement, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
          CASE WHEN state = 'recalled' THEN 'withheld' ELSE 'waiting' END, \
          CASE WHEN state = 'recalled' THEN 'the site has recalled the study' ELSE '' END, $15, $15 \
          FROM study WHERE id = $1",
@@ -108,6 +108,20 @@ pub(super) async fn insert_instance(
     .execute(tx)
     .await
     .map_err(refused_row("naming an instance"))?;
+    leaves_as_received(tx)
+        .await
+        .map_err(refused_row("naming the form of an instance"))
+}
+
+/// Under an agreement that this site lets be identified, everything leaves as it was received.
+pub(super) async fn leaves_as_received(tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE instance SET sent_digest = source_digest, sent_length = length, sent_syntax = syntax, profile = 0 \
+         WHERE state = 'waiting' AND sent_digest IS NULL \
+         AND agreement IN (SELECT id FROM agreement WHERE identity = 'identified')",
+    )
+    .execute(tx)
+    .await?;
     Ok(())
 }
 
@@ -146,6 +160,22 @@ pub(super) async fn insert_aside(
     .execute(tx)
     .await
     .map_err(refused_row("putting other content aside"))?;
+    Ok(())
+}
+
+/// A correction that names another patient: nobody signs before a person at the site has decided (P24).
+pub(super) async fn block_other_patient(
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+    study: i64,
+) -> Result<(), SpoolError> {
+    sqlx::query("UPDATE study SET blocked = $3 WHERE id = $1 AND patient_id <> $2")
+        .bind(study)
+        .bind(incoming.header.patient_id.reveal())
+        .bind("The hospital has sent this study again under another patient ID.")
+        .execute(tx)
+        .await
+        .map_err(refused_row("noting another patient"))?;
     Ok(())
 }
 

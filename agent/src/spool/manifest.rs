@@ -80,7 +80,7 @@ async fn manifest(spool: &Spool, row: &SqliteRow) -> Result<Manifest, sqlx::Erro
     let id: i64 = row.try_get(0)?;
     let through: i64 = row.try_get(6)?;
     let entries = sqlx::query(
-        "SELECT sop_uid, sent_digest, length FROM instance WHERE study_id = $1 AND id <= $2 AND state = 'receipted' \
+        "SELECT sop_uid, sent_digest, sent_length FROM instance WHERE study_id = $1 AND id <= $2 AND state = 'receipted' \
          AND quarantined = 0 ORDER BY id",
     )
     .bind(id)

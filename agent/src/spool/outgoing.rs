@@ -11,14 +11,14 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::disk::Handle;
-use super::entry::Outgoing;
+use super::entry::{Kept, Outgoing, Sent};
 use super::manifest::{FARTHEST, MUCH_LATER, SILENCE, new_version};
 use super::study::ToOpen;
 use super::{Spool, SpoolError, greet, manifest, parsed, refused_row, retain};
 use crate::rows::{from_row, number, set_fact, to_row};
 
 /// A study's rank in the queue (P26): the same order as [`Priority`].
-const BY_URGENCY: &str = "CASE s.priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, s.id";
+pub(super) const BY_URGENCY: &str = "CASE s.priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, s.id";
 
 /// How the reason of an instance begins that the gateway refused for good, or until the link gave up.
 pub(super) const NOT_TAKEN: &str = "the gateway did not take it: ";
@@ -80,7 +80,8 @@ pub(super) async fn next_to_send(
     let studies = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT s.id, s.study_uid, s.agreement, s.priority FROM study s \
          JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE s.state <> 'recalled' \
-         AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.lost = 0) \
+         AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.lost = 0 \
+         AND i.sent_digest IS NOT NULL) \
          ORDER BY {BY_URGENCY}"
     )))
     .fetch_all(spool.inner.rows.read())
@@ -95,8 +96,9 @@ pub(super) async fn next_to_send(
             .saturating_sub(out.len())
             .saturating_add(in_flight.len());
         let rows = sqlx::query(
-            "SELECT sop_uid, series_uid, sop_class, modality, syntax, length, source_digest, handle FROM instance \
-             WHERE study_id = $1 AND state = 'waiting' AND lost = 0 AND handle IS NOT NULL \
+            "SELECT sop_uid, series_uid, sop_class, modality, syntax, length, source_digest, handle, sent_digest, sent_length, \
+             sent_syntax, profile FROM instance \
+             WHERE study_id = $1 AND state = 'waiting' AND lost = 0 AND handle IS NOT NULL AND sent_digest IS NOT NULL \
              AND (next_try_us <= $2 OR next_try_us > $4) \
              ORDER BY id LIMIT $3",
         )
@@ -119,41 +121,59 @@ pub(super) async fn next_to_send(
 
 fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoing, SpoolError> {
     let read = || -> Result<Outgoing, sqlx::Error> {
-        let source_digest = parsed(row, 6, "a digest")?;
+        let source = kept(row, 4)?;
         let agreement: AgreementId = parsed(study, 2, "an agreement")?;
         Ok(Outgoing {
             key: InstanceKey {
                 agreement,
                 instance: parsed(row, 0, "an instance UID")?,
-                source_tag: source_digest,
+                source_tag: source.digest,
             },
             study: parsed(study, 1, "a study UID")?,
             series: parsed(row, 1, "a series UID")?,
             class: parsed(row, 2, "a class UID")?,
             modality: row.try_get(3)?,
-            syntax: parsed(row, 4, "a transfer syntax")?,
-            length: from_row(row.try_get(5)?),
-            source_digest,
             priority: parsed::<Priority>(study, 3, "a priority")?,
-            handle: Handle::from_row(row.try_get(7)?),
+            source,
+            sent: Sent {
+                digest: parsed(row, 8, "a digest")?,
+                length: from_row(row.try_get(9)?),
+                syntax: parsed(row, 10, "a transfer syntax")?,
+            },
+            profile: u32::try_from(row.try_get::<i64, _>(11)?).unwrap_or(u32::MAX),
         })
     };
     let mut next = read().map_err(refused_row("reading an instance to send"))?;
-    next.key.source_tag = tag(spool, &next.key.agreement, &next.source_digest)?;
+    next.key.source_tag = tag(spool, &next.key.agreement, &next.source.digest)?;
     Ok(next)
+}
+
+/// Syntax, length, digest and handle of the bytes as received, in four columns from `first`.
+pub(super) fn kept(row: &SqliteRow, first: usize) -> Result<Kept, sqlx::Error> {
+    Ok(Kept {
+        syntax: parsed(row, first, "a transfer syntax")?,
+        length: from_row(row.try_get(first + 1)?),
+        digest: parsed(row, first + 2, "a digest")?,
+        handle: Handle::from_row(row.try_get(first + 3)?),
+    })
 }
 
 fn tag(spool: &Spool, agreement: &AgreementId, source: &Digest) -> Result<Digest, SpoolError> {
     Ok(spool.inner.keys.source_tag(agreement, source)?)
 }
 
+/// The row that an answer of the gateway is about.
+struct Answered {
+    id: i64,
+    sent: Option<(String, i64)>,
+    profile: i64,
+}
+
 /// The row that an answer of the gateway is about, when its tag is that of the content held here.
-async fn row_of(
-    spool: &Spool,
-    key: &InstanceKey,
-) -> Result<Option<(i64, String, i64)>, SpoolError> {
+async fn row_of(spool: &Spool, key: &InstanceKey) -> Result<Option<Answered>, SpoolError> {
     let row = sqlx::query(
-        "SELECT id, source_digest, sent_digest, length FROM instance WHERE agreement = $1 AND sop_uid = $2",
+        "SELECT id, source_digest, sent_digest, COALESCE(sent_length, 0), profile FROM instance \
+         WHERE agreement = $1 AND sop_uid = $2",
     )
     .bind(key.agreement.as_str())
     .bind(key.instance.as_str())
@@ -161,27 +181,36 @@ async fn row_of(
     .await
     .map_err(refused_row("looking for an answered instance"))?;
     let Some(row) = row else { return Ok(None) };
-    let read = || -> Result<(i64, Digest, String, i64), sqlx::Error> {
-        Ok((
-            row.try_get(0)?,
-            parsed(&row, 1, "a digest")?,
-            row.try_get(2)?,
-            row.try_get(3)?,
-        ))
+    let read = || -> Result<(Digest, Answered), sqlx::Error> {
+        let length: i64 = row.try_get(3)?;
+        let sent: Option<String> = row.try_get(2)?;
+        let answered = Answered {
+            id: row.try_get(0)?,
+            sent: sent.map(|digest| (digest, length)),
+            profile: row.try_get(4)?,
+        };
+        Ok((parsed(&row, 1, "a digest")?, answered))
     };
-    let (id, source, sent, length) = read().map_err(refused_row("reading an answered instance"))?;
+    let (source, answered) = read().map_err(refused_row("reading an answered instance"))?;
     let ours = tag(spool, &key.agreement, &source)? == key.source_tag;
-    Ok(ours.then_some((id, sent, length)))
+    Ok(ours.then_some(answered))
 }
 
-/// See [`Spool::receipted`].
-pub(super) async fn receipted(spool: &Spool, receipt: &Receipt) -> Result<bool, SpoolError> {
+/// See [`Spool::receipted`] and [`Spool::had`].
+pub(super) async fn receipted(
+    spool: &Spool,
+    receipt: &Receipt,
+    earlier: bool,
+) -> Result<bool, SpoolError> {
     let there = row_of(spool, &receipt.key).await?;
-    let Some((id, sent, length)) = there else {
+    let Some(Answered { id, sent, profile }) = there else {
         tracing::warn!("a receipt for content that is not held here changes nothing");
         return Ok(false);
     };
-    if sent != receipt.sent_digest.to_string() || from_row(length) != receipt.length {
+    let named = (receipt.sent_digest.to_string(), to_row(receipt.length));
+    // another protected form of the same content, sent before a protection was made anew, is kept (reliability B.0)
+    let former = earlier && profile > 0;
+    if sent.as_ref() != Some(&named) && !former {
         tracing::warn!("a receipt that names other bytes than were sent changes nothing");
         return Ok(false);
     }
@@ -193,7 +222,7 @@ pub(super) async fn receipted(spool: &Spool, receipt: &Receipt) -> Result<bool, 
         let running = number(&mut tx, retain::RUNNING).await?;
         sqlx::query(
             "UPDATE instance SET state = 'receipted', receipt_us = $2, receipt_running = $3, receipt_number = $4, \
-             receipt_epoch = $5, quarantined = $6 WHERE id = $1 AND state = 'waiting'",
+             receipt_epoch = $5, quarantined = $6, sent_digest = $7, sent_length = $8 WHERE id = $1 AND state = 'waiting'",
         )
         .bind(id)
         .bind(spool.inner.clock.now().0)
@@ -201,6 +230,8 @@ pub(super) async fn receipted(spool: &Spool, receipt: &Receipt) -> Result<bool, 
         .bind(to_row(receipt.number))
         .bind(to_row(receipt.epoch))
         .bind(i64::from(receipt.quarantined))
+        .bind(&named.0)
+        .bind(named.1)
         .execute(&mut *tx)
         .await?;
         let seen = number(&mut tx, greet::RECEIPT_SEEN).await?;
@@ -220,7 +251,7 @@ pub(super) async fn refused(spool: &Spool, refused: &Refused) -> Result<(), Spoo
     let Some(key) = &refused.key else {
         return manifest::refused(spool, refused).await;
     };
-    let Some((id, ..)) = row_of(spool, key).await? else {
+    let Some(Answered { id, .. }) = row_of(spool, key).await? else {
         return Ok(());
     };
     let now = spool.inner.clock.now();
@@ -261,7 +292,7 @@ pub(super) async fn refused(spool: &Spool, refused: &Refused) -> Result<(), Spoo
 }
 
 /// A complete study whose manifest may have been said already needs a new version when one of its instances turns out to stay here.
-async fn renew(
+pub(super) async fn renew(
     tx: &mut SqliteConnection,
     instance: i64,
     now: Timestamp,
@@ -280,7 +311,7 @@ async fn renew(
 
 /// See [`Spool::lost`].
 pub(super) async fn lost(spool: &Spool, key: &InstanceKey) -> Result<(), SpoolError> {
-    let Some((id, ..)) = row_of(spool, key).await? else {
+    let Some(Answered { id, .. }) = row_of(spool, key).await? else {
         return Ok(());
     };
     let mut tx = spool.begin_rows().await?;
@@ -290,29 +321,4 @@ pub(super) async fn lost(spool: &Spool, key: &InstanceKey) -> Result<(), SpoolEr
         .await
         .map_err(refused_row("noting a loss"))?;
     tx.commit().await.map_err(refused_row("noting a loss"))
-}
-
-/// See [`Spool::withhold`].
-pub(super) async fn withhold(
-    spool: &Spool,
-    instance: &Outgoing,
-    reason: &str,
-) -> Result<(), SpoolError> {
-    let Some((id, ..)) = row_of(spool, &instance.key).await? else {
-        return Ok(());
-    };
-    let now = spool.inner.clock.now();
-    let mut tx = spool.begin_rows().await?;
-    let work = async {
-        sqlx::query("UPDATE instance SET state = 'withheld', reason = $2 WHERE id = $1")
-            .bind(id)
-            .bind(reason)
-            .execute(&mut *tx)
-            .await?;
-        renew(&mut tx, id, now).await?;
-        tx.commit().await
-    };
-    work.await.map_err(refused_row("withholding an instance"))?;
-    spool.wake();
-    Ok(())
 }

@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
 use super::disk::Handle;
 use super::entry::{Arrival, CallingKind, Header, Stored};
-use super::insert::{correct_study, grow_study, insert_aside, insert_instance, insert_study};
+use super::insert::{block_other_patient, correct_study, grow_study, insert_aside, insert_instance, insert_study};
 use super::outgoing::NOT_TAKEN;
 use super::{Spool, SpoolError, StoreError, Writer, refused_row};
 
@@ -37,7 +37,7 @@ pub(super) async fn commit(
 ) -> Result<Stored, StoreError> {
     let arrival = writer.arrival().clone();
     let mut incoming = Incoming {
-        agreement: agreement(spool.inner.rows.read(), arrival.agreement.as_ref()).await?,
+        agreement: agreement(spool.inner.rows.read(), chosen(spool, &arrival, &header)).await?,
         kind: spool.kind_of(arrival.association),
         digest: writer.digest(),
         length: writer.length(),
@@ -52,7 +52,8 @@ pub(super) async fn commit(
     let named = async {
         let mut tx = spool.begin_rows().await?;
         // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
-        incoming.agreement = agreement(&mut *tx, incoming.arrival.agreement.as_ref()).await?;
+        let chosen = chosen(spool, &incoming.arrival, &incoming.header);
+        incoming.agreement = agreement(&mut *tx, chosen).await?;
         let recorded = record(spool, &mut tx, &incoming, &handle).await?;
         Ok::<_, SpoolError>((tx, recorded))
     };
@@ -82,6 +83,18 @@ pub(super) async fn commit(
     }
     spool.wake();
     Ok(recorded.stored)
+}
+
+/// The agreement that the site has chosen for an instance: by its title, by a rule, or by default.
+fn chosen<'a>(
+    spool: &'a Spool,
+    arrival: &'a Arrival,
+    header: &Header,
+) -> Option<&'a AgreementId> {
+    arrival
+        .agreement
+        .as_ref()
+        .or_else(|| spool.inner.config.agreement.choose(arrival, header))
 }
 
 /// The agreement's name for a row: the one that came with the instance, the site's only one, or none yet.
@@ -282,6 +295,7 @@ async fn record(
     let stored = judge(incoming, &there);
     insert_aside(tx, incoming, handle, &there, stored).await?;
     if stored == Stored::Correction {
+        block_other_patient(tx, incoming, there.study_id).await?;
         correct_study(tx, incoming, there.study_id).await?;
     }
     Ok(Recorded {

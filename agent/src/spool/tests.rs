@@ -44,7 +44,9 @@ impl Bench {
         Self::with(Config::default()).await
     }
 
-    pub(crate) async fn with(config: Config) -> Self {
+    /// The gateway's agreement of these tests is one under which everything leaves as it was received.
+    pub(crate) async fn with(mut config: Config) -> Self {
+        config.agreement.identified = vec!["a1".parse().unwrap()];
         let folder = tempfile::tempdir().unwrap();
         let disk = MemoryDisk::default();
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use causeway_proto::digest::{ContentHasher, Digest};
 
 use super::disk::{Disk, Handle, Partial};
-use super::entry::Arrival;
+use super::entry::{Arrival, Kept};
 use super::{StoreError, off_runtime};
 
 /// Bytes gathered before one write.
@@ -172,14 +172,25 @@ impl Drop for Writer {
 enum Source {
     Memory(Arc<[u8]>),
     File(Disk, String),
+    Kept(Disk, Handle),
 }
 
-/// Reads back what a writer has taken, from the beginning.
+/// Reads back what a writer has taken, or what is kept, from the beginning. Blocks: not for an async thread.
 #[derive(Debug)]
 pub struct Reader {
     source: Source,
     length: u64,
     at: u64,
+}
+
+impl Reader {
+    pub(super) fn of_kept(disk: Disk, kept: &Kept) -> Self {
+        Self {
+            source: Source::Kept(disk, kept.handle.clone()),
+            length: kept.length,
+            at: 0,
+        }
+    }
 }
 
 impl Read for Reader {
@@ -193,6 +204,7 @@ impl Read for Reader {
                 copy(bytes.get(from..to).unwrap_or_default(), out)
             }
             Source::File(disk, name) => copy(&disk.read_partial(name, self.at, out.len())?, out),
+            Source::Kept(disk, handle) => copy(&disk.read(handle, self.at, out.len())?, out),
         };
         self.at = self.at.saturating_add(got as u64);
         Ok(got)

@@ -1,0 +1,153 @@
+//! The form in which one instance leaves, as bytes that can be read from any offset: header bytes in memory, all else from the spool.
+
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use causeway_proto::digest::{ContentHasher, Digest};
+use causeway_proto::ids::TransferSyntaxUid;
+
+use crate::spool::{Kept, Spool, SpoolError};
+
+/// A stretch of the form.
+#[derive(Clone, Debug)]
+pub(super) enum Stretch {
+    /// Bytes made here.
+    Made(Bytes),
+    /// Bytes as received: a range of the source.
+    Received(Range<u64>),
+}
+
+impl Stretch {
+    fn length(&self) -> u64 {
+        match self {
+            Self::Made(bytes) => bytes.len() as u64,
+            Self::Received(range) => range.end.saturating_sub(range.start),
+        }
+    }
+}
+
+/// Where the received bytes are.
+#[derive(Clone, Debug)]
+pub(super) enum Received {
+    /// In the spool, as they came.
+    Kept(Kept),
+    /// In memory: they came deflated.
+    Inflated(Bytes),
+}
+
+impl Received {
+    /// To be read from the beginning, on a blocking thread.
+    pub(super) fn reader(&self, spool: &Spool) -> Box<dyn ReadSeek> {
+        match self {
+            Self::Kept(kept) => Box::new(BufReader::with_capacity(
+                256 * 1024,
+                spool.reader(kept),
+            )),
+            Self::Inflated(bytes) => Box::new(io::Cursor::new(bytes.clone())),
+        }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Self::Kept(kept) => kept.length,
+            Self::Inflated(bytes) => bytes.len() as u64,
+        }
+    }
+}
+
+/// A source that can be read and sought.
+pub(super) trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek> ReadSeek for T {}
+
+/// The form in which one instance leaves. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Form {
+    spool: Spool,
+    received: Received,
+    stretches: Arc<[Stretch]>,
+}
+
+impl Form {
+    pub(super) fn new(spool: &Spool, received: Received, stretches: Vec<Stretch>) -> Self {
+        Self {
+            spool: spool.clone(),
+            received,
+            stretches: stretches.into(),
+        }
+    }
+
+    /// The instance as it was received.
+    pub(super) fn as_received(spool: &Spool, kept: &Kept) -> Self {
+        let whole = Stretch::Received(0..kept.length);
+        Self::new(spool, Received::Kept(kept.clone()), vec![whole])
+    }
+
+    /// Length of the whole, in bytes.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.stretches.iter().map(Stretch::length).sum()
+    }
+
+    /// Up to `max` bytes from `offset`; fewer at the end of a stretch, none at the end of the whole.
+    ///
+    /// # Errors
+    /// When the spool cannot be read.
+    pub async fn read(&self, offset: u64, max: usize) -> Result<Bytes, SpoolError> {
+        let mut rest = offset;
+        for stretch in self.stretches.iter() {
+            if rest >= stretch.length() {
+                rest -= stretch.length();
+                continue;
+            }
+            let most = usize::try_from(stretch.length() - rest)
+                .unwrap_or(usize::MAX)
+                .min(max);
+            return match (stretch, &self.received) {
+                (Stretch::Made(bytes), _) => Ok(cut(bytes, rest, most)),
+                (Stretch::Received(range), Received::Inflated(bytes)) => {
+                    Ok(cut(bytes, range.start.saturating_add(rest), most))
+                }
+                (Stretch::Received(range), Received::Kept(kept)) => {
+                    let at = range.start.saturating_add(rest);
+                    self.spool.read(&kept.handle, at, most).await
+                }
+            };
+        }
+        Ok(Bytes::new())
+    }
+
+    /// The digest over the whole. Blocks: not for an async thread.
+    ///
+    /// # Errors
+    /// When the source cannot be read as far as the form says.
+    pub(super) fn digest(&self, syntax: &TransferSyntaxUid) -> io::Result<Digest> {
+        let mut hasher = ContentHasher::new(syntax);
+        let mut source = self.received.reader(&self.spool);
+        let mut buffer = vec![0; 256 * 1024];
+        for stretch in self.stretches.iter() {
+            match stretch {
+                Stretch::Made(bytes) => hasher.update(bytes),
+                Stretch::Received(range) => {
+                    source.seek(SeekFrom::Start(range.start))?;
+                    let mut left = stretch.length();
+                    while left > 0 {
+                        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                        let piece = buffer.get_mut(..most).unwrap_or_default();
+                        source.read_exact(piece)?;
+                        hasher.update(piece);
+                        left -= piece.len() as u64;
+                    }
+                }
+            }
+        }
+        Ok(hasher.finish())
+    }
+}
+
+fn cut(bytes: &Bytes, from: u64, most: usize) -> Bytes {
+    let from = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
+    bytes.slice(from..from.saturating_add(most).min(bytes.len()))
+}

@@ -1,0 +1,158 @@
+//! Decides about one instance: reads who its patient is, takes the identity out, seals it for the hospital, and names the form.
+//!
+//! Fails closed: whatever goes wrong withholds this object with its reason and no other (practice.md P1).
+
+use std::io::Read as _;
+
+use bytes::Bytes;
+use causeway_proto::element::Encoding;
+use causeway_proto::ids::TransferSyntaxUid;
+use flate2::read::DeflateDecoder;
+
+use super::form::{Form, Received, Stretch};
+use super::identifiers::{Identifiers, identifiers};
+use super::transform::{Options, Outcome, PROFILE, Piece, Plan, Stand, transform};
+use super::{Protector, seal};
+use crate::keys::KeysError;
+use crate::spool::{Kept, SpoolError, Unprotected};
+
+/// A deflated object is at most so long, inflated: it is held in memory while it is protected and sent.
+const INFLATED_MAX_BYTES: u64 = 64 << 20;
+
+const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
+
+/// Why no form could be made. Nothing here names a patient.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PrepareError {
+    /// The object stays at the site.
+    #[error("{0}")]
+    Withheld(String),
+    /// It belongs to another patient than its study: a person must decide before anybody signs.
+    #[error("it names another patient than the first object of its study")]
+    OtherPatient,
+    /// The agreement key or the hospital's key cannot be used.
+    #[error("the keys of the site cannot be used")]
+    Keys(#[from] KeysError),
+    /// The spool refused; tried again.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+}
+
+/// What is known of an object before its form is put together.
+pub(super) struct Draft {
+    pub(super) received: Received,
+    pub(super) plan: Plan,
+    pub(super) pseudonym: String,
+}
+
+/// Reads the object and takes the identity out of it. Blocks.
+pub(super) fn draft(
+    protector: &Protector,
+    instance: &Unprotected,
+) -> Result<Draft, PrepareError> {
+    let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
+    let (received, syntax) = received(protector, &instance.source)?;
+    let mut source = received.reader(&protector.spool);
+    let found = identifiers(&mut *source, received.length(), &syntax)
+        .map_err(|_| withheld("its header cannot be read as far as its identity goes"))?;
+    same_patient(instance, &found)?;
+    let pseudonym = pseudonym(protector, instance)?;
+    let options = Options::of(&instance.options);
+    let outcome = transform(
+        &mut *source,
+        received.length(),
+        &syntax,
+        &found,
+        &stand.stand(&found),
+        &options,
+    );
+    let plan = match outcome {
+        Outcome::Leaves(plan) => plan,
+        Outcome::Withheld(reason) => return Err(PrepareError::Withheld(reason)),
+    };
+    Ok(Draft {
+        received,
+        plan,
+        pseudonym,
+    })
+}
+
+/// Puts the form together, with the sealed originals in it: those of its study, and its own.
+pub(super) fn form(
+    protector: &Protector,
+    draft: Draft,
+    study: &[u8],
+    own: &[u8],
+) -> (Form, TransferSyntaxUid) {
+    let Draft { received, plan, .. } = draft;
+    let (encoding, _) = Encoding::of(&plan.syntax);
+    let mut stretches = Vec::with_capacity(plan.pieces.len() + 1);
+    let sealed = seal::element(&[study, own], encoding);
+    let mut sealed = Some(Stretch::Made(Bytes::from(sealed)));
+    for (index, piece) in plan.pieces.into_iter().enumerate() {
+        if index == plan.seal_at {
+            stretches.extend(sealed.take());
+        }
+        stretches.push(match piece {
+            Piece::Bytes(bytes) => Stretch::Made(bytes.into()),
+            Piece::Source(range) => Stretch::Received(range),
+        });
+    }
+    stretches.extend(sealed);
+    (
+        Form::new(&protector.spool, received, stretches),
+        plan.syntax,
+    )
+}
+
+/// The bytes as received, inflated when they came deflated, and the syntax in which they are read.
+fn received(
+    protector: &Protector,
+    kept: &Kept,
+) -> Result<(Received, TransferSyntaxUid), PrepareError> {
+    let (_, deflated) = Encoding::of(&kept.syntax);
+    if !deflated {
+        return Ok((Received::Kept(kept.clone()), kept.syntax.clone()));
+    }
+    let mut inflated = Vec::new();
+    let read = DeflateDecoder::new(protector.spool.reader(kept))
+        .take(INFLATED_MAX_BYTES + 1)
+        .read_to_end(&mut inflated);
+    if read.is_err() || inflated.len() as u64 > INFLATED_MAX_BYTES {
+        let reason = "it is deflated, and damaged or too large to be inflated here";
+        return Err(PrepareError::Withheld(reason.to_owned()));
+    }
+    let syntax = EXPLICIT_LITTLE
+        .parse()
+        .map_err(|_| PrepareError::Withheld("no syntax to inflate it into".to_owned()))?;
+    Ok((Received::Inflated(inflated.into()), syntax))
+}
+
+/// The first object binds a study to one patient.
+fn same_patient(instance: &Unprotected, found: &Identifiers) -> Result<(), PrepareError> {
+    let same = found.patient_id.reveal().trim() == instance.bound_id.reveal().trim();
+    let issuer = found.issuer.reveal().trim() == instance.bound_issuer.reveal().trim();
+    if same && issuer {
+        Ok(())
+    } else {
+        Err(PrepareError::OtherPatient)
+    }
+}
+
+/// What stands for the patient: kept with the study since its first object, so that no change of keys parts its objects. Without an
+/// established identity every study has a pseudonym of its own (P2).
+fn pseudonym(protector: &Protector, instance: &Unprotected) -> Result<String, KeysError> {
+    if let Some(kept) = &instance.pseudonym {
+        return Ok(kept.clone());
+    }
+    let (keys, id) = (&protector.keys, instance.bound_id.reveal());
+    let made = if protector.spool.is_established(id) {
+        keys.pseudonym(&instance.agreement, instance.bound_issuer.reveal(), id)?
+    } else {
+        keys.study_pseudonym(&instance.agreement, instance.study.as_str())?
+    };
+    Ok(made.to_string())
+}
+
+/// The profile that decides now.
+pub(super) const DECIDES: u32 = PROFILE;

@@ -1,0 +1,177 @@
+//! Works off what is not decided yet: a few instances at once, their decisions kept together.
+
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::prepare::{DECIDES, PrepareError, draft, form};
+use super::form::Form;
+use super::{ProtectError, Protector, seal};
+use crate::spool::{Outgoing, Sent, Unprotected, Verdict};
+
+/// So many decisions are kept in one transaction.
+const AT_ONCE: usize = 64;
+/// So many objects are read at the same time.
+const PARALLEL: usize = 2;
+/// How often the rows are looked at when nothing rings.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long to wait after a failure that may pass.
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+impl Protector {
+    /// Decides about what arrives until `cancel` fires.
+    pub async fn run(&self, cancel: CancellationToken) {
+        if let Err(error) = self.spool.protect_anew(DECIDES).await {
+            tracing::error!(%error, "what an earlier version has protected stays as it is");
+        }
+        loop {
+            let arrived = self.spool.arrived();
+            let pause = match self.work().await {
+                Ok(AT_ONCE) => continue,
+                Ok(_) => LOOK,
+                Err(error) => {
+                    tracing::error!(%error, "protecting failed; tried again");
+                    AFTER_FAILURE
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = arrived => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+            if cancel.is_cancelled() {
+                return;
+            }
+        }
+    }
+
+    /// Decides about what is there now, at most [`AT_ONCE`]; answers about how many.
+    ///
+    /// # Errors
+    /// When the spool refuses: nothing was decided then.
+    pub(super) async fn work(&self) -> Result<usize, ProtectError> {
+        let found = self.spool.next_to_protect(AT_ONCE).await?;
+        let decided: Vec<_> = futures::stream::iter(found)
+            .map(|instance| self.decide(instance))
+            .buffered(PARALLEL)
+            .collect()
+            .await;
+        let decided = decided.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if !decided.is_empty() {
+            self.spool.protected(&decided).await?;
+        }
+        Ok(decided.len())
+    }
+
+    async fn decide(
+        &self,
+        instance: Unprotected,
+    ) -> Result<(Unprotected, Verdict), ProtectError> {
+        let verdict = match self.prepared(&instance).await {
+            Ok(verdict) => verdict,
+            Err(PrepareError::Spool(error)) => return Err(error.into()),
+            Err(PrepareError::OtherPatient) => Verdict::Withheld {
+                reason: PrepareError::OtherPatient.to_string(),
+                blocks: Some(
+                    "The study holds an object of another patient; the hospital must decide."
+                        .to_owned(),
+                ),
+            },
+            Err(PrepareError::Withheld(reason)) => Verdict::Withheld {
+                reason,
+                blocks: None,
+            },
+            Err(error @ PrepareError::Keys(_)) => {
+                tracing::error!(%error, "an object is withheld");
+                Verdict::Withheld {
+                    reason: error.to_string(),
+                    blocks: None,
+                }
+            }
+        };
+        Ok((instance, verdict))
+    }
+
+    async fn prepared(&self, instance: &Unprotected) -> Result<Verdict, PrepareError> {
+        let (this, for_draft) = (self.clone(), instance.clone());
+        let draft = blocking(move || draft(&this, &for_draft)).await??;
+        let study = match self.spool.has_study_seal(instance).await? {
+            Some(study) => study,
+            None => {
+                let (this, originals) = (self.clone(), draft.plan.originals.clone());
+                let made = blocking(move || this.seal_study(&originals)).await??;
+                self.spool
+                    .study_seal(instance, &draft.pseudonym, &made)
+                    .await?
+            }
+        };
+        let this = self.clone();
+        blocking(move || {
+            let own = this.keys.seal(&seal::plain(&draft.plan.originals))?;
+            let remarks = draft.plan.remarks.clone();
+            let (form, syntax) = form(&this, draft, &study, &own);
+            let digest = form
+                .digest(&syntax)
+                .map_err(|_| PrepareError::Withheld("its bytes cannot be read whole".to_owned()))?;
+            let sent = Sent {
+                digest,
+                length: form.length(),
+                syntax,
+            };
+            Ok(Verdict::Leaves {
+                sent,
+                profile: DECIDES,
+                sealed: Some(own),
+                remarks,
+            })
+        })
+        .await?
+    }
+}
+
+/// The form of an instance that is decided, made again from the same bytes and the same seals.
+pub(super) async fn made_again(
+    protector: &Protector,
+    instance: &Outgoing,
+) -> Result<Form, ProtectError> {
+    let spool = &protector.spool;
+    let given = spool.given(&instance.key).await?;
+    let seals = spool.seals(&instance.key).await?;
+    if let (Some(given), Some(study), Some(own)) = (given, seals.study, seals.own)
+        && instance.profile == DECIDES
+    {
+        let this = protector.clone();
+        let made = blocking(move || {
+            let draft = draft(&this, &given)?;
+            Ok::<_, PrepareError>(form(&this, draft, &study, &own))
+        })
+        .await;
+        match made {
+            Ok(Ok((form, syntax)))
+                if form.length() == instance.sent.length && syntax == instance.sent.syntax =>
+            {
+                return Ok(form);
+            }
+            Err(PrepareError::Spool(error)) | Ok(Err(PrepareError::Spool(error))) => {
+                return Err(error.into());
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    spool.protect_again(&instance.key).await?;
+    Err(ProtectError::Other)
+}
+
+/// Runs something that blocks where it may; a panic there withholds the object, and no other.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PrepareError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => Ok(done),
+        Err(error) if error.is_panic() => Err(PrepareError::Withheld(
+            "protecting it failed; its object may be damaged".to_owned(),
+        )),
+        Err(_) => Err(crate::spool::SpoolError::Ending.into()),
+    }
+}

@@ -1,0 +1,70 @@
+//! Under which agreement an instance leaves, and what the site itself says of agreements.
+
+use causeway_proto::ids::AgreementId;
+use serde::Deserialize;
+
+use super::entry::{AeTitle, Arrival, Header};
+
+/// `[agreement]`: the site's own word about agreements. What the gateway announces never widens it.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The agreement for what no rule names; needed when the gateway announces more than one.
+    pub default: Option<AgreementId>,
+    /// Agreements under which identities may leave. Under every other one a pseudonym does, whatever the gateway announces.
+    pub identified: Vec<AgreementId>,
+    /// The first rule that fits decides; `dicom.called.agreement` goes before them all.
+    pub rule: Vec<Rule>,
+}
+
+/// One rule: everything it names must fit.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// The agreement.
+    pub agreement: AgreementId,
+    /// Our title that was called.
+    #[serde(default)]
+    pub called: Option<AeTitle>,
+    /// The sender's title.
+    #[serde(default)]
+    pub calling: Option<AeTitle>,
+    /// (0008,0060).
+    #[serde(default)]
+    pub modality: Option<String>,
+}
+
+impl Rule {
+    fn fits(&self, arrival: &Arrival, header: &Header) -> bool {
+        let called = self.called.as_ref().is_none_or(|it| *it == arrival.called);
+        let calling = self
+            .calling
+            .as_ref()
+            .is_none_or(|it| *it == arrival.calling);
+        let modality = self
+            .modality
+            .as_ref()
+            .is_none_or(|it| *it == header.modality);
+        called && calling && modality
+    }
+}
+
+impl Config {
+    /// The agreement that the site has chosen; none: the only one that the gateway announces.
+    pub(super) fn choose(&self, arrival: &Arrival, header: &Header) -> Option<&AgreementId> {
+        self.rule
+            .iter()
+            .find(|rule| rule.fits(arrival, header))
+            .map(|rule| &rule.agreement)
+            .or(self.default.as_ref())
+    }
+
+    /// How identity travels under an agreement that the gateway announces with `word`: fails closed.
+    pub(super) fn identity(&self, agreement: &AgreementId, word: &str) -> &'static str {
+        if word == "identified" && self.identified.contains(agreement) {
+            "identified"
+        } else {
+            "pseudonymous"
+        }
+    }
+}

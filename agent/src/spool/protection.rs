@@ -1,0 +1,287 @@
+//! What the spool gives to be protected, and what it keeps of each decision: nothing leaves before its form has a row.
+
+use causeway_proto::link::message::InstanceKey;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::entry::{Private, Unprotected, Verdict};
+use super::outgoing::{BY_URGENCY, kept, renew};
+use super::{Spool, SpoolError, parsed, refused_row};
+use crate::rows::to_row;
+
+/// The sealed originals that travel with one instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seals {
+    /// Those of its study.
+    pub study: Option<Vec<u8>>,
+    /// Its own, where they differ.
+    pub own: Option<Vec<u8>>,
+}
+
+/// What [`unprotected`] reads, and from where.
+const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
+     s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym FROM instance i \
+     JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
+     JOIN agreement a ON a.id = s.agreement";
+
+impl Spool {
+    /// Up to `limit` instances whose form is not decided: most urgent study first, then in order of arrival.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn next_to_protect(&self, limit: usize) -> Result<Vec<Unprotected>, SpoolError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} AND a.in_force = 1 WHERE i.state = 'waiting' AND i.sent_digest IS NULL AND i.lost = 0 AND i.handle IS NOT NULL \
+             AND a.identity = 'pseudonymous' ORDER BY {BY_URGENCY}, i.id LIMIT $1"
+        )))
+        .bind(to_row(limit as u64))
+        .fetch_all(self.inner.rows.read())
+        .await
+        .map_err(refused_row("listing what is to be protected"))?;
+        rows.iter()
+            .map(unprotected)
+            .collect::<Result<_, _>>()
+            .map_err(refused_row("reading what is to be protected"))
+    }
+
+    /// An instance whose form is decided, as it was given to be protected.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn given(&self, key: &InstanceKey) -> Result<Option<Unprotected>, SpoolError> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} WHERE i.agreement = $1 AND i.sop_uid = $2 AND i.handle IS NOT NULL"
+        )))
+        .bind(key.agreement.as_str())
+        .bind(key.instance.as_str())
+        .fetch_optional(self.inner.rows.read())
+        .await
+        .map_err(refused_row("looking for a protected instance"))?;
+        row.as_ref()
+            .map(unprotected)
+            .transpose()
+            .map_err(refused_row("reading a protected instance"))
+    }
+
+    /// The sealed originals of the study of `instance`: `made`, with the pseudonym that stands in them, when there were none. Durable
+    /// when this returns.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn study_seal(
+        &self,
+        instance: &Unprotected,
+        pseudonym: &str,
+        made: &[u8],
+    ) -> Result<Vec<u8>, SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            sqlx::query(
+                "INSERT INTO sealed_set (study_id, agreement, pseudonym, sealed, made_us) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (study_id) DO NOTHING",
+            )
+            .bind(instance.study_row)
+            .bind(instance.agreement.as_str())
+            .bind(pseudonym)
+            .bind(made)
+            .bind(self.inner.clock.now().0)
+            .execute(&mut *tx)
+            .await?;
+            let kept = sqlx::query_scalar("SELECT sealed FROM sealed_set WHERE study_id = $1")
+                .bind(instance.study_row)
+                .fetch_one(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(kept)
+        };
+        work.await
+            .map_err(refused_row("keeping the sealed originals of a study"))
+    }
+
+    /// The sealed originals of the study of `instance`, when they have been made.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn has_study_seal(
+        &self,
+        instance: &Unprotected,
+    ) -> Result<Option<Vec<u8>>, SpoolError> {
+        sqlx::query_scalar("SELECT sealed FROM sealed_set WHERE study_id = $1")
+            .bind(instance.study_row)
+            .fetch_optional(self.inner.rows.read())
+            .await
+            .map_err(refused_row("reading the sealed originals of a study"))
+    }
+
+    /// The sealed originals that travel with an instance.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn seals(&self, key: &InstanceKey) -> Result<Seals, SpoolError> {
+        let row = sqlx::query(
+            "SELECT (SELECT sealed FROM sealed_set t WHERE t.study_id = i.study_id), i.sealed FROM instance i \
+             WHERE i.agreement = $1 AND i.sop_uid = $2",
+        )
+        .bind(key.agreement.as_str())
+        .bind(key.instance.as_str())
+        .fetch_optional(self.inner.rows.read())
+        .await
+        .map_err(refused_row("reading sealed originals"))?;
+        let Some(row) = row else {
+            return Ok(Seals::default());
+        };
+        let read = || -> Result<Seals, sqlx::Error> {
+            Ok(Seals {
+                study: row.try_get(0)?,
+                own: row.try_get(1)?,
+            })
+        };
+        read().map_err(refused_row("reading sealed originals"))
+    }
+
+    /// Keeps what was decided, all of it or nothing. What has changed meanwhile (recalled, lost, sent again) keeps its state.
+    ///
+    /// # Errors
+    /// When the rows refuse; everything is then offered for protection again.
+    pub async fn protected(&self, decided: &[(Unprotected, Verdict)]) -> Result<(), SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            for (instance, verdict) in decided {
+                match verdict {
+                    Verdict::Leaves { .. } => leaves(&mut tx, instance, verdict).await?,
+                    Verdict::Withheld { reason, blocks } => {
+                        withhold(self, &mut tx, instance, reason, blocks.as_deref()).await?;
+                    }
+                }
+            }
+            tx.commit().await
+        };
+        work.await
+            .map_err(refused_row("keeping what was decided about instances"))?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Instances on which another version of the protection has decided, and that have no receipt, are decided anew.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn protect_anew(&self, profile: u32) -> Result<u64, SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            let changed = sqlx::query(
+                "UPDATE instance SET sent_digest = NULL, sealed = NULL, remarks = '' \
+                 WHERE state = 'waiting' AND sent_digest IS NOT NULL AND profile NOT IN (0, $1)",
+            )
+            .bind(i64::from(profile))
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            tx.commit().await?;
+            Ok(changed)
+        };
+        work.await
+            .map_err(refused_row("having instances protected anew"))
+    }
+
+    /// The form of one instance could not be made again as it was decided: it is decided anew.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn protect_again(&self, key: &InstanceKey) -> Result<(), SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            sqlx::query(
+                "UPDATE instance SET sent_digest = NULL, sealed = NULL, remarks = '' \
+                 WHERE agreement = $1 AND sop_uid = $2 AND state = 'waiting' AND profile > 0",
+            )
+            .bind(key.agreement.as_str())
+            .bind(key.instance.as_str())
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
+        };
+        work.await
+            .map_err(refused_row("having an instance protected again"))?;
+        self.inner.arrived.notify_one();
+        Ok(())
+    }
+}
+
+fn unprotected(row: &SqliteRow) -> Result<Unprotected, sqlx::Error> {
+    let options: String = row.try_get(3)?;
+    Ok(Unprotected {
+        id: row.try_get(0)?,
+        study_row: row.try_get(1)?,
+        agreement: parsed(row, 2, "an agreement")?,
+        options: options.split_whitespace().map(str::to_owned).collect(),
+        study: parsed(row, 4, "a study UID")?,
+        instance: parsed(row, 5, "an instance UID")?,
+        class: parsed(row, 6, "a class UID")?,
+        modality: row.try_get(7)?,
+        bound_id: Private::new(row.try_get::<String, _>(8)?),
+        bound_issuer: Private::new(row.try_get::<String, _>(9)?),
+        source: kept(row, 10)?,
+        pseudonym: row.try_get(14)?,
+    })
+}
+
+async fn leaves(
+    tx: &mut SqliteConnection,
+    instance: &Unprotected,
+    verdict: &Verdict,
+) -> Result<(), sqlx::Error> {
+    let Verdict::Leaves {
+        sent,
+        profile,
+        sealed,
+        remarks,
+    } = verdict
+    else {
+        return Ok(());
+    };
+    sqlx::query(
+        "UPDATE instance SET sent_digest = $2, sent_length = $3, sent_syntax = $4, profile = $5, sealed = $6, remarks = $7 \
+         WHERE id = $1 AND state = 'waiting' AND source_digest = $8",
+    )
+    .bind(instance.id)
+    .bind(sent.digest.to_string())
+    .bind(to_row(sent.length))
+    .bind(sent.syntax.as_str())
+    .bind(i64::from(*profile))
+    .bind(sealed.as_deref())
+    .bind(remarks.join("\n"))
+    .bind(instance.source.digest.to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn withhold(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    instance: &Unprotected,
+    reason: &str,
+    blocks: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let changed = sqlx::query(
+        "UPDATE instance SET state = 'withheld', reason = $2 WHERE id = $1 AND state = 'waiting' AND source_digest = $3",
+    )
+    .bind(instance.id)
+    .bind(reason)
+    .bind(instance.source.digest.to_string())
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if changed == 0 {
+        return Ok(());
+    }
+    if let Some(blocks) = blocks {
+        sqlx::query("UPDATE study SET blocked = $2 WHERE id = $1")
+            .bind(instance.study_row)
+            .bind(blocks)
+            .execute(&mut *tx)
+            .await?;
+    }
+    renew(tx, instance.id, spool.inner.clock.now()).await
+}
