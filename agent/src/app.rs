@@ -74,6 +74,7 @@ pub async fn open_spool(config: &Config) -> anyhow::Result<Spool> {
         disk: config.disk.clone(),
         complete: config.complete.clone(),
         agreement: config.agreement.clone(),
+        identity: config.identity.clone(),
     };
     let (folder, disk) = (&config.spool, Arc::new(disk));
     let opened = Spool::open(spool, folder, keys, clock(), random(), disk).await;

@@ -29,6 +29,9 @@ pub struct Config {
     /// `[agreement]`: under which agreement what leaves.
     #[serde(default)]
     pub agreement: spool::choice::Config,
+    /// `[identity]`: which patient IDs establish nobody's identity.
+    #[serde(default)]
+    pub identity: spool::choice::Identity,
     /// `[disk]`: floors, and how long bytes are kept.
     #[serde(default)]
     pub disk: spool::floor::Config,

@@ -66,6 +66,8 @@ pub struct Config {
     pub complete: study::Config,
     /// Under which agreement what leaves.
     pub agreement: choice::Config,
+    /// Which patient IDs establish nobody's identity.
+    pub identity: choice::Identity,
 }
 
 /// The spool. Cheap to clone.
@@ -196,6 +198,16 @@ impl Spool {
     /// for nothing: look again every few seconds as well.
     pub fn changed(&self) -> Notified<'_> {
         self.inner.changed.notified()
+    }
+
+    /// Whether a patient ID establishes an identity (P2).
+    #[must_use]
+    pub fn is_established(&self, patient_id: &str) -> bool {
+        let choice::Identity {
+            placeholders,
+            ignore_leading_zeros,
+        } = &self.inner.config.identity;
+        !crate::keys::is_placeholder(patient_id, placeholders, *ignore_leading_zeros)
     }
 
     /// Something has arrived that may have to be protected. Wake-ups may be missed or come for nothing: look again every few

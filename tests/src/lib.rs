@@ -3,6 +3,7 @@
 pub mod hospital;
 pub mod pacs;
 pub mod phantom;
+pub mod planted;
 pub mod reader;
 pub mod sender;
 pub mod shared;

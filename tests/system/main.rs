@@ -13,4 +13,6 @@ mod link;
 #[cfg(test)]
 mod priors;
 #[cfg(test)]
+mod protected;
+#[cfg(test)]
 mod signed;

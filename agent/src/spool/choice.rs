@@ -13,6 +13,9 @@ pub struct Config {
     pub default: Option<AgreementId>,
     /// Agreements under which identities may leave. Under every other one a pseudonym does, whatever the gateway announces.
     pub identified: Vec<AgreementId>,
+    /// What an agreement may allow beyond the profile: `device`, `institution`, `documents`, `accept-uids`, `headshots`. A word that
+    /// the gateway announces and that is not here changes nothing.
+    pub allow: Vec<String>,
     /// The first rule that fits decides; `dicom.called.agreement` goes before them all.
     pub rule: Vec<Rule>,
 }
@@ -59,6 +62,12 @@ impl Config {
             .or(self.default.as_ref())
     }
 
+    /// Of the words that the gateway announces those that the site allows.
+    pub(super) fn allowed(&self, announced: &str) -> Vec<String> {
+        let words = announced.split_whitespace().map(str::to_owned);
+        words.filter(|word| self.allow.contains(word)).collect()
+    }
+
     /// How identity travels under an agreement that the gateway announces with `word`: fails closed.
     pub(super) fn identity(&self, agreement: &AgreementId, word: &str) -> &'static str {
         if word == "identified" && self.identified.contains(agreement) {
@@ -67,4 +76,14 @@ impl Config {
             "pseudonymous"
         }
     }
+}
+
+/// `[identity]`: which patient IDs establish nobody's identity (P2).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identity {
+    /// Words beside the shipped ones (empty, zeros, nines, UNKNOWN, UNK*, EMERGENCY*, TRAUMA*, TEST*); a star stands for any ending.
+    pub placeholders: Vec<String>,
+    /// Whether `00123` and `123` are the same ID when compared with the list.
+    pub ignore_leading_zeros: bool,
 }

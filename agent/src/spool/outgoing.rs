@@ -1,10 +1,12 @@
 //! What the link is given to send, and what the gateway's answers do to it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{AgreementId, Priority, StudyUid};
+use causeway_proto::link::codec::{REMARKS_MAX, sentence};
+use causeway_proto::link::message::terms;
 use causeway_proto::link::message::{InstanceKey, Open, Progress, Receipt, Refused};
 use causeway_proto::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
@@ -28,8 +30,9 @@ pub(super) async fn studies_to_open(spool: &Spool) -> Result<Vec<ToOpen>, SpoolE
     let rows = sqlx::query(
         "SELECT s.study_uid, s.agreement, s.purpose, s.priority, s.case_code, s.first_us, \
          (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id), \
-         (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id AND i.state = 'withheld') \
-         FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
+         (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id AND i.state = 'withheld'), s.blocked, \
+         (SELECT GROUP_CONCAT(r, CHAR(10)) FROM (SELECT DISTINCT i.remarks r FROM instance i \
+         WHERE i.study_id = s.id AND i.remarks <> '')), s.bound_id FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
          WHERE s.state IN ('arriving', 'complete') \
          OR (s.state = 'handed-off' AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting')) \
          ORDER BY s.id",
@@ -38,12 +41,12 @@ pub(super) async fn studies_to_open(spool: &Spool) -> Result<Vec<ToOpen>, SpoolE
     .await
     .map_err(refused_row("listing the studies to open"))?;
     rows.iter()
-        .map(to_open)
+        .map(|row| to_open(spool, row))
         .collect::<Result<_, _>>()
         .map_err(refused_row("reading the studies to open"))
 }
 
-fn to_open(row: &SqliteRow) -> Result<ToOpen, sqlx::Error> {
+fn to_open(spool: &Spool, row: &SqliteRow) -> Result<ToOpen, sqlx::Error> {
     let study: StudyUid = parsed(row, 0, "a study UID")?;
     let agreement: AgreementId = parsed(row, 1, "an agreement")?;
     let count = |index| -> Result<u32, sqlx::Error> {
@@ -63,11 +66,21 @@ fn to_open(row: &SqliteRow) -> Result<ToOpen, sqlx::Error> {
             priority: parsed(row, 3, "a priority")?,
             case: parsed(row, 4, "a case code")?,
             first_received: Timestamp(row.try_get(5)?),
-            blocked: None,
-            remarks: Vec::new(),
-            identity: None,
+            blocked: Some(row.try_get::<String, _>(8)?).filter(|why| !why.is_empty()),
+            remarks: remarks(&row.try_get::<Option<String>, _>(9)?.unwrap_or_default()),
+            identity: (!spool.is_established(row.try_get(10)?))
+                .then(|| terms::NOT_ESTABLISHED.to_owned()),
         },
     })
+}
+
+/// What the reader is told of the protection of all objects of a study, each sentence once.
+fn remarks(lines: &str) -> Vec<String> {
+    let said: BTreeSet<&str> = lines.lines().filter(|line| !line.is_empty()).collect();
+    said.into_iter()
+        .take(REMARKS_MAX)
+        .map(|line| sentence(line.to_owned()))
+        .collect()
 }
 
 /// See [`Spool::next_to_send`].

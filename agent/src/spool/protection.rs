@@ -39,7 +39,7 @@ impl Spool {
         .await
         .map_err(refused_row("listing what is to be protected"))?;
         rows.iter()
-            .map(unprotected)
+            .map(|row| unprotected(self, row))
             .collect::<Result<_, _>>()
             .map_err(refused_row("reading what is to be protected"))
     }
@@ -58,7 +58,7 @@ impl Spool {
         .await
         .map_err(refused_row("looking for a protected instance"))?;
         row.as_ref()
-            .map(unprotected)
+            .map(|row| unprotected(self, row))
             .transpose()
             .map_err(refused_row("reading a protected instance"))
     }
@@ -208,13 +208,12 @@ impl Spool {
     }
 }
 
-fn unprotected(row: &SqliteRow) -> Result<Unprotected, sqlx::Error> {
-    let options: String = row.try_get(3)?;
+fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Error> {
     Ok(Unprotected {
         id: row.try_get(0)?,
         study_row: row.try_get(1)?,
         agreement: parsed(row, 2, "an agreement")?,
-        options: options.split_whitespace().map(str::to_owned).collect(),
+        options: spool.inner.config.agreement.allowed(row.try_get(3)?),
         study: parsed(row, 4, "a study UID")?,
         instance: parsed(row, 5, "an instance UID")?,
         class: parsed(row, 6, "a class UID")?,
