@@ -4,6 +4,7 @@
 //! its identity was taken out, sealed for the hospital alone, and the form that leaves was named in a row. Under an identified one
 //! everything leaves as it was received.
 
+mod age;
 mod form;
 mod prepare;
 pub mod seal;

@@ -10,8 +10,11 @@ use causeway_proto::ids::TransferSyntaxUid;
 use flate2::read::DeflateDecoder;
 
 use super::form::{Form, Received, Stretch};
+use super::age::age;
 use super::identifiers::{Identifiers, identifiers};
-use super::transform::{Options, Outcome, PROFILE, Piece, Plan, Stand, transform};
+use super::pieces::Piece;
+use super::profile::{Options, PROFILE, UidRule};
+use super::transform::{Outcome, Plan, Stand, transform};
 use super::{Protector, seal};
 use crate::keys::KeysError;
 use crate::spool::{Kept, SpoolError, Unprotected};
@@ -53,28 +56,53 @@ pub(super) fn draft(
     let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
-    let found = identifiers(&mut *source, received.length(), &syntax)
+    let found = identifiers(&mut source, &syntax)
         .map_err(|_| withheld("its header cannot be read as far as its identity goes"))?;
     same_patient(instance, &found)?;
     let pseudonym = pseudonym(protector, instance)?;
-    let options = Options::of(&instance.options);
-    let outcome = transform(
-        &mut *source,
-        received.length(),
-        &syntax,
-        &found,
-        &stand.stand(&found),
-        &options,
-    );
-    let plan = match outcome {
-        Outcome::Leaves(plan) => plan,
-        Outcome::Withheld(reason) => return Err(PrepareError::Withheld(reason)),
+    let keys = &protector.keys;
+    // a value without a token is left out: nothing falls through
+    let token = |kind: &str, value: &str| {
+        keys.token(&instance.agreement, kind, value)
+            .unwrap_or_default()
     };
-    Ok(Draft {
-        received,
-        plan,
-        pseudonym,
-    })
+    let stand = Stand {
+        patient_id: pseudonym.clone(),
+        patient_name: pseudonym.clone(),
+        accession: match found.accession.reveal() {
+            "" => String::new(),
+            accession => token("accession", accession),
+        },
+        token: &token,
+        age: age(found.birth_date.reveal(), found.study_date.reveal()),
+    };
+    let options = options(&instance.options);
+    let length = received.length();
+    match transform(&mut source, length, &syntax, &found, &stand, &options) {
+        Outcome::Leaves(plan) => Ok(Draft {
+            received,
+            plan: *plan,
+            pseudonym,
+        }),
+        Outcome::Withheld(reason) => Err(PrepareError::Withheld(reason)),
+    }
+}
+
+/// What the agreement and the site both allow beyond the profile.
+fn options(words: &[String]) -> Options {
+    let allowed = |word: &str| words.iter().any(|it| it == word);
+    Options {
+        retain_device: allowed("device"),
+        retain_institution: allowed("institution"),
+        encapsulated_documents: allowed("documents"),
+        uids: if allowed("accept-uids") {
+            UidRule::Accept
+        } else {
+            UidRule::Withhold
+        },
+        headshots: allowed("headshots"),
+        ..Options::default()
+    }
 }
 
 /// Puts the form together, with the sealed originals in it: those of its study, and its own.
