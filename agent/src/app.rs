@@ -26,6 +26,7 @@ use crate::delivery::{Deliveries, Store};
 use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
+use crate::protect::Protector;
 use crate::observe::control::{self, Desk};
 use crate::spool::disk::real::RealDisk;
 use crate::spool::{self, Spool};
@@ -157,6 +158,11 @@ impl Running {
         ports::write(&config.spool, address).context("writing ports.json")?;
         tracing::info!(dicom = %address, "the agent is listening");
 
+        let protector = Protector::new(spool.clone());
+        let protecting = (protector.clone(), cancel.clone());
+        parts.spawn(
+            async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"),
+        );
         let sealing = (spool.clone(), cancel.clone());
         parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));
         let delivering = (deliveries.clone(), cancel.clone());
@@ -179,6 +185,7 @@ impl Running {
             tls: tls::client(&live, &clock())?,
             spool: spool.clone(),
             deliveries,
+            protector: protector.clone(),
             clock: clock(),
             random: random(),
         };

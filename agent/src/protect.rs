@@ -5,19 +5,34 @@
 //! everything leaves as it was received.
 
 mod age;
+mod clean;
+mod documents;
 mod form;
+mod identifiers;
+mod original;
+mod pieces;
+mod pixels;
 mod prepare;
+mod private;
+mod profile;
 pub mod seal;
+mod source;
+mod table;
+mod transform;
 mod worker;
-
-use std::sync::Arc;
 
 use causeway_proto::dataset::Dataset;
 use thiserror::Error;
 
 use crate::keys::{Keys, KeysError};
-use crate::spool::{Outgoing, Spool, SpoolError, Verdict};
+use crate::spool::{Outgoing, Spool, SpoolError};
 pub use form::Form;
+pub use identifiers::{Identifiers, identifiers};
+pub use original::put_back;
+pub use pieces::Piece;
+pub use profile::{Options, PROFILE, UidRule};
+pub use source::Unreadable;
+pub use transform::{Outcome, Plan, Stand, transform};
 
 /// Protecting an instance, or making its form again, failed.
 #[derive(Debug, Error)]
@@ -38,9 +53,10 @@ pub struct Protector {
 }
 
 impl Protector {
-    /// Protects what `spool` keeps, with the keys of the site.
+    /// Protects what `spool` keeps, with its keys.
     #[must_use]
-    pub fn new(spool: Spool, keys: Keys) -> Self {
+    pub fn new(spool: Spool) -> Self {
+        let keys = spool.keys().clone();
         Self { spool, keys }
     }
 

@@ -105,7 +105,7 @@ pub(super) async fn insert_instance(
     .bind(arrival.called.as_str())
     .bind(arrival.address.to_string())
     .bind(incoming.now.0)
-    .execute(tx)
+    .execute(&mut *tx)
     .await
     .map_err(refused_row("naming an instance"))?;
     leaves_as_received(tx)
