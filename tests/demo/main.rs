@@ -81,6 +81,7 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         pacs: address,
         viewer: viewer.is_file().then_some(viewer),
         legacy_headings: arguments.legacy_headings,
+        identified: false,
     };
     let stack = Stack::start(options).await?;
     steps.done("gateway up, agent enrolled and up, reader's account made");

@@ -33,7 +33,7 @@ impl Site {
         let seam = Arc::new(RealDisk::open(folder.path())?);
         let (clock, random) = (Clock::new(|| Timestamp(1_700_000_000_000_000)), counted());
         let keys = Keys::open(&folder.path().join("keys"), random.clone(), clock.clone())?;
-        let config = toml::from_str("")?;
+        let config = toml::from_str("agreement.identified = [\"a1\"]")?;
         let spool = Spool::open(config, folder.path(), keys, clock, random, seam).await?;
         let agreement = Agreement::identified("a1".parse()?, "TEST");
         let hello = HelloGateway {
@@ -69,9 +69,9 @@ impl Site {
     async fn held(&self) -> anyhow::Result<HashMap<String, (String, Vec<u8>)>> {
         let mut held = HashMap::new();
         for one in self.spool.next_to_send(10_000, &HashSet::new()).await? {
-            let length = usize::try_from(one.length)?;
-            let bytes = self.spool.read(&one.handle, 0, length).await?;
-            let content = (one.syntax.to_string(), bytes.to_vec());
+            let length = usize::try_from(one.source.length)?;
+            let bytes = self.spool.read(&one.source.handle, 0, length).await?;
+            let content = (one.source.syntax.to_string(), bytes.to_vec());
             held.insert(one.key.instance.to_string(), content);
         }
         Ok(held)

@@ -116,6 +116,7 @@ async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<Stack> {
         pacs,
         viewer: None,
         legacy_headings: true,
+        identified: true,
     })
     .await
 }

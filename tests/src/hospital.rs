@@ -33,6 +33,18 @@ impl Hospital {
     /// # Errors
     /// When a part does not start.
     pub async fn start(behaviour: Behaviour) -> anyhow::Result<Self> {
+        Self::under(behaviour, true).await
+    }
+
+    /// The same, whose identities stay at home.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn pseudonymous(behaviour: Behaviour) -> anyhow::Result<Self> {
+        Self::under(behaviour, false).await
+    }
+
+    async fn under(behaviour: Behaviour, identified: bool) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();
@@ -47,6 +59,7 @@ impl Hospital {
             },
             viewer: Some(build::root().join("target/viewer/ohif.tar")).filter(|it| it.exists()),
             legacy_headings: false,
+            identified,
         };
         let stack = Stack::start(options).await?;
         let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;

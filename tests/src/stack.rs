@@ -51,6 +51,8 @@ pub struct Options {
     pub viewer: Option<PathBuf>,
     /// Headings as PixelMed's validator of 2022 knows them.
     pub legacy_headings: bool,
+    /// Identities leave the site: for tests that compare what was sent with what is there.
+    pub identified: bool,
 }
 
 /// The reading organisation of every stack.
@@ -86,7 +88,7 @@ impl Stack {
         let (gateway, gateway_ports) = start_gateway(&options).await?;
         let (site, agreement, code) = add_site(&options).await?;
         let password = add_reader(&options, "reader").await?;
-        let (agent, agent_ports) = start_agent(&options, &gateway_ports, &code).await?;
+        let (agent, agent_ports) = start_agent(&options, &agreement, &gateway_ports, &code).await?;
         Ok(Self {
             options,
             gateway,
@@ -227,8 +229,10 @@ async fn add_site(options: &Options) -> anyhow::Result<(String, String, String)>
         "+30 210 0000000",
         "--organisation",
         ORGANISATION,
-        "--identified",
     ];
+    if options.identified {
+        arguments.push("--identified");
+    }
     if options.legacy_headings {
         arguments.push("--legacy-headings");
     }
@@ -282,6 +286,7 @@ async fn add_reader(options: &Options, name: &str) -> anyhow::Result<String> {
 
 async fn start_agent(
     options: &Options,
+    agreement: &str,
     gateway: &Value,
     code: &str,
 ) -> anyhow::Result<(Running, Value)> {
@@ -294,7 +299,7 @@ async fn start_agent(
         .get("link")
         .and_then(Value::as_str)
         .context("the gateway has no link address")?;
-    configs::write_agent(options, link, "127.0.0.1:0")?;
+    configs::write_agent(options, agreement, link, "127.0.0.1:0")?;
     agent_cli(options, &["enrol", "--gateway", enrolment, "--code", code]).await?;
     let mut agent = Running::start(
         &options.binaries.agent,
@@ -309,7 +314,7 @@ async fn start_agent(
         .get("dicom")
         .and_then(Value::as_str)
         .context("the agent has no DICOM address")?;
-    configs::write_agent(options, link, dicom)?;
+    configs::write_agent(options, agreement, link, dicom)?;
     wait_listening("the agent's DICOM port", dicom).await?;
     Ok((agent, ports))
 }

@@ -103,6 +103,16 @@ impl Bench {
         self.spool.greeted(&hello).await.unwrap();
     }
 
+    /// Decides that an instance stays at the site.
+    pub(crate) async fn withhold(&self, out: &Outgoing, reason: &str) {
+        let given = self.spool.given(&out.key).await.unwrap().unwrap();
+        let verdict = Verdict::Withheld {
+            reason: reason.to_owned(),
+            blocks: None,
+        };
+        self.spool.protected(&[(given, verdict)]).await.unwrap();
+    }
+
     /// Stores one image of a study over an association of its own and closes it.
     pub(crate) async fn store(&self, what: &What) -> Result<Stored, StoreError> {
         let association = self.spool.association_opened(title("PACS"), what.kind);
@@ -141,8 +151,8 @@ impl Bench {
 pub(crate) fn receipt_for(out: &Outgoing, epoch: u64, number: u64) -> Receipt {
     Receipt {
         key: out.key.clone(),
-        sent_digest: out.source_digest,
-        length: out.length,
+        sent_digest: out.sent.digest,
+        length: out.sent.length,
         number,
         epoch,
         quarantined: false,
@@ -278,16 +288,16 @@ async fn a_large_instance_is_read_back_before_and_after_it_is_kept() {
     bench.spool.commit(writer, what.header()).await.unwrap();
     bench.greet(1, 0).await;
     let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
-    assert_eq!(out[0].length, 900_000);
+    assert_eq!(out[0].sent.length, 900_000);
     let tail = bench
         .spool
-        .read(&out[0].handle, 899_990, 100)
+        .read(&out[0].source.handle, 899_990, 100)
         .await
         .unwrap();
     assert_eq!(&tail[..], &bytes[899_990..]);
     let mut hasher = ContentHasher::new(&"1.2.840.10008.1.2.1".parse().unwrap());
     hasher.update(&bytes);
-    assert_eq!(out[0].source_digest, hasher.finish());
+    assert_eq!(out[0].source.digest, hasher.finish());
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use causeway_agent::delivery::Deliveries;
 use causeway_agent::keys::Keys;
 use causeway_agent::link::{self, Link, State};
+use causeway_agent::protect::Protector;
 use causeway_agent::spool::disk::real::RealDisk;
 use causeway_agent::spool::{self, Arrival, CallingKind, Header, Private, Spool, Stored};
 use causeway_certs::tls::ClientTls;
@@ -44,6 +45,8 @@ impl Hospital {
     async fn on(folder: TempDir, tls: &ClientTls, gateway: SocketAddr) -> anyhow::Result<Self> {
         let mut config = spool::Config::default();
         config.complete.pacs_silence_s = 1;
+        let agreement = format!("{}-a", tls.live.credentials().site());
+        config.agreement.identified = vec![agreement.parse()?];
         let disk = Arc::new(RealDisk::open(folder.path())?);
         let keys = Keys::open(&folder.path().join("keys"), random(), clock())?;
         let spool = Spool::open(config, folder.path(), keys, clock(), random(), disk).await?;
@@ -61,6 +64,7 @@ impl Hospital {
             tls: tls.clone(),
             spool: spool.clone(),
             deliveries: deliveries.clone(),
+            protector: Protector::new(spool.clone()),
             clock: clock(),
             random: random(),
         };
