@@ -1,4 +1,6 @@
-//! Reports at the site: what is accepted, how each answer of a PACS ends, and that a report arrives once whatever happens between.
+//! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
+
+mod trust;
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock};
@@ -6,6 +8,8 @@ use std::sync::{Mutex, OnceLock};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use causeway_certs::authority::SignerAuthority;
+use causeway_certs::identity::Serial;
+use causeway_certs::revoke::Revoked;
 use causeway_certs::signer::{Person, ReaderKey};
 use causeway_proto::report::model::{
     Document, Equipment, Headings, Patient, Person as Author, Report as Model, Role, Section,
@@ -23,15 +27,32 @@ const SIGNED_AT: Timestamp = Timestamp(1_700_000_000_000_000);
 
 /// A signer authority and one reader whom it certified.
 struct Reader {
-    authority: CertificateDer<'static>,
+    signer: SignerAuthority,
     certificate: CertificateDer<'static>,
+    serial: Serial,
     key: RsaKeyPair,
+}
+
+impl Reader {
+    fn authority(&self) -> CertificateDer<'static> {
+        self.signer.certificate().clone()
+    }
+
+    /// The authority's list as it is made at `now`, with the reader revoked `since` then.
+    fn list(&self, since: Option<Timestamp>, now: Timestamp) -> Vec<u8> {
+        let revoked = since.map(|since| Revoked {
+            serial: self.serial.clone(),
+            since,
+        });
+        let list = self.signer.revocation_list(revoked.as_slice(), now);
+        list.unwrap().to_vec()
+    }
 }
 
 fn mint() -> Reader {
     let folder = tempfile::tempdir().unwrap();
     let (clock, random) = (Clock::new(|| SIGNED_AT), seeded(5));
-    let authority = SignerAuthority::open_or_create(folder.path(), &clock, &random).unwrap();
+    let signer = SignerAuthority::open_or_create(folder.path(), &clock, &random).unwrap();
     let pair = ReaderKey::draw().unwrap();
     let person = Person {
         family: "Reader".to_owned(),
@@ -41,12 +62,13 @@ fn mint() -> Reader {
         country: "GR".to_owned(),
         registration: "R-1".to_owned(),
     };
-    let issued = authority
+    let issued = signer
         .issue_reader(&pair.public, &person, SIGNED_AT, &random)
         .unwrap();
     Reader {
-        authority: authority.certificate().clone(),
+        signer,
         certificate: issued.der,
+        serial: issued.serial,
         key: RsaKeyPair::from_pkcs8(&pair.private).unwrap(),
     }
 }
@@ -101,7 +123,7 @@ fn document(study: &str, instance: &str) -> Model {
     }
 }
 
-/// A signed report as the gateway sends it.
+/// A signed report as the gateway sends it when it was signed: nobody is revoked.
 fn signed(study: &str, instance: &str) -> (Report, Bytes) {
     let mut dataset = sr::encode(&document(study, instance));
     let sign = |message: &[u8]| {
@@ -124,7 +146,7 @@ fn signed(study: &str, instance: &str) -> (Report, Bytes) {
         case: CaseCode::draw(&seeded(3)),
         signed_at: SIGNED_AT,
         status: "final".to_owned(),
-        signer_crl: None,
+        signer_crl: Some(reader().list(None, SIGNED_AT).into()),
     };
     (report, sr::to_bytes(&dataset).into())
 }
@@ -176,7 +198,7 @@ async fn open(bench: &Bench) -> Deliveries {
 }
 
 async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries {
-    let authority = Some(reader().authority.clone());
+    let authority = Some(reader().authority());
     Deliveries::open(
         destinations,
         bench.spool.clone(),
@@ -323,96 +345,6 @@ async fn the_same_report_again_is_told_again_and_not_offered_again() {
     );
     assert!(!offer(&deliveries, &pacs).await);
     assert_eq!(pacs.received().len(), 1);
-}
-
-#[tokio::test]
-async fn what_does_not_verify_is_rejected_and_claims_nothing() {
-    let bench = bench_with_study().await;
-    let deliveries = open(&bench).await;
-    let (good, bytes) = signed("1.2.3", "2.25.1");
-    let (stranger, strange_bytes) = signed("1.2.99", "2.25.2");
-    let mut changed = bytes.to_vec();
-    let at = changed.windows(8).position(|w| w == b"Nothing.").unwrap();
-    changed[at] = b'n';
-    let mut other_instance = good.clone();
-    other_instance.instance = "2.25.4".parse().unwrap();
-    let unsigned = sr::to_bytes(&sr::encode(&document("1.2.3", "2.25.1")));
-    for (report, bytes, why) in [
-        (&good, Bytes::from(changed), "does not verify"),
-        (&good, Bytes::from(unsigned), "not signed"),
-        (&good, Bytes::from_static(b"\x08\x00"), "does not verify"),
-        (
-            &other_instance,
-            bytes.clone(),
-            "not the one that was announced",
-        ),
-        (&stranger, strange_bytes, "never received"),
-    ] {
-        deliveries.accept(report, bytes).await.unwrap();
-        let told = deliveries.messages().await.unwrap();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].message.state, DeliveryState::Rejected);
-        assert!(
-            told[0].message.sentence.contains(why),
-            "{}",
-            told[0].message.sentence
-        );
-        deliveries.told(&told).await.unwrap();
-        assert!(!offer(&deliveries, &Pacs::default()).await);
-    }
-    let object = What::report("1.2.3", "2.25.1");
-    assert_eq!(
-        bench.store(&object).await.unwrap(),
-        crate::spool::Stored::New
-    );
-    deliveries.accept(&good, bytes.clone()).await.unwrap();
-    let told = deliveries.messages().await.unwrap();
-    assert!(
-        told[0]
-            .message
-            .sentence
-            .contains("belongs to an object of the site")
-    );
-}
-
-#[tokio::test]
-async fn a_rejected_report_is_judged_anew_when_it_is_offered_anew() {
-    let bench = Bench::new().await;
-    let deliveries = open(&bench).await;
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes.clone()).await.unwrap();
-    assert_eq!(hear(&deliveries).await, [word("site", "rejected", false)]);
-    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
-    deliveries.accept(&report, bytes).await.unwrap();
-    assert_eq!(
-        hear(&deliveries).await,
-        [
-            word("site", "at-site", false),
-            word("pacs", "at-site", false)
-        ]
-    );
-}
-
-#[tokio::test]
-async fn another_authority_is_not_trusted() {
-    let bench = bench_with_study().await;
-    let other = Some(mint().authority);
-    let deliveries = Deliveries::open(
-        vec![destination()],
-        bench.spool.clone(),
-        other,
-        bench.clock(),
-        seeded(8),
-    )
-    .await
-    .unwrap();
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes).await.unwrap();
-    let told = deliveries.messages().await.unwrap();
-    assert!(
-        told[0].message.sentence.contains("signer is not accepted"),
-        "{told:?}"
-    );
 }
 
 #[tokio::test]
