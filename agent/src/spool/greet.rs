@@ -4,7 +4,7 @@ use causeway_proto::link::message::{HelloAgent, HelloGateway};
 use causeway_proto::link::session::has_forgotten;
 use sqlx::SqliteConnection;
 
-use super::{Spool, SpoolError, refused_row};
+use super::{Spool, SpoolError, adopt, refused_row};
 use crate::rows::{fact, number, set_fact, to_row};
 
 const SPOOL: &str = "spool_id";
@@ -49,6 +49,9 @@ pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), S
     agreements(&mut tx, hello)
         .await
         .map_err(refused_row("taking the gateway's agreements"))?;
+    adopt::adopt(&mut tx, hello, spool.inner.clock.now())
+        .await
+        .map_err(refused_row("naming what came before its agreement"))?;
     let (restored, forgotten) = forget(&mut tx, hello)
         .await
         .map_err(refused_row("taking the gateway's epoch"))?;
@@ -65,7 +68,7 @@ pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), S
     Ok(())
 }
 
-/// Keeps the list of agreements, and gives studies that came before it their only one.
+/// Keeps the list of agreements.
 async fn agreements(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE agreement SET in_force = 0")
         .execute(&mut *tx)
@@ -85,21 +88,6 @@ async fn agreements(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(
         .execute(&mut *tx)
         .await?;
     }
-    let [only] = hello.agreements.as_slice() else {
-        return Ok(());
-    };
-    sqlx::query("UPDATE study SET agreement = $1 WHERE agreement = ''")
-        .bind(only.id.as_str())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE instance SET agreement = $1 WHERE agreement = ''")
-        .bind(only.id.as_str())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE manifest SET agreement = $1 WHERE agreement = ''")
-        .bind(only.id.as_str())
-        .execute(&mut *tx)
-        .await?;
     Ok(())
 }
 
