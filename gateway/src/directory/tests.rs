@@ -1,5 +1,7 @@
 //! Sites, codes and certificates on rows, SQLite and PostgreSQL.
 
+mod revoking;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
