@@ -60,6 +60,13 @@ function withheld(study) {
     h('ul', null, study.withheld.map((one) => h('li', null, withheldWords(one)))));
 }
 
+/** What came and is not shown, because it is in doubt whether or whose it is. */
+function quarantined(study) {
+  if (!study.quarantined?.length) return null;
+  return h('div', { class: 'alert', dataset: { tone: 'warn' } }, h('strong', null, 'Set aside at the gateway, not shown'),
+    h('ul', null, study.quarantined.map((one) => h('li', null, `${count(one.count, 'object')}: ${one.reason}`))));
+}
+
 export const withheldWords = (one) => joined(`${one.count} × ${one.modality || ''} ${one.class_name || one.class || ''}`.replace(/\s+/g, ' ').trim(), one.reason);
 
 /** Every series, and the sum of them against what the site's manifest says. */
@@ -76,6 +83,7 @@ function study(data, one, prior) {
     h('h2', null, prior ? h('span', { class: 'prior-word' }, 'Prior') : null, one.description || (prior ? 'Earlier study' : 'Study')),
     h('p', { class: 'dim small number' }, joined(day(one.date), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
     withheld(one),
+    quarantined(one),
     one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, 'No series here yet.'),
     one.series?.length ? accounted(one) : null);
 }
