@@ -46,7 +46,7 @@ pub const NONE: &str = "none";
 /// A report was not accepted.
 #[derive(Debug, Error)]
 pub enum AcceptError {
-    /// Trying again may help: the disk or the rows refused.
+    /// Trying again may help: the disk or the rows refused, or the list of revoked signers is missing or old.
     #[error("the report could not be kept: {tried}")]
     NotKept {
         /// What was tried.

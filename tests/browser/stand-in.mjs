@@ -109,10 +109,10 @@ export async function standIn() {
       return say(200, { transaction_uid: '2.25.7', case: one.case });
     }
     if (part === 'reports') return say(200, state.cases.flatMap((one) => one.reports).find((one) => one.id === id));
-    if (part === 'readable') return say(200, 'CT dose report\n  CTDIvol 48.2 mGy\n  DLP 812 mGy·cm');
     const one = part === 'cases' && find('case', id);
     if (!one) return problem(404, 'not-found', 'There is no such case.');
     if (!act) return say(200, full(one), { ETag: `"${JSON.stringify(one).length}"` });
+    if (act === 'readable') return say(200, 'CT dose report\n  CTDIvol 48.2 mGy\n  DLP 812 mGy·cm');
     if (act === 'draft') {
       if (method === 'GET') return say(200, one.draft ?? { version: null, content: {} });
       const known = headers['if-none-match'] === '*' ? null : Number(String(headers['if-match'] ?? '').replaceAll('"', ''));

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use causeway_proto::link::message::{DeliveryState, Report};
 use sqlx::SqliteConnection;
 
-use super::verify::{Rejection, verify};
+use super::verify::{Rejection, Verdict, verify};
 use super::{AcceptError, Deliveries, NONE, SITE, SR, refused};
 
 /// See [`Deliveries::accept`].
@@ -64,12 +64,12 @@ async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptE
     Ok(again.rows_affected() > 0)
 }
 
-/// The signer's name, or why the report is rejected.
+/// Whether the report may be kept. Without a list by which to ask for revocation there is no verdict: it has to come again.
 async fn judge(
     deliveries: &Deliveries,
     report: &Report,
     dataset: Bytes,
-) -> Result<Result<String, Rejection>, AcceptError> {
+) -> Result<Verdict, AcceptError> {
     let Some(authority) = deliveries.inner.signer_authority.clone() else {
         return Err(AcceptError::NotKept {
             tried: "verifying its signature",
@@ -85,11 +85,12 @@ async fn judge(
         .holds(&report.instance)
         .await
         .map_err(not_kept("looking for its UID"))?;
-    let message = report.clone();
+    let (message, now) = (report.clone(), deliveries.inner.clock.now());
     // an RSA verification and a parse of bounded depth, but not work for the runtime's threads
-    let verified = tokio::task::spawn_blocking(move || verify(&message, &dataset, &authority))
+    let verified = tokio::task::spawn_blocking(move || verify(&message, &dataset, &authority, now))
         .await
-        .map_err(not_kept("verifying its signature"))?;
+        .map_err(not_kept("verifying its signature"))?
+        .map_err(not_kept("asking whether its signer was revoked"))?;
     Ok(match verified {
         Ok(_) if !ours => Err(Rejection::UnknownStudy),
         Ok(_) if taken => Err(Rejection::TakenUid),

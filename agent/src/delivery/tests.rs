@@ -1,4 +1,6 @@
-//! Reports at the site: what is accepted, how each answer of a PACS ends, and that a report arrives once whatever happens between.
+//! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
+
+mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -7,7 +9,7 @@ use causeway_proto::report::sr;
 
 use super::outcome::{Next, judge};
 use super::*;
-use crate::restore::sample::{as_sent, document, mint, reader};
+use crate::restore::sample::{SIGNED_AT, as_sent, document, mint, reader};
 use crate::spool::tests::{Bench, What, seeded, title};
 
 /// A signed report as the gateway sends it.
@@ -62,7 +64,7 @@ async fn open(bench: &Bench) -> Deliveries {
 }
 
 async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries {
-    let authority = Some(reader().authority.clone());
+    let authority = Some(reader().authority());
     Deliveries::open(
         destinations,
         bench.spool.clone(),
@@ -209,96 +211,6 @@ async fn the_same_report_again_is_told_again_and_not_offered_again() {
     );
     assert!(!offer(&deliveries, &pacs).await);
     assert_eq!(pacs.received().len(), 1);
-}
-
-#[tokio::test]
-async fn what_does_not_verify_is_rejected_and_claims_nothing() {
-    let bench = bench_with_study().await;
-    let deliveries = open(&bench).await;
-    let (good, bytes) = signed("1.2.3", "2.25.1");
-    let (stranger, strange_bytes) = signed("1.2.99", "2.25.2");
-    let mut changed = bytes.to_vec();
-    let at = changed.windows(8).position(|w| w == b"Nothing.").unwrap();
-    changed[at] = b'n';
-    let mut other_instance = good.clone();
-    other_instance.instance = "2.25.4".parse().unwrap();
-    let unsigned = sr::to_bytes(&sr::encode(&document("1.2.3", "2.25.1")));
-    for (report, bytes, why) in [
-        (&good, Bytes::from(changed), "does not verify"),
-        (&good, Bytes::from(unsigned), "not signed"),
-        (&good, Bytes::from_static(b"\x08\x00"), "does not verify"),
-        (
-            &other_instance,
-            bytes.clone(),
-            "not the one that was announced",
-        ),
-        (&stranger, strange_bytes, "never received"),
-    ] {
-        deliveries.accept(report, bytes).await.unwrap();
-        let told = deliveries.messages().await.unwrap();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].message.state, DeliveryState::Rejected);
-        assert!(
-            told[0].message.sentence.contains(why),
-            "{}",
-            told[0].message.sentence
-        );
-        deliveries.told(&told).await.unwrap();
-        assert!(!offer(&deliveries, &Pacs::default()).await);
-    }
-    let object = What::report("1.2.3", "2.25.1");
-    assert_eq!(
-        bench.store(&object).await.unwrap(),
-        crate::spool::Stored::New
-    );
-    deliveries.accept(&good, bytes.clone()).await.unwrap();
-    let told = deliveries.messages().await.unwrap();
-    assert!(
-        told[0]
-            .message
-            .sentence
-            .contains("belongs to an object of the site")
-    );
-}
-
-#[tokio::test]
-async fn a_rejected_report_is_judged_anew_when_it_is_offered_anew() {
-    let bench = Bench::new().await;
-    let deliveries = open(&bench).await;
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes.clone()).await.unwrap();
-    assert_eq!(hear(&deliveries).await, [word("site", "rejected", false)]);
-    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
-    deliveries.accept(&report, bytes).await.unwrap();
-    assert_eq!(
-        hear(&deliveries).await,
-        [
-            word("site", "at-site", false),
-            word("pacs", "at-site", false)
-        ]
-    );
-}
-
-#[tokio::test]
-async fn another_authority_is_not_trusted() {
-    let bench = bench_with_study().await;
-    let other = Some(mint().authority);
-    let deliveries = Deliveries::open(
-        vec![destination()],
-        bench.spool.clone(),
-        other,
-        bench.clock(),
-        seeded(8),
-    )
-    .await
-    .unwrap();
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes).await.unwrap();
-    let told = deliveries.messages().await.unwrap();
-    assert!(
-        told[0].message.sentence.contains("signer is not accepted"),
-        "{told:?}"
-    );
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Whether a report may be delivered: signed by a reader whom the pinned signer authority certified, and the document it says it is.
 
-use causeway_certs::signer::{ChainError, verify_chain};
+use causeway_certs::signer::{ChainError, is_fresh, verify_chain};
 use causeway_proto::link::message::Report;
 use causeway_proto::report::signature::{self, VerifyError};
+use causeway_proto::time::Timestamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use thiserror::Error;
 
@@ -26,22 +27,60 @@ pub(super) enum Rejection {
     TakenUid,
 }
 
-/// Verifies the bytes against the pinned authority. Answers the signer's name.
+/// A report came without a list by which its signer can be judged: neither good nor bad, and to be offered again with another list.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(super) enum NoList {
+    /// None came.
+    #[error("it came without a list of revoked signers")]
+    Missing,
+    /// It cannot be read, or its time is over.
+    #[error("its list of revoked signers cannot be read or is past its time")]
+    Stale,
+    /// It does not belong to the signer's certificate.
+    #[error("its list of revoked signers is not one of the signer authority: {0}")]
+    Foreign(ChainError),
+}
+
+/// The signer's name, or why the report is rejected.
+pub(super) type Verdict = Result<String, Rejection>;
+
+/// Verifies the bytes against the pinned authority, and the signer against the list that came with the report. Whatever is wrong
+/// without asking the list is a rejection; a good signature without a list that holds at `now` is no verdict.
 pub(super) fn verify(
     report: &Report,
     dataset: &[u8],
     authority: &CertificateDer<'_>,
-) -> Result<String, Rejection> {
+    now: Timestamp,
+) -> Result<Verdict, NoList> {
+    let (certificate, at) = match signed_by(report, dataset, authority) {
+        Ok(signed) => signed,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let list = report.signer_crl.as_ref().ok_or(NoList::Missing)?;
+    let list = CertificateRevocationListDer::from(list.as_slice());
+    if !is_fresh(&list, now) {
+        return Err(NoList::Stale);
+    }
+    match verify_chain(&certificate, authority, Some(&list), at) {
+        Ok(signer) => Ok(Ok(signer.name)),
+        Err(revoked @ ChainError::Revoked(_)) => Ok(Err(revoked.into())),
+        // the chain was good without the list
+        Err(other) => Err(NoList::Foreign(other)),
+    }
+}
+
+/// The signer's certificate, which hangs from the authority, and when it signed.
+fn signed_by(
+    report: &Report,
+    dataset: &[u8],
+    authority: &CertificateDer<'_>,
+) -> Result<(CertificateDer<'static>, Timestamp), Rejection> {
     let signed = signature::verify(dataset, &report.syntax)?;
     if signed.instance != report.instance || signed.study != report.study {
         return Err(Rejection::OtherDocument);
     }
     let certificate = CertificateDer::from(signed.certificate_der);
-    let list = report
-        .signer_crl
-        .as_ref()
-        .map(|list| CertificateRevocationListDer::from(list.as_slice()));
     let at = signed.signed_at.map_or(report.signed_at, |at| at.at());
-    let signer = verify_chain(&certificate, authority, list.as_ref(), at)?;
-    Ok(signer.name)
+    verify_chain(&certificate, authority, None, at)?;
+    Ok((certificate, at))
 }

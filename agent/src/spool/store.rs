@@ -1,7 +1,7 @@
 //! The commit of one instance: durable bytes first, then the row that names them, and what a repeated UID means (P24).
 
 use causeway_proto::digest::Digest;
-use causeway_proto::ids::{AgreementId, Priority, Purpose};
+use causeway_proto::ids::{Priority, Purpose};
 use causeway_proto::time::Timestamp;
 use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
@@ -37,7 +37,7 @@ pub(super) async fn commit(
 ) -> Result<Stored, StoreError> {
     let arrival = writer.arrival().clone();
     let mut incoming = Incoming {
-        agreement: agreement(spool.inner.rows.read(), arrival.agreement.as_ref()).await?,
+        agreement: agreement(spool.inner.rows.read(), &arrival, &header).await?,
         kind: spool.kind_of(arrival.association),
         digest: writer.digest(),
         length: writer.length(),
@@ -52,7 +52,7 @@ pub(super) async fn commit(
     let named = async {
         let mut tx = spool.begin_rows().await?;
         // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
-        incoming.agreement = agreement(&mut *tx, incoming.arrival.agreement.as_ref()).await?;
+        incoming.agreement = agreement(&mut *tx, &incoming.arrival, &incoming.header).await?;
         let recorded = record(spool, &mut tx, &incoming, &handle).await?;
         Ok::<_, SpoolError>((tx, recorded))
     };
@@ -84,23 +84,26 @@ pub(super) async fn commit(
     Ok(recorded.stored)
 }
 
-/// The agreement's name for a row: the one that came with the instance, the site's only one, or none yet.
+/// The agreement's name for a row: the one that came with the instance, that of its study if it is in force, the site's only one,
+/// that of its study all the same, or none yet. A study has one agreement unless a title says otherwise.
 async fn agreement(
     rows: impl SqliteExecutor<'_>,
-    given: Option<&AgreementId>,
+    arrival: &Arrival,
+    header: &Header,
 ) -> Result<String, SpoolError> {
-    if let Some(given) = given {
+    if let Some(given) = &arrival.agreement {
         return Ok(given.as_str().to_owned());
     }
-    let in_force: Vec<String> =
-        sqlx::query_scalar("SELECT id FROM agreement WHERE in_force = 1 LIMIT 2")
-            .fetch_all(rows)
-            .await
-            .map_err(refused_row("reading the agreements"))?;
-    match <[String; 1]>::try_from(in_force) {
-        Ok([only]) => Ok(only),
-        Err(_) => Ok(String::new()),
-    }
+    sqlx::query_scalar(
+        "SELECT COALESCE((SELECT s.agreement FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
+           WHERE s.study_uid = $1 ORDER BY s.id DESC LIMIT 1), \
+         (SELECT CASE WHEN COUNT(*) = 1 THEN MIN(id) END FROM agreement WHERE in_force = 1), \
+         (SELECT agreement FROM study WHERE study_uid = $1 AND agreement <> '' ORDER BY id DESC LIMIT 1), '')",
+    )
+    .bind(header.study.as_str())
+    .fetch_one(rows)
+    .await
+    .map_err(refused_row("reading the agreements"))
 }
 
 /// Answers what needs no new file: our own report coming back, and bytes that are held already.

@@ -1,5 +1,6 @@
 //! The spool on a disk in memory and rows on a real one, with a clock that the test moves.
 
+mod agreements;
 mod faults;
 mod link;
 mod studies;
@@ -93,10 +94,15 @@ impl Bench {
 
     /// The gateway says HELLO with one agreement.
     pub(crate) async fn greet(&self, epoch: u64, high_water: u64) {
+        self.greet_with(epoch, high_water, &["a1"]).await;
+    }
+
+    async fn greet_with(&self, epoch: u64, high_water: u64, agreements: &[&str]) {
+        let agreement = |id: &&str| Agreement::identified(id.parse().unwrap(), "Readers");
         let hello = HelloGateway {
             epoch,
             high_water,
-            agreements: vec![Agreement::identified("a1".parse().unwrap(), "Readers")],
+            agreements: agreements.iter().map(agreement).collect(),
         };
         self.spool.greeted(&hello).await.unwrap();
     }
@@ -189,6 +195,7 @@ pub(crate) struct What {
     pub(crate) purpose: Purpose,
     pub(crate) priority: Priority,
     pub(crate) patient: &'static str,
+    pub(crate) agreement: Option<&'static str>,
 }
 
 impl What {
@@ -205,6 +212,7 @@ impl What {
             purpose: Purpose::Read,
             priority: Priority::Routine,
             patient: "PID-1",
+            agreement: None,
         }
     }
 
@@ -235,7 +243,7 @@ impl What {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             purpose: self.purpose,
             priority: self.priority,
-            agreement: None,
+            agreement: self.agreement.map(|id| id.parse().unwrap()),
         }
     }
 

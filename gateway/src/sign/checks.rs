@@ -35,6 +35,9 @@ pub(super) fn as_previewed(
     if facts.recalled() {
         return Err(ActError::Recalled);
     }
+    if facts.another_patient() {
+        return Err(ActError::AnotherPatient);
+    }
     if facts.identity_version() != wanted.identity_version {
         return Err(ActError::IdentityChanged);
     }

@@ -4,6 +4,7 @@ use causeway_proto::digest::Digest;
 use causeway_proto::ids::StudyKey;
 use sqlx::{AnyConnection, FromRow};
 
+use super::ANOTHER_PATIENT;
 use super::rules::makes_task;
 use super::study::{Site, Study, StudyFacts, is_placeholder};
 
@@ -73,6 +74,13 @@ impl CaseFacts {
     #[must_use]
     pub fn complete(&self) -> bool {
         self.studies.iter().all(|s| s.study.sealed_us.is_some())
+    }
+
+    /// Whether objects of another patient came under a study of the case, and nobody has decided on them.
+    #[must_use]
+    pub fn another_patient(&self) -> bool {
+        let mut aside = self.studies.iter().flat_map(|s| &s.quarantined);
+        aside.any(|group| group.reason == ANOTHER_PATIENT)
     }
 
     /// Whether the site has taken a study of the case back.
@@ -204,7 +212,16 @@ async fn with_series(
     .bind(&study.site_id)
     .bind(&study.agreement_id)
     .bind(&study.study_uid)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let quarantined = sqlx::query_as(
+        "SELECT reason, count(*) AS count FROM quarantine WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND resolved_us IS NULL
+         GROUP BY reason ORDER BY reason",
+    )
+    .bind(&study.site_id)
+    .bind(&study.agreement_id)
+    .bind(&study.study_uid)
+    .fetch_all(connection)
     .await?;
     let withheld = withheld
         .and_then(|(text,)| serde_json::from_str(&text).ok())
@@ -213,6 +230,7 @@ async fn with_series(
         study,
         series,
         withheld,
+        quarantined,
     })
 }
 

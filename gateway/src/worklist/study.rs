@@ -204,6 +204,15 @@ pub struct Withheld {
     pub reason: String,
 }
 
+/// Objects of a study that are kept and not shown, and that nobody has decided on.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Quarantined {
+    /// Why, in words.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
+}
+
 /// A study with what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyFacts {
@@ -213,6 +222,8 @@ pub struct StudyFacts {
     pub series: Vec<Series>,
     /// What the last manifest names as staying at the site.
     pub withheld: Vec<Withheld>,
+    /// What is in quarantine, by reason.
+    pub quarantined: Vec<Quarantined>,
 }
 
 impl StudyFacts {

@@ -62,6 +62,7 @@ fn study(one: &StudyFacts, role: &str) -> Value {
         "accession": row.accession, "manifest_version": row.manifest_version, "sealed_at": row.sealed_us.map(|at| Timestamp(at).to_string()),
         "withheld": withheld, "series": one.series.iter().map(series).collect::<Vec<_>>(),
         "recalled": row.recalled_us.is_some(),
+        "quarantined": one.quarantined.iter().map(|q| json!({ "count": q.count, "reason": q.reason })).collect::<Vec<_>>(),
     })
 }
 
@@ -173,10 +174,14 @@ fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool
     let mine = task.is_some_and(|t| t.state == "IN PROGRESS" && t.holder_id == subject.account);
     let waiting = task.is_some_and(|t| t.state == "SCHEDULED");
     let live = !facts.recalled();
+    let whose = !facts.another_patient();
     let done = !mine && reported && task.is_none_or(|t| t.state != "IN PROGRESS");
     let mut reasons: Vec<&str> = ask(Act::SignFinal).reasons;
     if !live {
         reasons.push("the site has taken a study of this case back");
+    }
+    if !whose {
+        reasons.push("objects of another patient came under a study of this case; the operator has to decide on them first");
     }
     if mine && !facts.complete() {
         reasons.push("images are still arriving: signing final needs a reason");
@@ -185,8 +190,8 @@ fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool
         "claim": waiting && live && ask(Act::Claim).allowed,
         "put_back": mine,
         "write": mine && ask(Act::Write).allowed,
-        "sign_preliminary": mine && live && ask(Act::SignPreliminary).allowed,
-        "sign_final": mine && live && ask(Act::SignFinal).allowed,
+        "sign_preliminary": mine && live && whose && ask(Act::SignPreliminary).allowed,
+        "sign_final": mine && live && whose && ask(Act::SignFinal).allowed,
         "correct": done && ask(Act::Write).allowed,
         "reasons": reasons,
     })

@@ -1,5 +1,6 @@
 //! The programming interface through a real router.
 
+mod aside;
 mod corrections;
 mod homeward;
 mod people;
