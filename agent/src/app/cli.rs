@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 another fault, 2 usage, 3 configuration, 4 identity, 5 the other side, 6 storage, 7 conflict.
 
 mod keyring;
+mod originals;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -98,6 +99,14 @@ enum Verb {
     Keys {
         #[command(subcommand)]
         verb: keyring::Verb,
+    },
+    /// Print the originals of a pseudonymous object (a Part 10 file), opened with the hospital's key.
+    Open {
+        /// The file, as fetched from the gateway.
+        file: PathBuf,
+        /// As JSON, for scripts.
+        #[arg(long)]
+        json: bool,
     },
     /// Check disk, spool, certificate, clock, link, and what the destinations take.
     Doctor,
@@ -199,6 +208,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,
         Verb::Keys { verb } => keyring::act(&config, verb)?,
+        Verb::Open { file, json } => originals::open(&config, &file, json)?,
         Verb::Doctor => {
             let healthy = doctor::examine(&config, &mut io::stdout()).await?;
             return Ok(if healthy {
