@@ -264,6 +264,9 @@ impl From<ActError> for Problem {
                 Self::forbidden(sentence).with("reasons", decision.reasons)
             }
             ActError::Recalled => Self::conflict("recalled", sentence),
+            ActError::Blocked(why) => {
+                Self::conflict("blocked-by-site", sentence).with("blocked", why)
+            }
             ActError::IdentityChanged => Self::conflict("identity-changed", sentence),
             ActError::Incomplete => Self::conflict("incomplete", sentence),
             ActError::Withheld => Self::conflict("withheld", sentence),

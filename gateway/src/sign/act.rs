@@ -84,6 +84,9 @@ pub enum ActError {
     /// The site has taken a study back.
     #[error("the site has taken a study of this case back")]
     Recalled,
+    /// The site lets nothing be signed about a study for now.
+    #[error("the site lets nothing be signed now: {0}")]
+    Blocked(String),
     /// The patient of a study is another than in the preview.
     #[error("who the patient is has changed since the preview")]
     IdentityChanged,

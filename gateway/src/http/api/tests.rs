@@ -3,6 +3,7 @@
 mod corrections;
 mod homeward;
 mod people;
+mod pseudonymous;
 mod reading;
 mod signing;
 mod stage;
