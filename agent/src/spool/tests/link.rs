@@ -1,6 +1,7 @@
 //! What the gateway's answers do: receipts, refusals, missing entries, a changed epoch, and removal after its time.
 
 use causeway_proto::link::message::Sealed;
+use causeway_proto::time::Timestamp;
 use sqlx::Row;
 
 use super::*;
