@@ -1,10 +1,13 @@
 //! Whether a report may be delivered: signed by a reader whom the pinned signer authority certified, and the document it says it is.
 
 use causeway_certs::signer::{ChainError, verify_chain};
+use causeway_proto::dataset::Dataset;
 use causeway_proto::link::message::Report;
 use causeway_proto::report::signature::{self, VerifyError};
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use thiserror::Error;
+
+use crate::restore::is_pseudonymous;
 
 /// Why a report is rejected, in words for the gateway's operator.
 #[derive(Debug, Error)]
@@ -26,13 +29,20 @@ pub(super) enum Rejection {
     TakenUid,
 }
 
-/// Verifies the bytes against the pinned authority. Answers the signer's name.
+/// Who signed, and whether the patient has to be put back.
+pub(super) struct Accepted {
+    pub(super) signer: String,
+    pub(super) pseudonymous: bool,
+}
+
+/// Verifies the bytes against the pinned authority.
 pub(super) fn verify(
     report: &Report,
     dataset: &[u8],
     authority: &CertificateDer<'_>,
-) -> Result<String, Rejection> {
-    let signed = signature::verify(dataset, &report.syntax)?;
+) -> Result<Accepted, Rejection> {
+    let dataset = Dataset::read(dataset, &report.syntax).map_err(VerifyError::from)?;
+    let signed = signature::verify_dataset(&dataset)?;
     if signed.instance != report.instance || signed.study != report.study {
         return Err(Rejection::OtherDocument);
     }
@@ -43,5 +53,8 @@ pub(super) fn verify(
         .map(|list| CertificateRevocationListDer::from(list.as_slice()));
     let at = signed.signed_at.map_or(report.signed_at, |at| at.at());
     let signer = verify_chain(&certificate, authority, list.as_ref(), at)?;
-    Ok(signer.name)
+    Ok(Accepted {
+        signer: signer.name,
+        pseudonymous: is_pseudonymous(&dataset),
+    })
 }

@@ -330,7 +330,7 @@ fn every_character_set_becomes_utf8_and_an_unreadable_one_is_held() {
 
 fn rewritten(home: &Home) -> Dataset {
     let (report, bytes) = as_sent(&protected(b""));
-    let bytes = restored(&bytes, &report.syntax, home).unwrap();
+    let (bytes, _) = restored(&bytes, &report.syntax, home).unwrap();
     sr::from_bytes(&bytes).unwrap()
 }
 
@@ -343,7 +343,7 @@ fn the_patient_is_put_back_and_nothing_that_is_signed_changes() {
         study_id: "S-7".into(),
         ..home("PID-1", "Muster^Erika")
     };
-    let restored = restored(&bytes, &report.syntax, &told).unwrap();
+    let (restored, _) = restored(&bytes, &report.syntax, &told).unwrap();
     let after = sr::from_bytes(&restored).unwrap();
     let signed = signature::verify_dataset(&after).unwrap().signed;
     for tag in signed {
