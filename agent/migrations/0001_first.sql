@@ -175,3 +175,22 @@ CREATE TABLE delivery (
     PRIMARY KEY (report_id, destination, form)
 );
 CREATE INDEX delivery_due ON delivery (due_us) WHERE due_us IS NOT NULL;
+
+-- room `restore`: a report under a pseudonym is offered to nobody before its row says 'done'. home, ours and theirs are JSON and for
+-- people at the site alone; names says in words what of the patient stands in the report's own text (P33)
+CREATE TABLE restoration (
+    report_id  BIGINT PRIMARY KEY REFERENCES report (id),
+    state      TEXT NOT NULL CHECK (state IN ('due', 'done', 'held', 'refused')),
+    sentence   TEXT NOT NULL DEFAULT '',
+    home       TEXT,
+    ours       TEXT,
+    theirs     TEXT NOT NULL DEFAULT '[]',
+    decided_by TEXT NOT NULL DEFAULT '' CHECK (decided_by IN ('', 'pacs', 'original', 'person')),
+    names      TEXT NOT NULL DEFAULT '',
+    attempts   BIGINT NOT NULL DEFAULT 0,
+    refusals   BIGINT NOT NULL DEFAULT 0,
+    due_us     BIGINT,
+    since_us   BIGINT NOT NULL,
+    CHECK (state <> 'done' OR home IS NOT NULL)
+);
+CREATE INDEX restoration_by_state ON restoration (state, due_us);

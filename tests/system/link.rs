@@ -160,6 +160,39 @@ async fn a_revoked_site_is_put_out_at_once_and_not_let_in_again() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connected_agent_hears_that_its_agreements_have_changed() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (site, tls) = centre.site("north").await?;
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    hospital.store(1, 1, 64).await?;
+    wait_count(&centre, INSTANCES, 1).await?;
+    let (rows, clock, random) = (
+        &centre.parts.rows,
+        &centre.parts.clock,
+        &centre.parts.random,
+    );
+    let before = "north-a".parse()?;
+    directory::end_agreement(rows, clock, "test", &before, "over").await?;
+    let next = directory::NewAgreement {
+        id: Some("north-b".parse()?),
+        identified: true,
+        ..directory::NewAgreement::between(site, "Other readers")
+    };
+    directory::add_agreement(rows, clock, random, "test", &next).await?;
+    centre.parts.wakes.directory.ring();
+    let (code, sentence) = hospital.wait_down().await?;
+    assert_eq!(code, Some("GOAWAY"), "{sentence}");
+    hospital.wait_up().await?;
+    hospital.store(2, 1, 64).await?;
+    let under = "SELECT count(*) FROM instance WHERE agreement_id = 'north-b'";
+    wait_count(&centre, under, 1).await?;
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_protocol_is_refused_in_the_handshake_and_said_in_a_sentence() -> anyhow::Result<()>
 {
     let centre = Centre::start().await?;

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use causeway_proto::link::message::{DeliveryState, Report};
 use sqlx::SqliteConnection;
 
-use super::verify::{Rejection, Verdict, verify};
+use super::verify::{Accepted, Rejection, Verdict, verify};
 use super::{AcceptError, Deliveries, NONE, SITE, SR, refused};
+use crate::restore;
 
 /// See [`Deliveries::accept`].
 pub(super) async fn accept(
@@ -17,7 +18,7 @@ pub(super) async fn accept(
         return Ok(());
     }
     match judge(deliveries, report, dataset.clone()).await? {
-        Ok(signer) => keep(deliveries, report, dataset, &signer).await?,
+        Ok(accepted) => keep(deliveries, report, dataset, &accepted).await?,
         Err(rejection) => {
             tracing::error!(delivery = %report.delivery, %rejection, "a report is rejected");
             reject(deliveries, report, &rejection).await?;
@@ -64,7 +65,7 @@ async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptE
     Ok(again.rows_affected() > 0)
 }
 
-/// Whether the report may be kept. Without a list by which to ask for revocation there is no verdict: it has to come again.
+/// Who signed it, or why the report is rejected. Without a list by which to ask for revocation there is no verdict: it has to come again.
 async fn judge(
     deliveries: &Deliveries,
     report: &Report,
@@ -102,7 +103,7 @@ async fn keep(
     deliveries: &Deliveries,
     report: &Report,
     dataset: Bytes,
-    signer: &str,
+    accepted: &Accepted,
 ) -> Result<(), AcceptError> {
     let spool = &deliveries.inner.spool;
     let length = dataset.len();
@@ -115,7 +116,12 @@ async fn keep(
         spool
             .own_report(&mut tx, &report.study, &report.instance, &handle, length)
             .await?;
-        let id = insert_report(deliveries, &mut tx, report, signer).await?;
+        let id = insert_report(deliveries, &mut tx, report, &accepted.signer).await?;
+        let nameless = accepted.pseudonymous
+            || restore::rows::is_pseudonymous(&mut tx, &report.agreement).await?;
+        if nameless {
+            restore::rows::insert(&mut tx, id, deliveries.inner.clock.now()).await?;
+        }
         let site = "verified and durable at the site";
         insert_row(
             deliveries,
@@ -128,15 +134,19 @@ async fn keep(
         )
         .await?;
         for destination in &deliveries.inner.destinations {
-            let (state, sentence) = (DeliveryState::AtSite, "not offered yet");
+            let sentence = if nameless {
+                "not offered before its patient is known"
+            } else {
+                "not offered yet"
+            };
             insert_row(
                 deliveries,
                 &mut tx,
                 id,
                 &destination.name,
-                state,
+                DeliveryState::AtSite,
                 sentence,
-                true,
+                !nameless,
             )
             .await?;
         }

@@ -74,6 +74,16 @@ pub(super) fn damaged() -> Next {
     }
 }
 
+/// A report that does not verify under its patient's name is not offered to anybody.
+pub(super) fn not_restored() -> Next {
+    Next {
+        state: DeliveryState::Held,
+        sentence: "the report does not verify when its patient is put back; a person has to look"
+            .to_owned(),
+        again: None,
+    }
+}
+
 /// PS3.4 table B.2-1 and PS3.7 C.5.
 fn warning(status: u16) -> &'static str {
     match status {
@@ -87,7 +97,7 @@ fn warning(status: u16) -> &'static str {
 }
 
 /// Doubles from 5 s to 10 min, give or take a quarter.
-fn pause(attempts: i64, random: &Random) -> Duration {
+pub(super) fn pause(attempts: i64, random: &Random) -> Duration {
     let doublings = u32::try_from(attempts.clamp(1, 8) - 1).unwrap_or(0);
     let seconds = (FIRST_WAIT_S << doublings).min(LONGEST_WAIT_S);
     Duration::from_millis(seconds * 750 + random.below(seconds * 500))

@@ -28,13 +28,13 @@ fn destination() -> Destination {
 
 /// A PACS that gives the listed answers in turn, the last one for ever, and keeps what it was sent.
 #[derive(Clone, Default)]
-struct Pacs {
+pub(super) struct Pacs {
     answers: Arc<Mutex<VecDeque<SendOutcome>>>,
     received: Arc<Mutex<Vec<Parcel>>>,
 }
 
 impl Pacs {
-    fn answering(answers: impl IntoIterator<Item = SendOutcome>) -> Self {
+    pub(super) fn answering(answers: impl IntoIterator<Item = SendOutcome>) -> Self {
         let pacs = Self::default();
         pacs.answers.lock().unwrap().extend(answers);
         pacs
@@ -54,12 +54,12 @@ impl Pacs {
         })
     }
 
-    fn received(&self) -> Vec<Parcel> {
+    pub(super) fn received(&self) -> Vec<Parcel> {
         self.received.lock().unwrap().clone()
     }
 }
 
-async fn open(bench: &Bench) -> Deliveries {
+pub(super) async fn open(bench: &Bench) -> Deliveries {
     open_with(bench, vec![destination()]).await
 }
 
@@ -76,14 +76,14 @@ async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries 
     .unwrap()
 }
 
-async fn bench_with_study() -> Bench {
+pub(super) async fn bench_with_study() -> Bench {
     let bench = Bench::new().await;
     bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
     bench
 }
 
 /// Destination, state, and whether a next try is named, of everything the gateway has not noted; notes it.
-async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
+pub(super) async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
     let untold = deliveries.messages().await.unwrap();
     deliveries.told(&untold).await.unwrap();
     untold
@@ -98,11 +98,15 @@ async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
         .collect()
 }
 
-fn word(destination: &str, state: &'static str, next: bool) -> (String, &'static str, bool) {
+pub(super) fn word(
+    destination: &str,
+    state: &'static str,
+    next: bool,
+) -> (String, &'static str, bool) {
     (destination.to_owned(), state, next)
 }
 
-async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
+pub(super) async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
     work::offer_next(deliveries, &destination(), &pacs.store())
         .await
         .unwrap()

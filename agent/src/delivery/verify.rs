@@ -1,11 +1,14 @@
 //! Whether a report may be delivered: signed by a reader whom the pinned signer authority certified, and the document it says it is.
 
 use causeway_certs::signer::{ChainError, is_fresh, verify_chain};
+use causeway_proto::dataset::Dataset;
 use causeway_proto::link::message::Report;
 use causeway_proto::report::signature::{self, VerifyError};
 use causeway_proto::time::Timestamp;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer};
 use thiserror::Error;
+
+use crate::restore::is_pseudonymous;
 
 /// Why a report is rejected, in words for the gateway's operator.
 #[derive(Debug, Error)]
@@ -41,8 +44,15 @@ pub(super) enum NoList {
     Foreign(ChainError),
 }
 
-/// The signer's name, or why the report is rejected.
-pub(super) type Verdict = Result<String, Rejection>;
+/// Who signed, and whether the patient has to be put back.
+#[derive(Debug)]
+pub(super) struct Accepted {
+    pub(super) signer: String,
+    pub(super) pseudonymous: bool,
+}
+
+/// Who signed, or why the report is rejected.
+pub(super) type Verdict = Result<Accepted, Rejection>;
 
 /// Verifies the bytes against the pinned authority, and the signer against the list that came with the report. Whatever is wrong
 /// without asking the list is a rejection; a good signature without a list that holds at `now` is no verdict.
@@ -52,7 +62,7 @@ pub(super) fn verify(
     authority: &CertificateDer<'_>,
     now: Timestamp,
 ) -> Result<Verdict, NoList> {
-    let (certificate, at) = match signed_by(report, dataset, authority) {
+    let signed = match signed_by(report, dataset, authority) {
         Ok(signed) => signed,
         Err(rejection) => return Ok(Err(rejection)),
     };
@@ -61,26 +71,41 @@ pub(super) fn verify(
     if !is_fresh(&list, now) {
         return Err(NoList::Stale);
     }
-    match verify_chain(&certificate, authority, Some(&list), at) {
-        Ok(signer) => Ok(Ok(signer.name)),
+    match verify_chain(&signed.certificate, authority, Some(&list), signed.at) {
+        Ok(signer) => Ok(Ok(Accepted {
+            signer: signer.name,
+            pseudonymous: signed.pseudonymous,
+        })),
         Err(revoked @ ChainError::Revoked(_)) => Ok(Err(revoked.into())),
         // the chain was good without the list
         Err(other) => Err(NoList::Foreign(other)),
     }
 }
 
-/// The signer's certificate, which hangs from the authority, and when it signed.
+/// A document whose signature holds.
+struct SignedBy {
+    /// It hangs from the authority.
+    certificate: CertificateDer<'static>,
+    at: Timestamp,
+    pseudonymous: bool,
+}
+
 fn signed_by(
     report: &Report,
     dataset: &[u8],
     authority: &CertificateDer<'_>,
-) -> Result<(CertificateDer<'static>, Timestamp), Rejection> {
-    let signed = signature::verify(dataset, &report.syntax)?;
+) -> Result<SignedBy, Rejection> {
+    let dataset = Dataset::read(dataset, &report.syntax).map_err(VerifyError::from)?;
+    let signed = signature::verify_dataset(&dataset)?;
     if signed.instance != report.instance || signed.study != report.study {
         return Err(Rejection::OtherDocument);
     }
     let certificate = CertificateDer::from(signed.certificate_der);
     let at = signed.signed_at.map_or(report.signed_at, |at| at.at());
     verify_chain(&certificate, authority, None, at)?;
-    Ok((certificate, at))
+    Ok(SignedBy {
+        certificate,
+        at,
+        pseudonymous: is_pseudonymous(&dataset),
+    })
 }

@@ -116,6 +116,7 @@ pub(crate) fn document(study: &str, instance: &str) -> Model {
         author,
         observed_at: at,
         patient: Patient::default(),
+        protection: None,
         study: Study::default(),
         requests: vec![],
         evidence: vec![],

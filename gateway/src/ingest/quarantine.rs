@@ -72,21 +72,22 @@ pub async fn settle(
     Ok(true)
 }
 
-/// Content that is in quarantine already, by its digest.
+/// Content that is in quarantine already: the same bytes, or the same source in another protected form.
 pub(super) async fn held(
     tx: &mut Transaction<'_, Any>,
     key: &StudyKey,
     sop: &str,
-    digest: &str,
+    content: &ContentRow,
 ) -> Result<Option<ContentRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
-         WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND sent_digest = $4",
+         WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND (sent_digest = $4 OR source_tag = $5) ORDER BY received_us, id",
     )
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())
     .bind(sop)
-    .bind(digest)
+    .bind(content.sent_digest.as_str())
+    .bind(content.source_tag.as_str())
     .fetch_optional(&mut **tx)
     .await
 }

@@ -102,7 +102,7 @@ impl Ingest {
                     .await?
             }
             (reason, _) => {
-                let held = quarantine::held(&mut tx, key, sop, &content.sent_digest).await?;
+                let held = quarantine::held(&mut tx, key, sop, &content).await?;
                 if let Some(row) = held {
                     let receipt = self.receipt_again(&mut tx, stored.label, row, number, true);
                     let receipt = receipt.await?;
@@ -151,6 +151,11 @@ impl Ingest {
         }
         identify(tx, key, study, facts).await?;
         catalog::fill_study(tx, key, &study_text(facts), now).await?;
+        if let Some(protection) = &indexed.protection
+            && study.sealed_sets == 0
+        {
+            catalog::put_protection(tx, key, protection).await?;
+        }
         catalog::grow_series(tx, key, &series_row(message.series.as_str(), facts)).await?;
         let row = InstanceRow {
             sop: message.instance.to_string(),

@@ -28,9 +28,12 @@ function question(data) {
 function request(data) {
   const said = data.request_text;
   const rows = typeof said === 'string' ? [['The headers say', said]] : Object.entries(said ?? {}).map(([key, value]) => [title(key), list(value)]);
+  const hidden = data.identity?.mode === 'pseudonymous';
+  const patient = [...new Set([data.patient?.name, data.patient?.id])];
   return h('section', { class: 'part' }, h('h2', null, 'What the image headers say'),
     h('dl', { class: 'facts' },
-      fact('Patient', joined(data.patient?.name, data.patient?.id)),
+      fact(hidden ? 'Pseudonym' : 'Patient', joined(...patient)),
+      hidden ? fact('Identity', 'stays at the site') : null,
       fact('Born', data.patient?.birth_date ? `${day(data.patient.birth_date)}` : ''),
       fact('Age, sex', joined(data.patient?.age ? age(data.patient.age) : 'age not known', sex(data.patient?.sex))),
       rows.map(([name, value]) => fact(name, value)),
@@ -69,6 +72,13 @@ function quarantined(study) {
 
 export const withheldWords = (one) => joined(`${one.count} × ${one.modality || ''} ${one.class_name || one.class || ''}`.replace(/\s+/g, ' ').trim(), one.reason);
 
+/** What the site did to the images; the report says it too. */
+function remarks(study) {
+  if (!study.remarks?.length) return null;
+  return h('div', { class: 'alert remarks', dataset: { tone: 'plain' } }, h('strong', null, 'Done to the images at the site'),
+    h('ul', null, study.remarks.map((one) => h('li', { dir: 'auto' }, one))));
+}
+
 /** Every series, and the sum of them against what the site's manifest says. */
 function accounted(study) {
   const sum = (kind) => study.series.filter((one) => !kind || one.shown === kind).reduce((total, one) => total + one.instances, 0);
@@ -84,6 +94,7 @@ function study(data, one, prior) {
     h('p', { class: 'dim small number' }, joined(day(one.date), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
     withheld(one),
     quarantined(one),
+    remarks(one),
     one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, 'No series here yet.'),
     one.series?.length ? accounted(one) : null);
 }

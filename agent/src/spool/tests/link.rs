@@ -1,6 +1,8 @@
 //! What the gateway's answers do: receipts, refusals, missing entries, a changed epoch, and removal after its time.
 
 use causeway_proto::link::message::Sealed;
+use causeway_proto::time::Timestamp;
+use sqlx::Row;
 
 use super::*;
 
@@ -43,6 +45,38 @@ async fn nothing_leaves_before_an_agreement_is_known_and_tags_do_not_reveal_dige
         tag,
         "the key is kept"
     );
+}
+
+#[tokio::test]
+async fn the_terms_of_an_agreement_are_kept_as_they_were_last_announced() {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    let announced = Agreement {
+        identity: "pseudonymous".to_owned(),
+        profile: "reading-1".to_owned(),
+        options: vec!["device".to_owned(), "headshots".to_owned()],
+        language: "el".to_owned(),
+        from: Some(Timestamp(5)),
+        until: None,
+        retention_days: 90,
+        ..Agreement::identified("a1".parse().unwrap(), "Readers")
+    };
+    let hello = HelloGateway {
+        epoch: 1,
+        high_water: 0,
+        agreements: vec![announced],
+    };
+    bench.spool.greeted(&hello).await.unwrap();
+    let row = sqlx::query("SELECT identity, profile, options, language, from_us, until_us, retention_days, in_force FROM agreement")
+        .fetch_one(bench.spool.rows().read())
+        .await
+        .unwrap();
+    let text = |index: usize| row.get::<String, _>(index);
+    let number = |index: usize| row.get::<Option<i64>, _>(index);
+    assert_eq!([text(0), text(1)], ["pseudonymous", "reading-1"]);
+    assert_eq!([text(2), text(3)], ["device headshots", "el"]);
+    let numbers: Vec<_> = (4..8).map(number).collect();
+    assert_eq!(numbers, [Some(5), None, Some(90), Some(1)]);
 }
 
 #[tokio::test]

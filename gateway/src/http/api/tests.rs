@@ -4,6 +4,7 @@ mod aside;
 mod corrections;
 mod homeward;
 mod people;
+mod pseudonymous;
 mod reading;
 mod signing;
 mod stage;
