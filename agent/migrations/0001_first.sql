@@ -84,7 +84,8 @@ CREATE INDEX instance_by_study ON instance (study_id, state);
 CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
 CREATE INDEX instance_kept ON instance (receipt_us) WHERE state = 'receipted' AND handle IS NOT NULL;
 
--- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration
+-- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration; handle
+-- is null when the bytes were removed after their time
 CREATE TABLE aside (
     id             INTEGER PRIMARY KEY,
     instance_id    BIGINT NOT NULL REFERENCES instance (id),
@@ -94,7 +95,7 @@ CREATE TABLE aside (
     length         BIGINT NOT NULL,
     source_digest  TEXT NOT NULL,
     pixel_digest   TEXT,
-    handle         TEXT NOT NULL,
+    handle         TEXT,
     patient_id     TEXT NOT NULL,
     patient_issuer TEXT NOT NULL,
     patient_name   TEXT NOT NULL,

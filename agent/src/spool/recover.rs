@@ -98,7 +98,7 @@ async fn compare(
 ) -> Result<(), OpenError> {
     let named = sqlx::query(
         "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
-         UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside \
+         UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL \
          UNION ALL SELECT 0, 'report', handle, length, 0 FROM own_report",
     )
     .fetch_all(rows.read())
