@@ -119,12 +119,14 @@ CREATE TABLE manifest (
     PRIMARY KEY (study_id, version)
 );
 
--- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5)
+-- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5); lost marks bytes that were found
+-- missing or damaged, until the gateway has sent the report again
 CREATE TABLE own_report (
     sop_uid   TEXT PRIMARY KEY,
     study_uid TEXT NOT NULL,
     handle    TEXT NOT NULL,
     length    BIGINT NOT NULL,
+    lost      BIGINT NOT NULL DEFAULT 0,
     returned  BIGINT NOT NULL DEFAULT 0,
     noted_us  BIGINT NOT NULL
 );

@@ -1,5 +1,6 @@
 //! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
 
+mod lost;
 mod trust;
 
 use std::collections::VecDeque;
@@ -125,7 +126,12 @@ fn document(study: &str, instance: &str) -> Model {
 
 /// A signed report as the gateway sends it when it was signed: nobody is revoked.
 fn signed(study: &str, instance: &str) -> (Report, Bytes) {
-    let mut dataset = sr::encode(&document(study, instance));
+    sign(&document(study, instance))
+}
+
+fn sign(document: &Model) -> (Report, Bytes) {
+    let mut dataset = sr::encode(document);
+    let (study, instance) = (&document.document.study, &document.document.instance);
     let sign = |message: &[u8]| {
         let key = &reader().key;
         let mut out = vec![0; key.public_modulus_len()];
@@ -138,9 +144,9 @@ fn signed(study: &str, instance: &str) -> (Report, Bytes) {
     signature::sign(&mut dataset, &reader().certificate, "2.25.9", at, sign).unwrap();
     let report = Report {
         delivery: format!("delivery-{instance}"),
-        study: study.parse().unwrap(),
+        study: study.clone(),
         agreement: "a1".parse().unwrap(),
-        instance: instance.parse().unwrap(),
+        instance: instance.clone(),
         class: sr::SOP_CLASS.parse().unwrap(),
         syntax: sr::TRANSFER_SYNTAX.parse().unwrap(),
         case: CaseCode::draw(&seeded(3)),

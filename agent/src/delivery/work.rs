@@ -9,7 +9,7 @@ use causeway_proto::ids::CaseCode;
 
 use super::offer::{Destination, Parcel, SendOutcome, Store};
 use super::outcome::{damaged, judge};
-use super::{Deliveries, DeliveryError, refused};
+use super::{Deliveries, DeliveryError, lost, refused};
 use crate::spool::Handle;
 
 /// Longer than any offer takes; a row whose worker was lost is free again after it.
@@ -94,7 +94,8 @@ async fn lease(
         let row = sqlx::query(
             "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1 WHERE rowid = (SELECT rowid FROM delivery \
              WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
-             AND (lease_until_us <= $2 OR lease_until_us > $5) ORDER BY due_us LIMIT 1) \
+             AND (lease_until_us <= $2 OR lease_until_us > $5) \
+             AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) ORDER BY due_us LIMIT 1) \
              RETURNING report_id, form, attempts, refusals",
         )
         .bind(destination)
@@ -183,6 +184,11 @@ async fn finish(
     .execute(&mut *tx)
     .await
     .map_err(refused("writing down an offer"))?;
+    if outcome.is_none() {
+        lost::found(&mut tx, leased.report, now.0)
+            .await
+            .map_err(refused("asking for a damaged report"))?;
+    }
     tx.commit()
         .await
         .map_err(refused("writing down an offer"))?;
