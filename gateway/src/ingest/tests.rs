@@ -10,6 +10,7 @@ use causeway_proto::link::message::{Open, Progress, Query, Recall, Trailer};
 use causeway_proto::time::Timestamp;
 
 pub(crate) use super::index::tests::samples;
+pub(crate) use super::index::{Content, index};
 use super::{Begun, IngestError, quarantine};
 use crate::archive::BlobKey;
 use crate::rows::tests::on_both;
