@@ -90,7 +90,8 @@ CREATE INDEX instance_by_study ON instance (study_id, state);
 CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
 CREATE INDEX instance_kept ON instance (receipt_us) WHERE state = 'receipted' AND handle IS NOT NULL;
 
--- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration
+-- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration; handle
+-- is null when the bytes were removed after their time
 CREATE TABLE aside (
     id             INTEGER PRIMARY KEY,
     instance_id    BIGINT NOT NULL REFERENCES instance (id),
@@ -100,7 +101,7 @@ CREATE TABLE aside (
     length         BIGINT NOT NULL,
     source_digest  TEXT NOT NULL,
     pixel_digest   TEXT,
-    handle         TEXT NOT NULL,
+    handle         TEXT,
     patient_id     TEXT NOT NULL,
     patient_issuer TEXT NOT NULL,
     patient_name   TEXT NOT NULL,
@@ -124,12 +125,14 @@ CREATE TABLE manifest (
     PRIMARY KEY (study_id, version)
 );
 
--- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5)
+-- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5); lost marks bytes that were found
+-- missing or damaged, until the gateway has sent the report again
 CREATE TABLE own_report (
     sop_uid   TEXT PRIMARY KEY,
     study_uid TEXT NOT NULL,
     handle    TEXT NOT NULL,
     length    BIGINT NOT NULL,
+    lost      BIGINT NOT NULL DEFAULT 0,
     returned  BIGINT NOT NULL DEFAULT 0,
     noted_us  BIGINT NOT NULL
 );

@@ -8,9 +8,11 @@
 //! | `waiting` | no answer, or a refusal that may pass; also of the question for its patient | the next offer |
 //! | `not-taken` | no context for this class, or 0x0122 | a person's retry |
 //! | `held` | refused ten times, no destination configured, or its patient in question (`restore`) | a person's retry or decision |
+//! | `waiting`, of the site itself | its bytes were found missing or damaged | the gateway sending it again |
 //! | `rejected` | signature, study or UID did not verify; nothing is kept | the gateway offering it anew |
 
 mod accept;
+mod lost;
 mod offer;
 mod outcome;
 mod restoring;
@@ -135,12 +137,13 @@ impl Deliveries {
         };
         deliveries.free_leases().await?;
         deliveries.hold_strays().await?;
+        lost::ask_again(&deliveries).await?;
         Ok(deliveries)
     }
 
     /// Takes a report whose bytes match its trailer. When it returns, the report is durable and its row says `at-site`, or
     /// `rejected` when its signature does not verify or its study is not one of ours; [`Self::messages`] says so to the gateway.
-    /// The same report again is no news and is accepted again.
+    /// The same report again is no news and is accepted again; when its bytes were lost, they are kept again.
     ///
     /// # Errors
     /// When it could not be kept; the gateway will offer it again.

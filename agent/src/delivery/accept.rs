@@ -17,7 +17,13 @@ pub(super) async fn accept(
     if known(deliveries, report).await? {
         return Ok(());
     }
-    match judge(deliveries, report, dataset.clone()).await? {
+    let verdict = match judge(deliveries, report, dataset.clone()).await? {
+        Ok(_) if !unchanged(deliveries, report, dataset.clone()).await? => {
+            Err(Rejection::OtherDocument)
+        }
+        verdict => verdict,
+    };
+    match verdict {
         Ok(accepted) => keep(deliveries, report, dataset, &accepted).await?,
         Err(rejection) => {
             tracing::error!(delivery = %report.delivery, %rejection, "a report is rejected");
@@ -38,7 +44,24 @@ fn not_kept<E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-/// Whether this report has been accepted before. The gateway then has not heard so: it is told again.
+/// No signed report changes: one whose bytes were lost comes back as the same bytes.
+async fn unchanged(
+    deliveries: &Deliveries,
+    report: &Report,
+    dataset: Bytes,
+) -> Result<bool, AcceptError> {
+    let spool = &deliveries.inner.spool;
+    let lost = spool.lost_report(&report.instance).await;
+    match lost.map_err(not_kept("looking for its bytes"))? {
+        None => Ok(true),
+        Some(handle) => spool
+            .is_intact(&handle, &report.syntax, dataset)
+            .await
+            .map_err(not_kept("comparing its bytes")),
+    }
+}
+
+/// Whether this report has been accepted before and its bytes are here. The gateway then has not heard so: it is told again.
 async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptError> {
     let mut tx = deliveries
         .begin()
@@ -46,7 +69,7 @@ async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptE
         .map_err(not_kept("looking for it"))?;
     let again = sqlx::query(
         "UPDATE delivery SET told_revision = 0 WHERE report_id IN (SELECT r.id FROM report r \
-         JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.sop_uid = $1 AND r.study_uid = $2)",
+         JOIN own_report o ON o.sop_uid = r.sop_uid AND o.lost = 0 WHERE r.sop_uid = $1 AND r.study_uid = $2)",
     )
     .bind(report.instance.as_str())
     .bind(report.study.as_str())
@@ -230,6 +253,8 @@ async fn insert_report(
     .await
 }
 
+/// Of rows that are there only the agent's own changes: a destination that holds the report is not offered it again when lost bytes
+/// have come back.
 async fn insert_row(
     deliveries: &Deliveries,
     tx: &mut SqliteConnection,
@@ -244,7 +269,7 @@ async fn insert_row(
         "INSERT INTO delivery (report_id, destination, form, state, sentence, due_us, since_us) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (report_id, destination, form) DO UPDATE SET \
          state = excluded.state, sentence = excluded.sentence, due_us = excluded.due_us, since_us = excluded.since_us, \
-         revision = delivery.revision + 1",
+         revision = delivery.revision + 1 WHERE excluded.destination = 'site'",
     )
     .bind(report)
     .bind(destination)

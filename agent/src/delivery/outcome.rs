@@ -65,12 +65,12 @@ pub(super) fn judge(outcome: &SendOutcome, attempts: i64, refusals: i64, random:
     }
 }
 
-/// Bytes that are not those that were verified are not offered to anybody.
+/// Bytes that are not those that were verified are not offered to anybody: it is due again once the gateway has sent them anew.
 pub(super) fn damaged() -> Next {
     Next {
-        state: DeliveryState::Held,
-        sentence: "the report's bytes at the site are damaged; a person has to look".to_owned(),
-        again: None,
+        state: DeliveryState::Waiting,
+        sentence: "the report's bytes at the site are damaged: waits for the gateway".to_owned(),
+        again: Some(Duration::ZERO),
     }
 }
 

@@ -1,10 +1,12 @@
 //! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
 
+mod lost;
 mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use causeway_proto::report::model::{Equipment, Report as Model};
 use causeway_proto::report::sr;
 
 use super::outcome::{Next, judge};
@@ -14,7 +16,11 @@ use crate::spool::tests::{Bench, What, seeded, title};
 
 /// A signed report as the gateway sends it.
 fn signed(study: &str, instance: &str) -> (Report, Bytes) {
-    as_sent(&sr::encode(&document(study, instance)))
+    sign(&document(study, instance))
+}
+
+fn sign(document: &Model) -> (Report, Bytes) {
+    as_sent(&sr::encode(document))
 }
 
 fn destination() -> Destination {

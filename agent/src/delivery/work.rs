@@ -10,7 +10,7 @@ use causeway_proto::ids::CaseCode;
 use super::offer::{Destination, Parcel, SendOutcome, Store};
 use super::outcome::{Next, damaged, judge, not_restored};
 use super::restoring::FRESH;
-use super::{Deliveries, DeliveryError, refused};
+use super::{Deliveries, DeliveryError, lost, refused};
 use crate::restore::{self, Home, RestoreError};
 use crate::spool::{Handle, SpoolError};
 
@@ -139,6 +139,7 @@ async fn lease(
              WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
              AND (lease_until_us <= $2 OR lease_until_us > $5) AND NOT EXISTS (SELECT 1 FROM restoration x \
              WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND x.since_us <= $6))) \
+             AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) \
              ORDER BY due_us LIMIT 1) \
              RETURNING report_id, form, attempts, refusals",
         )
@@ -236,6 +237,11 @@ async fn finish(
     .execute(&mut *tx)
     .await
     .map_err(refused("writing down an offer"))?;
+    if matches!(outcome, Offered::Damaged) {
+        lost::found(&mut tx, leased.report, now.0)
+            .await
+            .map_err(refused("asking for a damaged report"))?;
+    }
     tx.commit()
         .await
         .map_err(refused("writing down an offer"))?;

@@ -213,7 +213,7 @@ async fn existing(
         .map_err(refused_row("reading the same instance"))
 }
 
-/// Bytes that are held already, first or aside: notes that they were seen again.
+/// Bytes that are held already, first or aside: notes that they were seen again. Those that were removed have to be kept anew.
 async fn repeated(
     tx: &mut SqliteConnection,
     incoming: &Incoming,
@@ -236,7 +236,7 @@ async fn repeated(
         return Ok(Some(Stored::Same));
     }
     let kind: Option<String> = sqlx::query_scalar(
-        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 RETURNING kind",
+        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 AND handle IS NOT NULL RETURNING kind",
     )
     .bind(there.id)
     .bind(&digest)

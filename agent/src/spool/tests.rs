@@ -2,6 +2,7 @@
 
 mod agreements;
 mod faults;
+mod kept;
 mod link;
 mod studies;
 

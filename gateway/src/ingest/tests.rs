@@ -1,6 +1,7 @@
 //! The door on both databases: what is durable, what is receipted, what is set aside, and what has no second effect.
 
 mod pseudonymous;
+mod room;
 mod stand;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use causeway_proto::link::message::{Open, Progress, Query, Recall, Trailer};
 use causeway_proto::time::Timestamp;
 
 pub(crate) use super::index::tests::samples;
+pub(crate) use super::index::{Content, index};
 use super::{Begun, IngestError, quarantine};
 use crate::archive::BlobKey;
 use crate::rows::tests::on_both;
