@@ -63,9 +63,8 @@ pub(super) fn known(creator: &str, group: u16) -> bool {
 
 /// Whether an element of a creator's block is safe.
 pub(super) fn safe(creator: &str, group: u16, element: u8) -> bool {
-    SAFE.iter().any(|(name, of, elements)| {
-        *name == creator && *of == group && elements.contains(&element)
-    })
+    SAFE.iter()
+        .any(|(name, of, elements)| *name == creator && *of == group && elements.contains(&element))
 }
 
 /// The creators of one level of a dataset, as they were met (PS3.5 7.8.1).

@@ -57,11 +57,19 @@ pub(super) fn action(tag: Tag, vr: VR, options: &Options) -> Action {
     }
     let Some(row) = table::row(tag) else {
         // dictionaries do not know what this is, and nobody who reads images would
-        return if vr == VR::PN { Action::Empty } else { Action::Keep };
+        return if vr == VR::PN {
+            Action::Empty
+        } else {
+            Action::Keep
+        };
     };
     if row.options.chars().any(|letter| chosen(letter, options)) {
         // names of persons are not descriptions: cleaning one leaves nothing
-        return if vr == VR::PN { Action::Empty } else { Action::Keep };
+        return if vr == VR::PN {
+            Action::Empty
+        } else {
+            Action::Keep
+        };
     }
     match row.basic {
         Basic::X => Action::Remove,
@@ -104,7 +112,10 @@ pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
         ("113103", "Clean Graphics Option"),
         ("113104", "Clean Structured Content Option"),
         ("113105", "Clean Descriptors Option"),
-        ("113106", "Retain Longitudinal Temporal Information Full Dates Option"),
+        (
+            "113106",
+            "Retain Longitudinal Temporal Information Full Dates Option",
+        ),
         ("113108", "Retain Patient Characteristics Option"),
     ];
     if options.retain_device {

@@ -5,8 +5,7 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::ops::Range;
 
 use causeway_proto::element::{
-    Encoding, HEADER_MAX, Header, ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END,
-    encoding_inside_unknown,
+    Encoding, HEADER_MAX, Header, ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, encoding_inside_unknown,
 };
 use dicom_core::VR;
 use thiserror::Error;

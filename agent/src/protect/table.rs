@@ -64,5 +64,7 @@ pub(super) fn row(tag: Tag) -> Option<Row> {
 
 #[cfg(test)]
 pub(super) fn tags() -> impl Iterator<Item = u32> {
-    rows::ROWS.iter().flat_map(|(_, _, tags)| tags.iter().copied())
+    rows::ROWS
+        .iter()
+        .flat_map(|(_, _, tags)| tags.iter().copied())
 }

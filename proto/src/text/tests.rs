@@ -141,14 +141,20 @@ fn spans_are_the_text_with_the_bytes_it_stands_in() {
     };
     check(b"", b"Muster^Erika");
     check(b"ISO_IR 100", b"M\xFCller \\ x");
-    check(b"ISO_IR 192", "M\u{fc}ller \u{5c71}\u{7530} \u{1F600}".as_bytes());
+    check(
+        b"ISO_IR 192",
+        "M\u{fc}ller \u{5c71}\u{7530} \u{1F600}".as_bytes(),
+    );
     check(b"ISO_IR 192", b"broken \xE5\xB1 end\xFF");
     check(b"GB18030", b"\xCD\xF5^\xD0\xA1\x5C \x81\x30\x81\x30");
     let kanji = b"Yamada^Tarou=\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B";
     check(b"\\ISO 2022 IR 87", kanji);
     let spans = CharacterSet::parse(b"\\ISO 2022 IR 87").spans(kanji);
     assert_eq!(spans[13].character, '\u{5c71}');
-    assert_eq!((spans[13].bytes.clone(), spans[13].shift), (16..18, &b"\x1B$B"[..]));
+    assert_eq!(
+        (spans[13].bytes.clone(), spans[13].shift),
+        (16..18, &b"\x1B$B"[..])
+    );
     assert!(spans[15].shift.is_empty());
 }
 
