@@ -218,11 +218,11 @@ impl<S: Read + Seek> Reading<'_, S> {
         }
         if person {
             self.raw_parts(bytes);
-            let names = text.split('\\').map(|name| Private::new(name));
+            let names = text.split('\\').map(Private::new);
             let room = MOST.saturating_sub(self.found.names.len());
             self.found.names.extend(names.take(room));
         } else if NUMBERS.contains(&tag) {
-            let numbers = text.split('\\').map(|number| Private::new(number));
+            let numbers = text.split('\\').map(Private::new);
             let room = MOST.saturating_sub(self.found.numbers.len());
             self.found.numbers.extend(numbers.take(room));
         } else if PHRASES.contains(&tag) && self.phrases.len() < MOST {

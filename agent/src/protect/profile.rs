@@ -73,10 +73,10 @@ pub(super) fn action(tag: Tag, vr: VR, options: &Options) -> Action {
     }
     match row.basic {
         Basic::X => Action::Remove,
-        Basic::Z | Basic::XZ => Action::Empty,
-        Basic::D | Basic::XD | Basic::XZD | Basic::ZD => Action::Dummy,
+        Basic::Z | Basic::Xz => Action::Empty,
+        Basic::D | Basic::Xd | Basic::Xzd | Basic::Zd => Action::Dummy,
         // Retain UIDs (113110)
-        Basic::U | Basic::XZU => Action::Keep,
+        Basic::U | Basic::Xzu => Action::Keep,
     }
 }
 

@@ -107,7 +107,8 @@ impl<'s, S: Read + Seek> Source<'s, S> {
         let offset = range.start.checked_sub(self.base);
         let offset = offset.and_then(|offset| usize::try_from(offset).ok());
         let size = usize::try_from(range.end.saturating_sub(range.start))
-            .map_err(|_| Unreadable::TooLong)?;
+            .ok()
+            .ok_or(Unreadable::TooLong)?;
         let buffered = offset
             .and_then(|offset| self.buffer.get(offset..))
             .and_then(|rest| rest.get(..size));

@@ -23,15 +23,15 @@ pub(super) enum Basic {
     /// Another UID.
     U,
     /// Removed, or D.
-    XD,
+    Xd,
     /// Removed, or Z.
-    XZ,
+    Xz,
     /// Removed, Z or D.
-    XZD,
+    Xzd,
     /// Removed, Z, or other UIDs in the items.
-    XZU,
+    Xzu,
     /// Z or D.
-    ZD,
+    Zd,
 }
 
 /// A row.

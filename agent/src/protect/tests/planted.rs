@@ -131,6 +131,20 @@ fn planted(person: &Person) -> Dataset {
     );
     text(0x0008, 0x0090, VR::PN, "Referrer^Rudolf");
     text(0x0018, 0x4000, VR::LT, "asked by Referrer");
+    more(&mut dataset, person);
+    dataset
+}
+
+/// In private elements, bytes, sequences, graphics and content items.
+fn more(dataset: &mut Dataset, person: &Person) {
+    let [family, _] = person.parts;
+    let mut text = |group, element, vr, text: &str| {
+        dataset.put(
+            Tag(group, element),
+            vr,
+            Value::Bytes(even(person.bytes(text), b' ')),
+        );
+    };
     text(0x0009, 0x0010, VR::LO, "ACME 1.0");
     text(0x0009, 0x1001, VR::LO, person.name);
     text(0x0019, 0x0010, VR::LO, "SIEMENS MR HEADER");
@@ -178,7 +192,6 @@ fn planted(person: &Person) -> Dataset {
         Value::Bytes(even(person.bytes(family), b' ')),
     );
     dataset.put_items(Tag(0x0040, 0xA730), content(person));
-    dataset
 }
 
 fn nested(person: &Person, depth: usize) -> Dataset {

@@ -65,7 +65,7 @@ fn the_table_is_whole_and_every_row_has_an_action() {
             // what stays has an option that lets it, or is a UID under Retain UIDs
             !kept
                 || !row.options.is_empty()
-                || matches!(row.basic, table::Basic::U | table::Basic::XZU)
+                || matches!(row.basic, table::Basic::U | table::Basic::Xzu)
         })
         .count();
     // and four rows that are rules: curves, overlay data, overlay comments, private attributes
