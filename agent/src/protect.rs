@@ -10,6 +10,25 @@ use causeway_proto::link::message::InstanceKey;
 
 use crate::spool::{Outgoing, Spool, SpoolError};
 
+mod clean;
+mod documents;
+mod identifiers;
+mod original;
+mod pieces;
+mod pixels;
+mod private;
+mod profile;
+mod source;
+mod table;
+mod transform;
+
+pub use identifiers::{Identifiers, identifiers};
+pub use original::put_back;
+pub use pieces::Piece;
+pub use profile::{Options, PROFILE, UidRule};
+pub use source::Unreadable;
+pub use transform::{Outcome, Plan, Stand, transform};
+
 /// Whether an instance may leave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
@@ -94,3 +113,6 @@ impl Protected {
         self.spool.read(&self.source.handle, offset, max).await
     }
 }
+
+#[cfg(test)]
+mod tests;
