@@ -50,6 +50,7 @@ pub struct Identifiers {
     /// Every number that stands for the patient, an admission or an order.
     pub numbers: Vec<Private>,
     patterns: Patterns,
+    places: Patterns,
     dates: BTreeSet<String>,
     digits: BTreeSet<String>,
     undecodable: bool,
@@ -120,7 +121,7 @@ struct Reading<'s, S> {
     source: Source<'s, S>,
     found: Identifiers,
     raw: Vec<Vec<u8>>,
-    phrases: Vec<String>,
+    phrases: Vec<(Tag, String)>,
     top_set: CharacterSet,
 }
 
@@ -226,7 +227,7 @@ impl<S: Read + Seek> Reading<'_, S> {
             let room = MOST.saturating_sub(self.found.numbers.len());
             self.found.numbers.extend(numbers.take(room));
         } else if PHRASES.contains(&tag) && self.phrases.len() < MOST {
-            self.phrases.push(text);
+            self.phrases.push((tag, text));
         } else if DATES.contains(&tag) {
             self.found.dates.insert(text);
         }
@@ -266,8 +267,15 @@ impl<S: Read + Seek> Reading<'_, S> {
         for number in &self.found.numbers {
             patterns.number(number.reveal(), own);
         }
-        for phrase in &self.phrases {
-            patterns.phrase(phrase, own);
+        let mut places = Patterns::default();
+        for (tag, phrase) in &self.phrases {
+            let of_patient = tag.0 == 0x0010;
+            let kind = if of_patient {
+                &mut patterns
+            } else {
+                &mut places
+            };
+            kind.phrase(phrase, own);
         }
         for raw in self.raw.drain(..) {
             patterns.add_bytes(raw.trim_ascii());
@@ -293,7 +301,11 @@ impl<S: Read + Seek> Reading<'_, S> {
             let first = digits.chars().next();
             digits.len() >= 6 && !digits.chars().all(|c| Some(c) == first)
         });
+        // an accession number that begins with the day of the study says no more than the day
+        let dates = &found.dates;
+        found.digits.retain(|digits| !dates.contains(digits));
         found.patterns = patterns;
+        found.places = places;
         self.found
     }
 }
@@ -304,6 +316,14 @@ pub(super) fn hidden_sequence(header: &Header, encoding: Encoding) -> bool {
 }
 
 impl Identifiers {
+    /// The same, with the names of institutions among what is looked for.
+    pub(super) fn with_places(&self) -> Self {
+        let mut all = self.clone();
+        all.patterns.text.append(&mut all.places.text);
+        all.patterns.bytes.append(&mut all.places.bytes);
+        all
+    }
+
     /// Where identifiers stand in a text, as ranges of its characters. In numbers and codes only those with letters count.
     pub(super) fn in_text(
         &self,

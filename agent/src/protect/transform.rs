@@ -153,10 +153,11 @@ pub fn transform<S: Read + Seek>(
             "shifted dates are asked for, which this version does not do".to_owned(),
         );
     }
+    let with_places = (!options.retain_institution).then(|| ids.with_places());
     let transform = Transform {
         source: Source::new(source, length),
         out: Pieces::default(),
-        ids,
+        ids: with_places.as_ref().unwrap_or(ids),
         stand,
         options,
         counts: Counts::default(),

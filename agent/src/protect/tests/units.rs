@@ -112,6 +112,12 @@ fn one_element_more() {
     // names of persons, institutions and devices
     check((0x0008, 0x0090), VR::PN, "Brown^Charlie", Some(""));
     check((0x0008, 0x1030), VR::LO, "for Charlie", Some("for Charlie"));
+    check(
+        description,
+        VR::LO,
+        "CT, Hospital of Somewhere",
+        Some("CT, [removed]"),
+    );
     check((0x0008, 0x0081), VR::ST, "1 High Street", None);
     check((0x0018, 0x1000), VR::LO, "SN-5512", Some("REMOVED"));
     check((0x0008, 0x1090), VR::LO, "SOMATOM", Some("SOMATOM"));
@@ -167,6 +173,7 @@ fn what_is_added_says_how_it_was_protected() {
     let (plan, out) = leaves(&slice().write(), EXPLICIT, &options);
     let protected = Dataset::read(&out, &plan.syntax).unwrap();
     assert_eq!(protected.items(Tag(0x0012, 0x0064)).len(), 10);
+    assert_eq!(protected.code(Tag(0x0008, 0x0080)), "Hospital of Somewhere");
 }
 
 #[test]
@@ -231,6 +238,11 @@ fn what_stays_at_the_site() {
     check(&text(0x0020, 0x000D, VR::UI, "1.2.90556677.5"), uid);
     check(&text(0x0020, 0x0052, VR::UI, "1.2.19620515"), uid);
     check(&text(0x0020, 0x0052, VR::UI, "1.2.20260102"), "leaves");
+    let dated = |dataset: &mut Dataset| {
+        dataset.put_text(Tag(0x0008, 0x0050), VR::SH, "20260102-17");
+        dataset.put_text(Tag(0x0020, 0x000D), VR::UI, "1.2.20260102.5");
+    };
+    check(&dated, "leaves");
 }
 
 #[test]
