@@ -113,7 +113,8 @@ CREATE TABLE sealed_set (
     made_us   BIGINT NOT NULL
 );
 
--- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration
+-- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration; handle
+-- is null when the bytes were removed after their time
 CREATE TABLE aside (
     id             INTEGER PRIMARY KEY,
     instance_id    BIGINT NOT NULL REFERENCES instance (id),
@@ -123,7 +124,7 @@ CREATE TABLE aside (
     length         BIGINT NOT NULL,
     source_digest  TEXT NOT NULL,
     pixel_digest   TEXT,
-    handle         TEXT NOT NULL,
+    handle         TEXT,
     patient_id     TEXT NOT NULL,
     patient_issuer TEXT NOT NULL,
     patient_name   TEXT NOT NULL,
@@ -147,12 +148,14 @@ CREATE TABLE manifest (
     PRIMARY KEY (study_id, version)
 );
 
--- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5)
+-- reports that this agent took in: their bytes, and how often the PACS has sent one back (P5); lost marks bytes that were found
+-- missing or damaged, until the gateway has sent the report again
 CREATE TABLE own_report (
     sop_uid   TEXT PRIMARY KEY,
     study_uid TEXT NOT NULL,
     handle    TEXT NOT NULL,
     length    BIGINT NOT NULL,
+    lost      BIGINT NOT NULL DEFAULT 0,
     returned  BIGINT NOT NULL DEFAULT 0,
     noted_us  BIGINT NOT NULL
 );
@@ -198,3 +201,22 @@ CREATE TABLE delivery (
     PRIMARY KEY (report_id, destination, form)
 );
 CREATE INDEX delivery_due ON delivery (due_us) WHERE due_us IS NOT NULL;
+
+-- room `restore`: a report under a pseudonym is offered to nobody before its row says 'done'. home, ours and theirs are JSON and for
+-- people at the site alone; names says in words what of the patient stands in the report's own text (P33)
+CREATE TABLE restoration (
+    report_id  BIGINT PRIMARY KEY REFERENCES report (id),
+    state      TEXT NOT NULL CHECK (state IN ('due', 'done', 'held', 'refused')),
+    sentence   TEXT NOT NULL DEFAULT '',
+    home       TEXT,
+    ours       TEXT,
+    theirs     TEXT NOT NULL DEFAULT '[]',
+    decided_by TEXT NOT NULL DEFAULT '' CHECK (decided_by IN ('', 'pacs', 'original', 'person')),
+    names      TEXT NOT NULL DEFAULT '',
+    attempts   BIGINT NOT NULL DEFAULT 0,
+    refusals   BIGINT NOT NULL DEFAULT 0,
+    due_us     BIGINT,
+    since_us   BIGINT NOT NULL,
+    CHECK (state <> 'done' OR home IS NOT NULL)
+);
+CREATE INDEX restoration_by_state ON restoration (state, due_us);

@@ -22,12 +22,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::delivery::{Deliveries, Store};
+use crate::delivery::{Deliveries, Destination, Store};
 use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
 use crate::protect::Protector;
 use crate::observe::control::{self, Desk};
+use crate::restore::{self, Find, Restoring, Unseal};
 use crate::spool::disk::real::RealDisk;
 use crate::spool::{self, Spool};
 use crate::{dicom, rows};
@@ -165,10 +166,11 @@ impl Running {
         );
         let sealing = (spool.clone(), cancel.clone());
         parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));
-        let delivering = (deliveries.clone(), cancel.clone());
-        parts.spawn(
-            async move { delivering.0.run(store(), delivering.1).await }.map(|()| "the deliveries"),
-        );
+        parts.spawn(deliver(
+            deliveries.clone(),
+            restoring(&config.restore, spool.clone()),
+            cancel.clone(),
+        ));
         let renewing = Enrolling {
             gateway: enrolled_at(&keys(&config.spool))
                 .unwrap_or_else(|| config.gateway.address.clone()),
@@ -230,11 +232,46 @@ impl Running {
     }
 }
 
+async fn deliver(
+    deliveries: Deliveries,
+    restoring: Restoring,
+    cancel: CancellationToken,
+) -> &'static str {
+    deliveries.run(store(), restoring, cancel).await;
+    "the deliveries"
+}
+
 /// C-STORE to a destination, as the deliveries know it.
 fn store() -> Store {
     Store::new(|destination, parcel| {
         async move { dicom::send::store(&destination, &parcel).await }.boxed()
     })
+}
+
+/// What finding out whose report it is needs: the PACS, the hospital's key, the site's placeholders.
+fn restoring(config: &restore::Config, spool: Spool) -> Restoring {
+    let keys = spool.keys().clone();
+    let find = match &config.pacs {
+        None => Find::nobody(),
+        Some(pacs) => {
+            let peer = Destination {
+                name: "restore.pacs".to_owned(),
+                ae_title: pacs.ae_title.clone(),
+                address: pacs.address.clone(),
+                calling_ae_title: pacs.calling_ae_title.clone(),
+            };
+            Find::new(move |study| {
+                let peer = peer.clone();
+                async move { dicom::query::study(&peer, &study).await }.boxed()
+            })
+        }
+    };
+    Restoring {
+        config: config.clone(),
+        find,
+        unseal: Unseal::new(move |sealed| keys.open_sealed(sealed).ok()),
+        is_placeholder: Arc::new(move |id| !spool.is_established(id)),
+    }
 }
 
 /// The rows of a spool whose agent may not be running, for reading.

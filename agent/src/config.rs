@@ -11,6 +11,7 @@ use figment::providers::{Format, Toml};
 use serde::Deserialize;
 
 use crate::delivery::{self, Destination};
+use crate::restore::{self, Truth};
 use crate::{dicom, link, observe, spool};
 
 /// The whole file. Each section belongs to its room.
@@ -38,6 +39,9 @@ pub struct Config {
     /// `[[destination]]`: where reports are delivered.
     #[serde(default)]
     pub destination: Vec<Destination>,
+    /// `[restore]`: how a report under a pseudonym gets its patient back.
+    #[serde(default)]
+    pub restore: restore::Config,
     /// `[log]`
     #[serde(default)]
     pub log: observe::log::Config,
@@ -163,6 +167,14 @@ impl Config {
                 "must not be below hard_floor_bytes".to_owned(),
             );
         }
+        if let Some(pacs) = &self.restore.pacs
+            && !has_port(&pacs.address)
+        {
+            wrong(
+                "restore.pacs.address",
+                "write host:port, such as \"10.0.0.5:104\"".to_owned(),
+            );
+        }
         for (index, destination) in self.destination.iter().enumerate() {
             let key = |name: &str| format!("destination.{index}.{name}");
             if let Some(what) = destination_name(&destination.name) {
@@ -198,6 +210,9 @@ impl Config {
         }
         if self.destination.is_empty() {
             remarks.push("there is no destination: reports stay at the agent".to_owned());
+        }
+        if self.restore.pacs.is_none() && self.restore.truth == Truth::Pacs {
+            remarks.push("restore.pacs is missing: every report under a pseudonym is held until a person decides".to_owned());
         }
         if self.disk.keep_after_receipt_h < 72 {
             remarks.push("disk.keep_after_receipt_h is below 72: a gateway restored from an older backup loses studies".to_owned());

@@ -3,16 +3,19 @@
 //!
 //! | State | Reached by | Left by |
 //! |---|---|---|
-//! | `at-site` | signature and study verified, bytes durable | the first offer |
+//! | `at-site` | signature and study verified, bytes durable | the first offer, or its restoration |
 //! | `delivered` | the destination stored it (0x0000, or a warning that is noted) | never |
-//! | `waiting` | no answer, or a refusal that may pass | the next offer |
+//! | `waiting` | no answer, or a refusal that may pass; also of the question for its patient | the next offer |
 //! | `not-taken` | no context for this class, or 0x0122 | a person's retry |
-//! | `held` | refused ten times, or no destination configured | a person's retry |
+//! | `held` | refused ten times, no destination configured, or its patient in question (`restore`) | a person's retry or decision |
+//! | `waiting`, of the site itself | its bytes were found missing or damaged | the gateway sending it again |
 //! | `rejected` | signature, study or UID did not verify; nothing is kept | the gateway offering it anew |
 
 mod accept;
+mod lost;
 mod offer;
 mod outcome;
+mod restoring;
 mod tell;
 mod verify;
 pub mod view;
@@ -31,8 +34,10 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
+use crate::restore::Restoring;
 use crate::spool::{Spool, SpoolError};
 pub use offer::{Destination, Parcel, SendOutcome, Store};
+pub use restoring::Ruling;
 
 /// The destination that stands for the agent itself.
 pub const SITE: &str = "site";
@@ -46,7 +51,7 @@ pub const NONE: &str = "none";
 /// A report was not accepted.
 #[derive(Debug, Error)]
 pub enum AcceptError {
-    /// Trying again may help: the disk or the rows refused.
+    /// Trying again may help: the disk or the rows refused, or the list of revoked signers is missing or old.
     #[error("the report could not be kept: {tried}")]
     NotKept {
         /// What was tried.
@@ -75,6 +80,9 @@ pub enum DeliveryError {
     /// The spool refused.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// A person has chosen what cannot be chosen.
+    #[error("{0}")]
+    Choice(&'static str),
 }
 
 /// A message for the gateway that it may not have heard.
@@ -129,12 +137,13 @@ impl Deliveries {
         };
         deliveries.free_leases().await?;
         deliveries.hold_strays().await?;
+        lost::ask_again(&deliveries).await?;
         Ok(deliveries)
     }
 
     /// Takes a report whose bytes match its trailer. When it returns, the report is durable and its row says `at-site`, or
     /// `rejected` when its signature does not verify or its study is not one of ours; [`Self::messages`] says so to the gateway.
-    /// The same report again is no news and is accepted again.
+    /// The same report again is no news and is accepted again; when its bytes were lost, they are kept again.
     ///
     /// # Errors
     /// When it could not be kept; the gateway will offer it again.
@@ -171,14 +180,25 @@ impl Deliveries {
         work::retry(self, case).await
     }
 
-    /// Offers what is due to its destinations until `cancel` fires; what is under way then is finished or comes again.
-    pub async fn run(&self, store: Store, cancel: CancellationToken) {
+    /// A person's decision about a report that is held for its patient (`report` as [`crate::restore::rows::Mismatch`] has it).
+    /// Answers how many reports it decided: one or none.
+    ///
+    /// # Errors
+    /// When the choice is not possible, or the rows refuse.
+    pub async fn rule(&self, report: i64, ruling: Ruling) -> Result<u64, DeliveryError> {
+        restoring::rule(self, report, ruling).await
+    }
+
+    /// Finds out whose report it is where that is needed, and offers what is due to its destinations, until `cancel` fires; what
+    /// is under way then is finished or comes again.
+    pub async fn run(&self, store: Store, restoring: Restoring, cancel: CancellationToken) {
         let each = self
             .inner
             .destinations
             .iter()
             .map(|destination| work::serve(self, destination, &store, &cancel));
-        futures::future::join_all(each).await;
+        let restored = restoring::serve(self, &restoring, &cancel);
+        tokio::join!(futures::future::join_all(each), restored);
         // a site without destinations has nobody to serve
         cancel.cancelled().await;
     }

@@ -21,10 +21,9 @@ mod table;
 mod transform;
 mod worker;
 
-use causeway_proto::dataset::Dataset;
 use thiserror::Error;
 
-use crate::keys::{Keys, KeysError};
+use crate::keys::Keys;
 use crate::spool::{Outgoing, Spool, SpoolError};
 pub use form::Form;
 pub use identifiers::{Identifiers, identifiers};
@@ -70,8 +69,7 @@ impl Protector {
         }
         worker::made_again(self, instance).await
     }
-
-    fn seal_study(&self, originals: &Dataset) -> Result<Vec<u8>, KeysError> {
-        self.keys.seal(&seal::plain(&seal::of_study(originals)))
-    }
 }
+
+#[cfg(test)]
+mod tests;

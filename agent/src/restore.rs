@@ -16,7 +16,11 @@ mod find;
 mod home;
 mod names;
 mod rewrite;
+pub mod rows;
 mod sealed;
+
+use std::fmt;
+use std::sync::Arc;
 
 use causeway_proto::ids::AeTitle;
 use serde::Deserialize;
@@ -59,6 +63,25 @@ pub struct Peer {
     pub address: String,
     /// The title with which we call it.
     pub calling_ae_title: AeTitle,
+}
+
+/// What finding out needs from elsewhere, handed in by `app`.
+#[derive(Clone)]
+pub struct Restoring {
+    /// What the site has chosen.
+    pub config: Config,
+    /// Asks the PACS.
+    pub find: Find,
+    /// Opens what was sealed for this hospital.
+    pub unseal: Unseal,
+    /// Whether a patient ID stands for no identity (P2).
+    pub is_placeholder: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl fmt::Debug for Restoring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Restoring")
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Instances and studies as received, durable before anybody is told so, and kept until well after the gateway's receipt.
 
+mod adopt;
 mod association;
 pub mod choice;
 pub mod disk;

@@ -25,7 +25,7 @@ use crate::authority::{AuthorityError, SignerAuthority, leaf};
 use crate::identity::{Serial, Validity};
 
 pub use subject::{Person, SubjectError};
-pub use verify::{ChainError, Verified, verify_chain};
+pub use verify::{ChainError, Verified, is_fresh, verify_chain};
 
 #[cfg(test)]
 mod tests;

@@ -60,7 +60,7 @@ CREATE TABLE site_certificate (
     revoked_reason TEXT
 );
 
--- room `archive`
+-- room `archive`; blocked, remarks (a JSON list) and identity are what the site last said of the study in OPEN
 CREATE TABLE study (
     site_id          TEXT NOT NULL REFERENCES site (id),
     agreement_id     TEXT NOT NULL REFERENCES agreement (id),
@@ -90,6 +90,9 @@ CREATE TABLE study (
     content_version  BIGINT NOT NULL DEFAULT 0,
     recalled_us      BIGINT,
     recall_reason    TEXT,
+    blocked          TEXT NOT NULL DEFAULT '',
+    remarks          TEXT NOT NULL DEFAULT '[]',
+    identity         TEXT NOT NULL DEFAULT '',
     first_us         BIGINT NOT NULL,
     last_us          BIGINT NOT NULL,
     PRIMARY KEY (site_id, agreement_id, study_uid)
@@ -97,6 +100,19 @@ CREATE TABLE study (
 CREATE INDEX study_by_uid ON study (study_uid);
 CREATE INDEX study_by_patient ON study (site_id, agreement_id, patient_id);
 CREATE INDEX study_by_accession ON study (accession);
+
+-- how the identity in a study's images was removed (JSON), and the originals that only its site can open (hexadecimal); from the
+-- first image that says so, for the header of reports
+CREATE TABLE study_protection (
+    site_id      TEXT NOT NULL,
+    agreement_id TEXT NOT NULL,
+    study_uid    TEXT NOT NULL,
+    marks        TEXT NOT NULL,
+    sealed_syntax TEXT NOT NULL DEFAULT '',
+    sealed_set   TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (site_id, agreement_id, study_uid),
+    FOREIGN KEY (site_id, agreement_id, study_uid) REFERENCES study (site_id, agreement_id, study_uid)
+);
 
 CREATE TABLE series (
     site_id      TEXT NOT NULL,

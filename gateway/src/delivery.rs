@@ -3,7 +3,7 @@
 //!
 //! | state | means | next |
 //! |---|---|---|
-//! | waiting | signed, on its way; offered whenever the site is connected | at-site, rejected |
+//! | waiting | signed, on its way, or lost at the site; offered whenever the site is connected | at-site, rejected |
 //! | at-site | durable at the site, its signature verified; some destination has not decided | any below |
 //! | delivered | every destination has decided, at least one holds it | |
 //! | not-taken | no destination takes such a form | |

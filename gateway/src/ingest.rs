@@ -7,13 +7,14 @@ mod admit;
 mod index;
 pub mod quarantine;
 mod record;
+mod room;
 mod set_aside;
 mod study;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Config {
     pub incoming_age_h: u64,
     /// How many instances are received at the same time, over all sites.
     pub max_parallel: u32,
+    /// How much of `max_incoming_bytes` and of `max_parallel` one site may take, in percent.
+    pub site_share_percent: u8,
 }
 
 impl Default for Config {
@@ -56,6 +59,7 @@ impl Default for Config {
             max_incoming_bytes: 64 << 30,
             incoming_age_h: 72,
             max_parallel: 64,
+            site_share_percent: 25,
         }
     }
 }
@@ -103,6 +107,12 @@ pub enum IngestError {
     /// A message contradicts an earlier one or has more entries than the bound.
     #[error("the message is not possible: {0}")]
     Malformed(&'static str),
+    /// The stream stopped bringing bytes.
+    #[error("no byte of the instance came for too long; {received} bytes are kept")]
+    Stalled {
+        /// How many are kept.
+        received: u64,
+    },
     /// The same instance is arriving on another stream, or there is no room at the moment.
     #[error("no room at the moment: {0}")]
     Busy(&'static str),
@@ -146,6 +156,7 @@ impl IngestError {
             | Self::BadOffset { .. }
             | Self::DigestMismatch
             | Self::Truncated { .. }
+            | Self::Stalled { .. }
             | Self::Busy(_)
             | Self::Blob(_)
             | Self::Read(_)
@@ -166,7 +177,7 @@ impl IngestError {
             Self::BadOffset { .. } => Code::BadOffset,
             Self::CodingUnknown(_) => Code::CodingUnknown,
             Self::DigestMismatch => Code::DigestMismatch,
-            Self::Truncated { .. } => Code::Truncated,
+            Self::Truncated { .. } | Self::Stalled { .. } => Code::Truncated,
             Self::Malformed(_) => Code::Malformed,
             Self::Busy(_) => Code::Busy,
             Self::Blob(_) | Self::Read(_) | Self::Audit(_) | Self::Row | Self::Database(_) => {
@@ -218,14 +229,14 @@ struct Inner {
     random: Random,
     epoch: u64,
     slots: Arc<Semaphore>,
+    /// The part of `slots` that each site may take.
+    site_slots: Mutex<HashMap<SiteId, Arc<Semaphore>>>,
     active: Mutex<HashSet<PartName>>,
     opened: Notify,
     /// When the parts were last swept, and what they held then.
-    swept: Mutex<(Timestamp, u64)>,
+    swept: Mutex<(Timestamp, HashMap<String, u64>)>,
 }
 
-/// How often the parts are looked through for old ones.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A query asks about at most this many instances.
 const MAX_KEYS: usize = 256;
 const EPOCH: &str = "epoch";
@@ -252,9 +263,10 @@ impl Ingest {
             random,
             epoch,
             slots: Arc::new(Semaphore::new(slots)),
+            site_slots: Mutex::default(),
             active: Mutex::new(HashSet::new()),
             opened: Notify::new(),
-            swept: Mutex::new((Timestamp(i64::MIN), 0)),
+            swept: Mutex::new((Timestamp(i64::MIN), HashMap::new())),
         })))
     }
 
@@ -372,7 +384,7 @@ impl Ingest {
             let offset = match &receipt {
                 Some(receipt) => receipt.length,
                 None if arriving => 0,
-                None => self.archive().parts.length(name).await?,
+                None => self.archive().parts.length(&name).await?,
             };
             entries.push(Held {
                 key: key.clone(),
@@ -383,8 +395,8 @@ impl Ingest {
         Ok(Have { entries })
     }
 
-    /// Begins an instance; bytes follow from [`Incoming::offset`], which is the message's offset. Waits while too many are
-    /// arriving.
+    /// Begins an instance; bytes follow from [`Incoming::offset`], which is the message's offset. Waits a
+    /// little while too many are arriving.
     ///
     /// # Errors
     /// What the message says is not possible, not allowed or there is no room.
@@ -402,42 +414,24 @@ impl Ingest {
         if let Some(receipt) = self.durable(site, &key).await? {
             return Ok(Begun::Held(receipt));
         }
-        self.room().await?;
-        let Ok(permit) = self.0.slots.clone().acquire_owned().await else {
-            return Err(IngestError::Busy("the gateway is closing"));
-        };
         let name = admit::part_name(site, &key);
-        let Some(hold) = admit::Hold::take(self, name) else {
+        // what has begun may always be finished: that is how room is made
+        if self.archive().parts.length(&name).await? == 0 {
+            self.room(site).await?;
+        }
+        let permits = self.permits(site).await?;
+        let Some(hold) = admit::Hold::take(self, name.clone()) else {
             return Err(IngestError::Busy("this instance is arriving already"));
         };
-        let held = self.archive().parts.length(name).await?;
+        let held = self.archive().parts.length(&name).await?;
         if instance.offset > held {
             return Err(IngestError::BadOffset {
                 sent: instance.offset,
                 held,
             });
         }
-        let incoming = Incoming::begin(hold, label, permit).await?;
+        let incoming = Incoming::begin(hold, label, permits).await?;
         Ok(Begun::Incoming(Box::new(incoming)))
-    }
-
-    /// Drops parts that have aged out, and refuses new bytes when those that are left hold too much.
-    async fn room(&self) -> Result<(), IngestError> {
-        let now = self.clock().now();
-        let (at, mut held) = *self.swept();
-        if now.since(at) >= SWEEP_EVERY {
-            let age = Duration::from_secs(self.config().incoming_age_h.saturating_mul(3600));
-            held = self.archive().parts.sweep(now, age).await?;
-            *self.swept() = (now, held);
-        }
-        if held > self.config().max_incoming_bytes {
-            return Err(IngestError::Busy("too many partial instances"));
-        }
-        Ok(())
-    }
-
-    fn swept(&self) -> MutexGuard<'_, (Timestamp, u64)> {
-        self.0.swept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -39,9 +39,11 @@ pub use release::{cancel, complete, put_back};
 pub(crate) use rules::lock;
 pub use rules::{cases_of, makes_task, study_grew, study_opened, study_recalled, study_sealed};
 pub use state::{InvalidTransition, Lock, State, Step};
-pub use study::{Series, Site, Study, StudyFacts, Withheld, is_placeholder};
+pub use study::{Quarantined, Series, Site, Study, StudyFacts, Withheld, is_placeholder};
 pub use task::{Stored, Task, header, stored, task};
 
+/// What a quarantine row says of an instance of somebody else (P24): while it stands, no report on its study is signed.
+pub const ANOTHER_PATIENT: &str = "another Patient ID than the study's first instance";
 /// CID 9231: the task of reading.
 pub const INTERPRETATION: &str = "110005";
 /// CID 9231: the task that late images or a correction bring.

@@ -39,11 +39,17 @@ fn public(name: &str) -> Option<Bytes> {
 fn job(form: Form, side: u32) -> Job {
     Job {
         frame: 1,
+        alone: false,
         form,
         width: Some(side),
         height: Some(side),
         window: Some((40.0, 400.0)),
     }
+}
+
+async fn run(renderer: &Renderer, job: &Job, file: Bytes) -> Result<Bytes, RenderError> {
+    let slot = renderer.slot().await?;
+    renderer.run(slot, job, file, Bytes::new()).await
 }
 
 #[tokio::test]
@@ -54,8 +60,7 @@ async fn a_slice_is_rendered_in_a_child() {
         return;
     };
     for (form, begins) in [(Form::Jpeg, &[0xFF, 0xD8][..]), (Form::Png, b"\x89PNG")] {
-        let image = renderer()
-            .run(&job(form, 32), file.clone(), Bytes::new())
+        let image = run(&renderer(), &job(form, 32), file.clone())
             .await
             .unwrap();
         assert!(image.starts_with(begins));
@@ -64,7 +69,7 @@ async fn a_slice_is_rendered_in_a_child() {
         form: Form::Samples,
         ..job(Form::Png, 1)
     };
-    let samples = renderer().run(&samples, file, Bytes::new()).await.unwrap();
+    let samples = run(&renderer(), &samples, file).await.unwrap();
     assert_eq!(samples.len() % 2, 0);
 }
 
@@ -79,9 +84,7 @@ async fn hostile_files_end_the_child_and_nothing_else() {
     }
     for path in files {
         let file = Bytes::from(std::fs::read(&path).unwrap());
-        let answer = renderer()
-            .run(&job(Form::Png, 64), file, Bytes::new())
-            .await;
+        let answer = run(&renderer(), &job(Form::Png, 64), file).await;
         let said = match &answer {
             Ok(image) => format!("{} bytes", image.len()),
             Err(error) => error.to_string(),
@@ -103,13 +106,9 @@ async fn a_child_that_does_not_answer_is_given_up() {
     };
     // `yes` answers without end: more than may be taken
     let endless = Renderer::new("/usr/bin/yes".into(), limits);
-    let answer = endless
-        .run(&job(Form::Png, 64), Bytes::new(), Bytes::new())
-        .await;
+    let answer = run(&endless, &job(Form::Png, 64), Bytes::new()).await;
     assert!(matches!(answer, Err(RenderError::Invalid)));
     let none = Renderer::new("/nonexistent".into(), limits);
-    let answer = none
-        .run(&job(Form::Png, 64), Bytes::new(), Bytes::new())
-        .await;
+    let answer = run(&none, &job(Form::Png, 64), Bytes::new()).await;
     assert!(matches!(answer, Err(RenderError::Failed(_))));
 }

@@ -69,6 +69,7 @@ function notices() {
   const may = data.may ?? {};
   const out = [];
   if (withdrawn()) out.push(h('p', { class: 'alert' }, h('strong', null, 'Withdrawn by the site. '), data.recall_reason ?? data.workitem?.reason ?? ''));
+  if (data.blocked && !withdrawn()) out.push(h('p', { class: 'alert blocked' }, h('strong', null, 'The site lets nothing be signed now. '), data.blocked));
   const holder = data.workitem?.claimed_by;
   if (holder && !holder.mine && data.workitem.state === 'IN PROGRESS') out.push(h('p', { class: 'alert', dataset: { tone: 'plain' } }, `${holder.name} is reading this case${holder.since ? ` since ${moment(holder.since)}` : ''}.`));
   else if (!may.write && !may.claim && !data.reports?.length && may.reasons?.length) out.push(h('p', { class: 'alert', dataset: { tone: 'plain' } }, may.reasons.map(asSentence).join(' ')));

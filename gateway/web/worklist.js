@@ -67,8 +67,10 @@ function state(item) {
     const home = delivery(item.report.delivery);
     return [h('div', null, item.report.status), h('div', { class: home.tone }, home.word)];
   }
-  if (item.claimed_by) return h('div', { class: 'dim' }, item.claimed_by.mine ? 'you' : item.claimed_by.name);
-  return h('div', { class: 'dim' }, item.readiness === 'READY' ? 'ready' : '');
+  const who = item.claimed_by
+    ? h('div', { class: 'dim' }, item.claimed_by.mine ? 'you' : item.claimed_by.name)
+    : h('div', { class: 'dim' }, item.readiness === 'READY' ? 'ready' : '');
+  return [who, item.blocked ? h('div', { class: 'warn', title: item.blocked }, 'signing blocked by the site') : null];
 }
 
 function site(item) {
@@ -99,7 +101,8 @@ function row(item) {
   h('td', null, h('span', { class: 'level' }, level.word)),
   h('td', { class: 'number wait' }, group(item) === 'done' ? moment(item.waiting_since) : h('span', { dataset: { since: item.waiting_since } }, since(item.waiting_since))),
   h('td', null, h('a', { class: 'code-link', href: `/case/${item.case}`, tabindex: -1 }, caseCode(item.code)),
-    h('div', { class: 'dim small' }, joined(item.patient?.age ? age(item.patient.age) : 'age not known', sex(item.patient?.sex)))),
+    h('div', { class: 'dim small' }, joined(item.patient?.age ? age(item.patient.age) : 'age not known', sex(item.patient?.sex), item.identity?.mode)),
+    item.identity?.established === false ? h('div', { class: 'warn small' }, 'identity not established') : null),
   h('td', null, study(item)),
   h('td', null, arriving(item)),
   h('td', { class: 'number' }, item.priors ? h('span', { class: 'prior-count' }, count(item.priors, 'prior')) : h('span', { class: 'dim' }, 'none')),

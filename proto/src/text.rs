@@ -3,6 +3,8 @@
 //! For reading only, and strict: bytes that the named sets do not give a meaning become U+FFFD and are counted, never guessed.
 //! What was received is not rewritten and stays what it is.
 
+use std::ops::Range;
+
 use encoding_rs::Encoding;
 
 /// The value of Specific Character Set (0008,0005), understood.
@@ -20,6 +22,17 @@ pub struct Decoded {
     pub text: String,
     /// How many places had none; 0 when the text is whole.
     pub undecodable: usize,
+}
+
+/// A character of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The character; U+FFFD for what has no meaning.
+    pub character: char,
+    /// Its bytes in the value.
+    pub bytes: Range<usize>,
+    /// The escape sequence under which it stands, when its bytes are not to be read as ASCII.
+    pub shift: &'static [u8],
 }
 
 /// What bytes below and above 0x80 mean at the moment (code elements G0 and G1).
@@ -91,6 +104,46 @@ impl CharacterSet {
         self.decode_counted(value).text
     }
 
+    /// Whether every term of a value of (0008,0005) is known: what an unknown one gives the bytes for meaning cannot be said.
+    #[must_use]
+    pub fn understood(value: &[u8]) -> bool {
+        let text = String::from_utf8_lossy(value);
+        text.split('\\').map(number).all(|term| {
+            matches!(
+                term.as_str(),
+                "" | "IR6" | "IR192" | "UTF8" | "GB18030" | "GBK" | "IR87" | "IR159" | "IR14"
+            ) || high(&term) != High::Nothing
+        })
+    }
+
+    /// The characters of a value with the bytes that each stands in. Escape sequences stand in none.
+    #[must_use]
+    pub fn spans(&self, value: &[u8]) -> Vec<Span> {
+        let mut spans = Vec::with_capacity(value.len());
+        let mut state = self.initial;
+        let mut rest = value;
+        while let Some(&byte) = rest.first() {
+            let at = value.len() - rest.len();
+            let mut out = Decoded::default();
+            let escaped = byte == 0x1B && self.extensions && self.whole.is_none();
+            rest = match self.whole {
+                Some(whole) => {
+                    let (character, after) = rest.split_at(width(whole, rest).min(rest.len()));
+                    out.take(whole, character);
+                    after
+                }
+                None => self.step(rest, &mut state, &mut out),
+            };
+            let bytes = at..value.len() - rest.len();
+            spans.extend(out.text.chars().filter(|_| !escaped).map(|character| Span {
+                character,
+                bytes: bytes.clone(),
+                shift: state.low.shift(),
+            }));
+        }
+        spans
+    }
+
     /// The text of a value, and how much of it had no meaning.
     #[must_use]
     pub fn decode_counted(&self, value: &[u8]) -> Decoded {
@@ -112,26 +165,64 @@ impl CharacterSet {
     fn decode_parts(&self, value: &[u8], out: &mut Decoded) {
         let mut state = self.initial;
         let mut rest = value;
-        while let Some((&byte, after)) = rest.split_first() {
-            rest = match byte {
-                0x1B if self.extensions => escape(after, &mut state, out),
-                0x21..=0x7E if matches!(state.low, Low::Kanji | Low::KanjiSupplement) => {
-                    kanji(byte, after, state.low, out)
+        while !rest.is_empty() {
+            rest = self.step(rest, &mut state, out);
+        }
+    }
+
+    /// Decodes one character or escape sequence and returns what follows it.
+    fn step<'a>(&self, value: &'a [u8], state: &mut State, out: &mut Decoded) -> &'a [u8] {
+        let Some((&byte, after)) = value.split_first() else {
+            return value;
+        };
+        match byte {
+            0x1B if self.extensions => escape(after, state, out),
+            0x21..=0x7E if matches!(state.low, Low::Kanji | Low::KanjiSupplement) => {
+                kanji(byte, after, state.low, out)
+            }
+            0x80.. => state.high.decode(byte, after, out),
+            b'~' if state.low == Low::Romaji => {
+                out.text.push('\u{203E}');
+                after
+            }
+            _ => {
+                // PS3.5 6.1.2.5.3: after a delimiter the sets of the first value are active again
+                if b"\r\n\t\x0C\\^=".contains(&byte) {
+                    *state = self.initial;
                 }
-                0x80.. => state.high.decode(byte, after, out),
-                b'~' if state.low == Low::Romaji => {
-                    out.text.push('\u{203E}');
-                    after
-                }
-                _ => {
-                    // PS3.5 6.1.2.5.3: after a delimiter the sets of the first value are active again
-                    if b"\r\n\t\x0C\\^=".contains(&byte) {
-                        state = self.initial;
-                    }
-                    out.text.push(char::from(byte));
-                    after
-                }
-            };
+                out.text.push(char::from(byte));
+                after
+            }
+        }
+    }
+}
+
+/// How many bytes the first character of `rest` takes in a set without escape sequences.
+fn width(whole: &'static Encoding, rest: &[u8]) -> usize {
+    let second = rest.get(1).copied().unwrap_or(0);
+    match rest.first().copied().unwrap_or(0) {
+        0..=0x7F => 1,
+        first if whole == encoding_rs::UTF_8 => match first {
+            0xC2..=0xDF => 2,
+            0xE0..=0xEF => 3,
+            0xF0..=0xF4 => 4,
+            _ => 1,
+        },
+        // GB 18030: four bytes when the second is a digit
+        0x81.. if second.is_ascii_digit() => 4,
+        0x81.. => 2,
+        _ => 1,
+    }
+}
+
+impl Low {
+    /// The escape sequence that designates the set; nothing for ASCII.
+    fn shift(self) -> &'static [u8] {
+        match self {
+            Self::Ascii => b"",
+            Self::Romaji => b"\x1B(J",
+            Self::Kanji => b"\x1B$B",
+            Self::KanjiSupplement => b"\x1B$(D",
         }
     }
 }

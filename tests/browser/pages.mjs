@@ -198,6 +198,52 @@ await story('the site withdraws the case: the images go, nothing can be written'
   await shot('withdrawn');
 });
 
+await story('how identity travels: said on the list and above the case; what is not established and what the site did to the images are named', async ({ gateway, page, shot }) => {
+  const row = (id) => page.textContent(`tr[data-case="${id}"]`);
+  assert.match(await row('c2'), /pseudonymous/);
+  assert.match(await row('c3'), /identified/);
+  assert.match(await row('c4'), /identity not established/);
+  await shot('list-identity');
+  await open(page, gateway, 'c2');
+  assert.equal(await page.textContent('.banner [data-identity]'), 'pseudonymous');
+  const side = await page.textContent('.order');
+  assert.match(side, /Pseudonym.*CW3F4H7K9MNP2/);
+  assert.match(side, /1 overlay removed at the site/);
+  await shot('case-pseudonymous');
+  await open(page, gateway, 'c3');
+  assert.equal(await page.textContent('.banner [data-identity]'), 'identified');
+  await open(page, gateway, 'c4');
+  assert.match(await page.textContent('.order'), /Identity not established at the site/);
+  await shot('case-not-established');
+});
+
+await story('the site blocks signing: the page says why, the key does nothing, and a signature under way is refused', async ({ gateway, page, shot }) => {
+  const one = claimed(gateway, 'c3');
+  await open(page, gateway, 'c3');
+  await page.fill('#section-impression', 'Normal.');
+  await page.keyboard.press('F8');
+  await page.waitForSelector('button[data-act=sign]:not([disabled])');
+  one.blocked = 'Images of another patient are in this study.';
+  await page.keyboard.press('F9');
+  await until('the 409', async () => /Not signed\..*another patient/.test(await alertText(page)));
+  await page.waitForSelector('button[data-act=sign][disabled]');
+  await shot('blocked-preview');
+  await page.keyboard.press('Escape');
+  await page.waitForSelector('.notices .blocked');
+  assert.match(await page.textContent('.notices .blocked'), /another patient/);
+  await shot('blocked');
+  await page.goto(gateway.url);
+  await page.waitForSelector('tr[data-case="c3"]');
+  assert.match(await page.textContent('tr[data-case="c3"]'), /signing blocked by the site/);
+  assert.equal(one.reports.length, 0);
+  one.blocked = null;
+  await open(page, gateway, 'c3');
+  await page.keyboard.press('F8');
+  await page.waitForSelector('button[data-act=sign]:not([disabled])');
+  await page.keyboard.press('F9');
+  await page.waitForSelector('.report[data-state="delivered"]');
+});
+
 await story('two windows: a switch blanks the other one first; signing beside another case is refused', async ({ gateway, context, page, shot }) => {
   claimed(gateway, 'c2');
   claimed(gateway, 'c3');

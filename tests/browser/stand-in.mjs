@@ -25,8 +25,8 @@ function makeCase(number, code, site, priority, minutes, study, more = {}) {
   const uid = `1.2.826.0.1.3680043.10.${number}`;
   return {
     case: `c${number}`, code, site: SITES[site], priority, waiting_since: ago(minutes), workitem: `2.25.${number}`, state: 'SCHEDULED', readiness: 'READY', holder: null,
-    patient: { name: 'TEST^PHANTOM', id: `P-${number}`, sex: study.sex, birth_date: '', age: study.age },
-    studies: [{ uid, role: 'current', date: '20261121', time: '203100', accession: `A${number}`, manifest_version: 1, sealed_at: ago(minutes - 2), withheld: [], ...study, series: study.series ?? [
+    patient: { name: `CW3F4H7K9MNP${number}`, id: `CW3F4H7K9MNP${number}`, sex: study.sex, birth_date: '', age: study.age }, mode: 'pseudonymous', established: true, blocked: null,
+    studies: [{ uid, role: 'current', date: '20261121', time: '203100', accession: `A${number}`, manifest_version: 1, sealed_at: ago(minutes - 2), withheld: [], remarks: [], ...study, series: study.series ?? [
       { uid: `${uid}.1`, number: 1, modality: study.modalities[0], description: 'Scout', class: '1.2.840.10008.5.1.4.1.1.2', class_name: 'CT Image', instances: 1, shown: 'viewer', reason: '' },
       { uid: `${uid}.2`, number: 2, modality: study.modalities[0], description: 'Axial 5 mm', class: '1.2.840.10008.5.1.4.1.1.2', class_name: 'CT Image', instances: 60, shown: 'viewer', reason: '' },
     ] }],
@@ -43,13 +43,14 @@ function cases() {
     { uid: 'x3', number: 601, modality: 'SR', description: 'Dose report', class: '1', class_name: 'X-Ray Radiation Dose SR', instances: 1, shown: 'readable', reason: '' },
     { uid: 'x4', number: 700, modality: 'PR', description: '', class: '1', class_name: 'Grayscale Softcopy Presentation State', instances: 2, shown: 'not-shown', reason: 'presentation state' });
   stroke.studies[0].withheld = [{ modality: 'CT', class: 'Secondary Capture Image', count: 1, reason: 'identity may be burned in' }];
+  stroke.studies[0].remarks = ['1 overlay removed at the site', '2 images masked at the site'];
   stroke.studies.push(prior);
   stroke.context = { clinical_question: 'Sudden left-sided weakness at 20:10. Bleeding? Occlusion of a large vessel?', creatinine: '78 µmol/l (21 Nov)', allergy: 'none known', call: 'Emergency physician, +372 452 0003' };
   stroke.request_text = { description: 'CT head and CT angiography', reason: 'FAST positive', referrer: 'Emergency department' };
   return [
     head, stroke,
-    makeCase(3, '4HPX7KQA', 'reykjavik', 'routine', 131, { description: 'Chest, two views', modalities: ['DX'], body_part: 'CHEST', age: '034Y', sex: 'F' }),
-    makeCase(4, 'W9FT3MCE', 'naxos', 'unstated', 58, { description: 'Left tibia', modalities: ['CR'], body_part: 'EXTREMITY', age: '009Y', sex: 'M' }),
+    makeCase(3, '4HPX7KQA', 'reykjavik', 'routine', 131, { description: 'Chest, two views', modalities: ['DX'], body_part: 'CHEST', age: '034Y', sex: 'F' }, { mode: 'identified', patient: { name: 'TEST^PHANTOM', id: 'P-3', sex: 'F', birth_date: '19920305', age: '034Y' } }),
+    makeCase(4, 'W9FT3MCE', 'naxos', 'unstated', 58, { description: 'Left tibia', modalities: ['CR'], body_part: 'EXTREMITY', age: '009Y', sex: 'M' }, { established: false }),
     makeCase(5, 'D6QN4RHY', 'naxos', 'urgent', 47, { description: 'Abdomen ultrasound, stored loops', modalities: ['US'], body_part: 'ABDOMEN', age: '045Y', sex: 'F' }, { state: 'IN PROGRESS', holder: { name: 'Dr. Aino Tamm', mine: false, since: ago(12) } }),
     makeCase(6, 'T4CK9XWP', 'kuressaare', 'routine', 90, { description: 'MR lumbar spine', modalities: ['MR'], body_part: 'LSPINE', age: '052Y', sex: 'M' }, { state: 'IN PROGRESS', holder: { name: 'Dr. Sample Reader', mine: true, since: ago(3) } }),
   ];
@@ -65,6 +66,7 @@ export async function standIn() {
 
   const listed = (one) => ({
     workitem: one.workitem, case: one.case, code: one.code, state: one.state, readiness: one.readiness, priority: one.priority, claimed_by: one.holder, waiting_since: one.waiting_since, site: one.site, patient: one.patient,
+    identity: { mode: one.mode, established: one.established }, blocked: one.blocked,
     studies: one.studies.filter((study) => study.role === 'current').map(({ uid, date, time, description, modalities, body_part }) => ({ uid, date, time, description, modalities, body_part, instances: 61 })),
     arriving: one.arriving, priors: one.studies.filter((study) => study.role === 'prior').length, report: report(one) ? { status: report(one).status, delivery: report(one).delivery.state } : null,
   });
@@ -72,9 +74,9 @@ export async function standIn() {
     const writes = one.state === 'IN PROGRESS' && one.holder?.mine;
     return {
       case: one.case, code: one.code, workitem: { uid: one.workitem, state: one.state, readiness: one.readiness, claimed_by: one.holder, ...(writes ? { transaction_uid: '2.25.7' } : {}) }, site: one.site, patient: one.patient,
-      identity: { established: true, version: state.identity, sentence: '' }, priority: one.priority, context: one.context ?? null, request_text: one.request_text ?? { description: one.studies[0].description }, studies: one.studies, arriving: one.arriving,
+      identity: { mode: one.mode, established: one.established, version: state.identity, sentence: one.established ? '' : 'identity not established at the site' }, blocked: one.blocked, priority: one.priority, context: one.context ?? null, request_text: one.request_text ?? { description: one.studies[0].description }, studies: one.studies, arriving: one.arriving,
       viewer_url: `/viewer/viewer?${one.studies.map((study) => `StudyInstanceUIDs=${study.uid}`).join('&')}`, draft: one.draft, reports: one.reports,
-      may: { claim: one.state === 'SCHEDULED', put_back: writes, write: writes, sign_preliminary: writes, sign_final: writes, correct: !writes && one.reports.length > 0, reasons: writes && one.readiness !== 'READY' ? ['images are still arriving: signing final needs a reason'] : [] },
+      may: { claim: one.state === 'SCHEDULED', put_back: writes, write: writes, sign_preliminary: writes && !one.blocked, sign_final: writes && !one.blocked, correct: !writes && one.reports.length > 0, reasons: writes && one.readiness !== 'READY' ? ['images are still arriving: signing final needs a reason'] : [] },
     };
   };
 
@@ -109,10 +111,10 @@ export async function standIn() {
       return say(200, { transaction_uid: '2.25.7', case: one.case });
     }
     if (part === 'reports') return say(200, state.cases.flatMap((one) => one.reports).find((one) => one.id === id));
-    if (part === 'readable') return say(200, 'CT dose report\n  CTDIvol 48.2 mGy\n  DLP 812 mGy·cm');
     const one = part === 'cases' && find('case', id);
     if (!one) return problem(404, 'not-found', 'There is no such case.');
     if (!act) return say(200, full(one), { ETag: `"${JSON.stringify(one).length}"` });
+    if (act === 'readable') return say(200, 'CT dose report\n  CTDIvol 48.2 mGy\n  DLP 812 mGy·cm');
     if (act === 'draft') {
       if (method === 'GET') return say(200, one.draft ?? { version: null, content: {} });
       const known = headers['if-none-match'] === '*' ? null : Number(String(headers['if-match'] ?? '').replaceAll('"', ''));
@@ -128,6 +130,7 @@ export async function standIn() {
       return say(200, { ...versions(), text: '', warnings: state.orders.warnings ?? [], html: `<script>bad()</script><h2>${one.code}, ${body.status}</h2>${why}${sections.map(([name, text]) => `<h3 onclick="bad()">${name}</h3><p>${safe(text)}</p>`).join('')}<footer>Dr. Sample Reader, radiologist, EE-12345, Night Reading Ltd</footer>` });
     }
     if (act === 'sign') {
+      if (one.blocked) return problem(409, 'blocked-by-site', `the site lets nothing be signed now: ${one.blocked}`, { blocked: one.blocked });
       if (body.status === 'final' && one.readiness !== 'READY' && !body.override_reason) return problem(409, 'incomplete', 'Images are still arriving.');
       if (state.keyLocked) return problem(401, 'signing-key-locked', 'Your signing key is locked.');
       const fresh = versions();

@@ -9,4 +9,6 @@ mod dicomweb;
 #[cfg(test)]
 mod orthanc;
 #[cfg(test)]
+mod query;
+#[cfg(test)]
 mod verdicts;

@@ -116,7 +116,8 @@ async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<Stack> {
         pacs,
         viewer: None,
         legacy_headings: true,
-        identified: true,
+        identified: false,
+        asks_pacs: true,
     })
     .await
 }

@@ -60,6 +60,7 @@ impl Hospital {
             viewer: Some(build::root().join("target/viewer/ohif.tar")).filter(|it| it.exists()),
             legacy_headings: false,
             identified,
+            asks_pacs: false,
         };
         let stack = Stack::start(options).await?;
         let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;

@@ -11,12 +11,16 @@ use anyhow::Context as _;
 
 use causeway_agent::link::State;
 use causeway_gateway::directory;
+use causeway_proto::digest::Digest;
+use causeway_proto::ids::{CaseCode, Priority, Purpose};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::Message;
+use causeway_proto::link::codec::{Message, chunk_header, encode};
+use causeway_proto::link::message::{Instance, InstanceKey, Open, Query};
 use causeway_tests::stack::wait_until;
+use dicom_dictionary_std::uids;
 use tokio::time::Instant;
 
-use centre::{Centre, with_alpn};
+use centre::{Centre, clock, random, with_alpn};
 use hospital::Hospital;
 use relay::Relay;
 use stranger::{Stranger, hello};
@@ -160,6 +164,39 @@ async fn a_revoked_site_is_put_out_at_once_and_not_let_in_again() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connected_agent_hears_that_its_agreements_have_changed() -> anyhow::Result<()> {
+    let centre = Centre::start().await?;
+    let (site, tls) = centre.site("north").await?;
+    let mut hospital = Hospital::start(&tls, centre.address).await?;
+    hospital.wait_up().await?;
+    hospital.store(1, 1, 64).await?;
+    wait_count(&centre, INSTANCES, 1).await?;
+    let (rows, clock, random) = (
+        &centre.parts.rows,
+        &centre.parts.clock,
+        &centre.parts.random,
+    );
+    let before = "north-a".parse()?;
+    directory::end_agreement(rows, clock, "test", &before, "over").await?;
+    let next = directory::NewAgreement {
+        id: Some("north-b".parse()?),
+        identified: true,
+        ..directory::NewAgreement::between(site, "Other readers")
+    };
+    directory::add_agreement(rows, clock, random, "test", &next).await?;
+    centre.parts.wakes.directory.ring();
+    let (code, sentence) = hospital.wait_down().await?;
+    assert_eq!(code, Some("GOAWAY"), "{sentence}");
+    hospital.wait_up().await?;
+    hospital.store(2, 1, 64).await?;
+    let under = "SELECT count(*) FROM instance WHERE agreement_id = 'north-b'";
+    wait_count(&centre, under, 1).await?;
+    hospital.stop().await?;
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_protocol_is_refused_in_the_handshake_and_said_in_a_sentence() -> anyhow::Result<()>
 {
     let centre = Centre::start().await?;
@@ -243,6 +280,61 @@ async fn strangers_to_the_protocol_hear_the_code_of_what_they_did() -> anyhow::R
         })
         .await?;
     }
+    centre.stop().await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_stalls_is_answered_and_its_bytes_are_kept() -> anyhow::Result<()> {
+    let centre = Centre::with(|config| config.stalled_stream_s = 1).await?;
+    let (_, tls) = centre.site("north").await?;
+    let mut stranger = Stranger::dial(&tls, centre.address).await?;
+    stranger.say(hello("spool-a", 1)).await?;
+    assert!(matches!(stranger.hear().await?, Message::Hello(_)));
+    stranger
+        .say(Open {
+            study: "1.2.3".parse()?,
+            agreement: "north-a".parse()?,
+            purpose: Purpose::Read,
+            priority: Priority::Routine,
+            case: CaseCode::draw(&random()),
+            first_received: clock().now(),
+        })
+        .await?;
+    let instance = Instance {
+        study: "1.2.3".parse()?,
+        series: "1.2.3.4".parse()?,
+        instance: "1.2.3.4.5".parse()?,
+        class: uids::CT_IMAGE_STORAGE.parse()?,
+        syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN.parse()?,
+        agreement: "north-a".parse()?,
+        source_tag: Digest::of(b"tag"),
+        coding: 0,
+        offset: 0,
+    };
+    let key = InstanceKey {
+        agreement: instance.agreement.clone(),
+        instance: instance.instance.clone(),
+        source_tag: instance.source_tag,
+    };
+    let mut begun = Vec::new();
+    encode(&instance.into(), &mut begun)?;
+    begun.extend_from_slice(&chunk_header(5000));
+    begun.extend_from_slice(&[7; 1234]);
+    let mut stream = stranger.connection.open_uni().await?;
+    stream.write_all(&begun).await?;
+    let Message::Refused(refused) = stranger.hear().await? else {
+        anyhow::bail!("no REFUSED");
+    };
+    assert_eq!(refused.key.as_ref(), Some(&key));
+    assert_eq!(refused.code, Code::Truncated.number());
+    assert!(refused.retry_after_ms.is_some(), "the agent goes on later");
+    stranger.say(Query { keys: vec![key] }).await?;
+    let Message::Have(have) = stranger.hear().await? else {
+        anyhow::bail!("no HAVE");
+    };
+    let offset = have.entries.first().context("an entry")?.offset;
+    assert_eq!(offset, 1234);
     centre.stop().await?;
     Ok(())
 }

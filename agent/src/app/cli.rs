@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 another fault, 2 usage, 3 configuration, 4 identity, 5 the other side, 6 storage, 7 conflict.
 
 mod keyring;
+mod originals;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 
 use super::{clock, doctor, keys, look, make_folder, random};
 use crate::config::{Config, ConfigError};
+use crate::delivery::{self, Ruling};
 use crate::keys::KeysError;
 use crate::link::enrol::{EnrolError, Enrolling, enrolled};
 use crate::observe::control::{self, Answer, Ask, ControlError};
@@ -74,11 +76,10 @@ enum Verb {
         /// The case code.
         case: Option<CaseCode>,
     },
-    /// List what is held at the site, or offer the reports of a case again.
+    /// List what is held at the site, or decide about it.
     Held {
-        /// Offer the reports of this case again, at once.
-        #[arg(long, value_name = "CODE")]
-        retry: Option<CaseCode>,
+        #[command(subcommand)]
+        what: Option<HeldVerb>,
     },
     /// Take a study back: nothing more of it is sent, and the gateway withdraws it.
     Recall {
@@ -99,8 +100,53 @@ enum Verb {
         #[command(subcommand)]
         verb: keyring::Verb,
     },
+    /// Print the originals of a pseudonymous object (a Part 10 file), opened with the hospital's key.
+    Open {
+        /// The file, as fetched from the gateway.
+        file: PathBuf,
+        /// As JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
     /// Check disk, spool, certificate, clock, link, and what the destinations take.
     Doctor,
+}
+
+/// What a person decides about what is held.
+#[derive(Debug, Subcommand)]
+enum HeldVerb {
+    /// Offer the reports of a case again, at once; the PACS is asked again for their patient.
+    Retry {
+        /// The case code.
+        case: CaseCode,
+    },
+    /// Deliver a report that is held for its patient.
+    Deliver {
+        /// Its number in the list.
+        #[arg(long)]
+        report: i64,
+        /// Under which of the listed sets: `ours`, `pacs`, or `pacs-2` for the second answer of the PACS.
+        #[arg(long = "as", value_name = "SET", value_parser = set)]
+        set: Ruling,
+    },
+    /// Never deliver a report.
+    Refuse {
+        /// Its number in the list.
+        #[arg(long)]
+        report: i64,
+    },
+}
+
+fn set(text: &str) -> Result<Ruling, &'static str> {
+    let number = match text {
+        "ours" => return Ok(Ruling::Ours),
+        "pacs" => "1",
+        other => other.strip_prefix("pacs-").unwrap_or_default(),
+    };
+    match number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
+        Some(which) => Ok(Ruling::Pacs(which)),
+        None => Err("one of `ours`, `pacs`, `pacs-2` and so on"),
+    }
 }
 
 /// Does what was asked.
@@ -190,15 +236,14 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::SendNow { case } => {
             change(&config, Ask::SendNow { case }, "no longer waited for").await?
         }
-        Verb::Held { retry: Some(case) } => {
-            change(&config, Ask::Retry { case }, "offered again").await?;
-        }
-        Verb::Held { retry: None } => held(&config).await?,
+        Verb::Held { what: None } => held(&config).await?,
+        Verb::Held { what: Some(verb) } => rule(&config, verb).await?,
         Verb::Recall { case, reason } => {
             change(&config, Ask::Recall { case, reason }, "recalled").await?;
         }
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,
         Verb::Keys { verb } => keyring::act(&config, verb)?,
+        Verb::Open { file, json } => originals::open(&config, &file, json)?,
         Verb::Doctor => {
             let healthy = doctor::examine(&config, &mut io::stdout()).await?;
             return Ok(if healthy {
@@ -312,15 +357,22 @@ async fn tell_where(config: &Config, what: String, json: bool) -> anyhow::Result
 }
 
 async fn held(config: &Config) -> anyhow::Result<()> {
-    let held = match control::ask(&config.spool, &Ask::Held).await {
-        Ok(Answer::Held(held)) => held,
+    let (held, reports) = match control::ask(&config.spool, &Ask::Held).await {
+        Ok(Answer::Held { instances, reports }) => (instances, reports),
         Ok(other) => return refused_answer(other),
-        Err(ControlError::NotRunning) => view::held(&look(config).await?).await?,
+        Err(ControlError::NotRunning) => {
+            let rows = look(config).await?;
+            (
+                view::held(&rows).await?,
+                delivery::view::mismatches(&rows).await?,
+            )
+        }
         Err(error) => return Err(error.into()),
     };
     let status = status_of(config).await?;
     let mut out = io::stdout();
     show::held(&mut out, &held)?;
+    show::mismatches(&mut out, &reports)?;
     for line in status.deliveries {
         if matches!(line.state.as_str(), "held" | "not-taken" | "rejected") {
             writeln!(
@@ -331,6 +383,27 @@ async fn held(config: &Config) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+async fn rule(config: &Config, verb: HeldVerb) -> anyhow::Result<()> {
+    let (ask, done) = match verb {
+        HeldVerb::Retry { case } => (Ask::Retry { case }, "offered again"),
+        HeldVerb::Deliver { report, set } => (
+            Ask::Rule {
+                report,
+                ruling: set,
+            },
+            "to be delivered",
+        ),
+        HeldVerb::Refuse { report } => (
+            Ask::Rule {
+                report,
+                ruling: Ruling::Refuse,
+            },
+            "refused",
+        ),
+    };
+    change(config, ask, done).await
 }
 
 /// Only while no process runs: the start after it judges anew.

@@ -29,6 +29,11 @@ name = "pacs"
 ae_title = "PACS"
 address = "10.0.0.5:104"
 calling_ae_title = "CAUSEWAY"
+
+[restore.pacs]
+ae_title = "PACS"
+address = "10.0.0.5:104"
+calling_ae_title = "CAUSEWAY"
 "#;
 
 fn faults(from: &str, to: &str) -> Vec<Fault> {
@@ -168,5 +173,5 @@ fn what_is_no_toml_is_said_so_with_its_line() {
 fn what_is_hardly_meant_is_remarked() {
     let alone = GOOD.split("[[dicom.calling]]").next().unwrap();
     let remarks = Config::parse(alone).unwrap().remarks();
-    assert_eq!(remarks.len(), 2, "{remarks:?}");
+    assert_eq!(remarks.len(), 3, "{remarks:?}");
 }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 use causeway_proto::link::message::{DeliveryState, Report};
 use sqlx::SqliteConnection;
 
-use super::verify::{Rejection, verify};
+use super::verify::{Accepted, Rejection, Verdict, verify};
 use super::{AcceptError, Deliveries, NONE, SITE, SR, refused};
+use crate::restore;
 
 /// See [`Deliveries::accept`].
 pub(super) async fn accept(
@@ -16,8 +17,14 @@ pub(super) async fn accept(
     if known(deliveries, report).await? {
         return Ok(());
     }
-    match judge(deliveries, report, dataset.clone()).await? {
-        Ok(signer) => keep(deliveries, report, dataset, &signer).await?,
+    let verdict = match judge(deliveries, report, dataset.clone()).await? {
+        Ok(_) if !unchanged(deliveries, report, dataset.clone()).await? => {
+            Err(Rejection::OtherDocument)
+        }
+        verdict => verdict,
+    };
+    match verdict {
+        Ok(accepted) => keep(deliveries, report, dataset, &accepted).await?,
         Err(rejection) => {
             tracing::error!(delivery = %report.delivery, %rejection, "a report is rejected");
             reject(deliveries, report, &rejection).await?;
@@ -37,7 +44,24 @@ fn not_kept<E: std::error::Error + Send + Sync + 'static>(
     }
 }
 
-/// Whether this report has been accepted before. The gateway then has not heard so: it is told again.
+/// No signed report changes: one whose bytes were lost comes back as the same bytes.
+async fn unchanged(
+    deliveries: &Deliveries,
+    report: &Report,
+    dataset: Bytes,
+) -> Result<bool, AcceptError> {
+    let spool = &deliveries.inner.spool;
+    let lost = spool.lost_report(&report.instance).await;
+    match lost.map_err(not_kept("looking for its bytes"))? {
+        None => Ok(true),
+        Some(handle) => spool
+            .is_intact(&handle, &report.syntax, dataset)
+            .await
+            .map_err(not_kept("comparing its bytes")),
+    }
+}
+
+/// Whether this report has been accepted before and its bytes are here. The gateway then has not heard so: it is told again.
 async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptError> {
     let mut tx = deliveries
         .begin()
@@ -45,7 +69,7 @@ async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptE
         .map_err(not_kept("looking for it"))?;
     let again = sqlx::query(
         "UPDATE delivery SET told_revision = 0 WHERE report_id IN (SELECT r.id FROM report r \
-         JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.sop_uid = $1 AND r.study_uid = $2)",
+         JOIN own_report o ON o.sop_uid = r.sop_uid AND o.lost = 0 WHERE r.sop_uid = $1 AND r.study_uid = $2)",
     )
     .bind(report.instance.as_str())
     .bind(report.study.as_str())
@@ -64,12 +88,12 @@ async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptE
     Ok(again.rows_affected() > 0)
 }
 
-/// The signer's name, or why the report is rejected.
+/// Who signed it, or why the report is rejected. Without a list by which to ask for revocation there is no verdict: it has to come again.
 async fn judge(
     deliveries: &Deliveries,
     report: &Report,
     dataset: Bytes,
-) -> Result<Result<String, Rejection>, AcceptError> {
+) -> Result<Verdict, AcceptError> {
     let Some(authority) = deliveries.inner.signer_authority.clone() else {
         return Err(AcceptError::NotKept {
             tried: "verifying its signature",
@@ -85,11 +109,12 @@ async fn judge(
         .holds(&report.instance)
         .await
         .map_err(not_kept("looking for its UID"))?;
-    let message = report.clone();
+    let (message, now) = (report.clone(), deliveries.inner.clock.now());
     // an RSA verification and a parse of bounded depth, but not work for the runtime's threads
-    let verified = tokio::task::spawn_blocking(move || verify(&message, &dataset, &authority))
+    let verified = tokio::task::spawn_blocking(move || verify(&message, &dataset, &authority, now))
         .await
-        .map_err(not_kept("verifying its signature"))?;
+        .map_err(not_kept("verifying its signature"))?
+        .map_err(not_kept("asking whether its signer was revoked"))?;
     Ok(match verified {
         Ok(_) if !ours => Err(Rejection::UnknownStudy),
         Ok(_) if taken => Err(Rejection::TakenUid),
@@ -101,7 +126,7 @@ async fn keep(
     deliveries: &Deliveries,
     report: &Report,
     dataset: Bytes,
-    signer: &str,
+    accepted: &Accepted,
 ) -> Result<(), AcceptError> {
     let spool = &deliveries.inner.spool;
     let length = dataset.len();
@@ -114,7 +139,12 @@ async fn keep(
         spool
             .own_report(&mut tx, &report.study, &report.instance, &handle, length)
             .await?;
-        let id = insert_report(deliveries, &mut tx, report, signer).await?;
+        let id = insert_report(deliveries, &mut tx, report, &accepted.signer).await?;
+        let nameless = accepted.pseudonymous
+            || restore::rows::is_pseudonymous(&mut tx, &report.agreement).await?;
+        if nameless {
+            restore::rows::insert(&mut tx, id, deliveries.inner.clock.now()).await?;
+        }
         let site = "verified and durable at the site";
         insert_row(
             deliveries,
@@ -127,15 +157,19 @@ async fn keep(
         )
         .await?;
         for destination in &deliveries.inner.destinations {
-            let (state, sentence) = (DeliveryState::AtSite, "not offered yet");
+            let sentence = if nameless {
+                "not offered before its patient is known"
+            } else {
+                "not offered yet"
+            };
             insert_row(
                 deliveries,
                 &mut tx,
                 id,
                 &destination.name,
-                state,
+                DeliveryState::AtSite,
                 sentence,
-                true,
+                !nameless,
             )
             .await?;
         }
@@ -219,6 +253,8 @@ async fn insert_report(
     .await
 }
 
+/// Of rows that are there only the agent's own changes: a destination that holds the report is not offered it again when lost bytes
+/// have come back.
 async fn insert_row(
     deliveries: &Deliveries,
     tx: &mut SqliteConnection,
@@ -233,7 +269,7 @@ async fn insert_row(
         "INSERT INTO delivery (report_id, destination, form, state, sentence, due_us, since_us) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (report_id, destination, form) DO UPDATE SET \
          state = excluded.state, sentence = excluded.sentence, due_us = excluded.due_us, since_us = excluded.since_us, \
-         revision = delivery.revision + 1",
+         revision = delivery.revision + 1 WHERE excluded.destination = 'site'",
     )
     .bind(report)
     .bind(destination)

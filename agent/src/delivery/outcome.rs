@@ -65,11 +65,21 @@ pub(super) fn judge(outcome: &SendOutcome, attempts: i64, refusals: i64, random:
     }
 }
 
-/// Bytes that are not those that were verified are not offered to anybody.
+/// Bytes that are not those that were verified are not offered to anybody: it is due again once the gateway has sent them anew.
 pub(super) fn damaged() -> Next {
     Next {
+        state: DeliveryState::Waiting,
+        sentence: "the report's bytes at the site are damaged: waits for the gateway".to_owned(),
+        again: Some(Duration::ZERO),
+    }
+}
+
+/// A report that does not verify under its patient's name is not offered to anybody.
+pub(super) fn not_restored() -> Next {
+    Next {
         state: DeliveryState::Held,
-        sentence: "the report's bytes at the site are damaged; a person has to look".to_owned(),
+        sentence: "the report does not verify when its patient is put back; a person has to look"
+            .to_owned(),
         again: None,
     }
 }
@@ -87,7 +97,7 @@ fn warning(status: u16) -> &'static str {
 }
 
 /// Doubles from 5 s to 10 min, give or take a quarter.
-fn pause(attempts: i64, random: &Random) -> Duration {
+pub(super) fn pause(attempts: i64, random: &Random) -> Duration {
     let doublings = u32::try_from(attempts.clamp(1, 8) - 1).unwrap_or(0);
     let seconds = (FIRST_WAIT_S << doublings).min(LONGEST_WAIT_S);
     Duration::from_millis(seconds * 750 + random.below(seconds * 500))

@@ -1,18 +1,26 @@
-//! Reports at the site: what is accepted, how each answer of a PACS ends, and that a report arrives once whatever happens between.
+//! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
+
+mod lost;
+mod trust;
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use causeway_proto::report::model::{Equipment, Report as Model};
 use causeway_proto::report::sr;
 
 use super::outcome::{Next, judge};
 use super::*;
-use crate::restore::sample::{as_sent, document, mint, reader};
+use crate::restore::sample::{SIGNED_AT, as_sent, document, mint, reader};
 use crate::spool::tests::{Bench, What, seeded, title};
 
 /// A signed report as the gateway sends it.
 fn signed(study: &str, instance: &str) -> (Report, Bytes) {
-    as_sent(&sr::encode(&document(study, instance)))
+    sign(&document(study, instance))
+}
+
+fn sign(document: &Model) -> (Report, Bytes) {
+    as_sent(&sr::encode(document))
 }
 
 fn destination() -> Destination {
@@ -26,13 +34,13 @@ fn destination() -> Destination {
 
 /// A PACS that gives the listed answers in turn, the last one for ever, and keeps what it was sent.
 #[derive(Clone, Default)]
-struct Pacs {
+pub(super) struct Pacs {
     answers: Arc<Mutex<VecDeque<SendOutcome>>>,
     received: Arc<Mutex<Vec<Parcel>>>,
 }
 
 impl Pacs {
-    fn answering(answers: impl IntoIterator<Item = SendOutcome>) -> Self {
+    pub(super) fn answering(answers: impl IntoIterator<Item = SendOutcome>) -> Self {
         let pacs = Self::default();
         pacs.answers.lock().unwrap().extend(answers);
         pacs
@@ -52,17 +60,17 @@ impl Pacs {
         })
     }
 
-    fn received(&self) -> Vec<Parcel> {
+    pub(super) fn received(&self) -> Vec<Parcel> {
         self.received.lock().unwrap().clone()
     }
 }
 
-async fn open(bench: &Bench) -> Deliveries {
+pub(super) async fn open(bench: &Bench) -> Deliveries {
     open_with(bench, vec![destination()]).await
 }
 
 async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries {
-    let authority = Some(reader().authority.clone());
+    let authority = Some(reader().authority());
     Deliveries::open(
         destinations,
         bench.spool.clone(),
@@ -74,14 +82,14 @@ async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries 
     .unwrap()
 }
 
-async fn bench_with_study() -> Bench {
+pub(super) async fn bench_with_study() -> Bench {
     let bench = Bench::new().await;
     bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
     bench
 }
 
 /// Destination, state, and whether a next try is named, of everything the gateway has not noted; notes it.
-async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
+pub(super) async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
     let untold = deliveries.messages().await.unwrap();
     deliveries.told(&untold).await.unwrap();
     untold
@@ -96,11 +104,15 @@ async fn hear(deliveries: &Deliveries) -> Vec<(String, &'static str, bool)> {
         .collect()
 }
 
-fn word(destination: &str, state: &'static str, next: bool) -> (String, &'static str, bool) {
+pub(super) fn word(
+    destination: &str,
+    state: &'static str,
+    next: bool,
+) -> (String, &'static str, bool) {
     (destination.to_owned(), state, next)
 }
 
-async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
+pub(super) async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
     work::offer_next(deliveries, &destination(), &pacs.store())
         .await
         .unwrap()
@@ -209,96 +221,6 @@ async fn the_same_report_again_is_told_again_and_not_offered_again() {
     );
     assert!(!offer(&deliveries, &pacs).await);
     assert_eq!(pacs.received().len(), 1);
-}
-
-#[tokio::test]
-async fn what_does_not_verify_is_rejected_and_claims_nothing() {
-    let bench = bench_with_study().await;
-    let deliveries = open(&bench).await;
-    let (good, bytes) = signed("1.2.3", "2.25.1");
-    let (stranger, strange_bytes) = signed("1.2.99", "2.25.2");
-    let mut changed = bytes.to_vec();
-    let at = changed.windows(8).position(|w| w == b"Nothing.").unwrap();
-    changed[at] = b'n';
-    let mut other_instance = good.clone();
-    other_instance.instance = "2.25.4".parse().unwrap();
-    let unsigned = sr::to_bytes(&sr::encode(&document("1.2.3", "2.25.1")));
-    for (report, bytes, why) in [
-        (&good, Bytes::from(changed), "does not verify"),
-        (&good, Bytes::from(unsigned), "not signed"),
-        (&good, Bytes::from_static(b"\x08\x00"), "does not verify"),
-        (
-            &other_instance,
-            bytes.clone(),
-            "not the one that was announced",
-        ),
-        (&stranger, strange_bytes, "never received"),
-    ] {
-        deliveries.accept(report, bytes).await.unwrap();
-        let told = deliveries.messages().await.unwrap();
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].message.state, DeliveryState::Rejected);
-        assert!(
-            told[0].message.sentence.contains(why),
-            "{}",
-            told[0].message.sentence
-        );
-        deliveries.told(&told).await.unwrap();
-        assert!(!offer(&deliveries, &Pacs::default()).await);
-    }
-    let object = What::report("1.2.3", "2.25.1");
-    assert_eq!(
-        bench.store(&object).await.unwrap(),
-        crate::spool::Stored::New
-    );
-    deliveries.accept(&good, bytes.clone()).await.unwrap();
-    let told = deliveries.messages().await.unwrap();
-    assert!(
-        told[0]
-            .message
-            .sentence
-            .contains("belongs to an object of the site")
-    );
-}
-
-#[tokio::test]
-async fn a_rejected_report_is_judged_anew_when_it_is_offered_anew() {
-    let bench = Bench::new().await;
-    let deliveries = open(&bench).await;
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes.clone()).await.unwrap();
-    assert_eq!(hear(&deliveries).await, [word("site", "rejected", false)]);
-    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
-    deliveries.accept(&report, bytes).await.unwrap();
-    assert_eq!(
-        hear(&deliveries).await,
-        [
-            word("site", "at-site", false),
-            word("pacs", "at-site", false)
-        ]
-    );
-}
-
-#[tokio::test]
-async fn another_authority_is_not_trusted() {
-    let bench = bench_with_study().await;
-    let other = Some(mint().authority);
-    let deliveries = Deliveries::open(
-        vec![destination()],
-        bench.spool.clone(),
-        other,
-        bench.clock(),
-        seeded(8),
-    )
-    .await
-    .unwrap();
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes).await.unwrap();
-    let told = deliveries.messages().await.unwrap();
-    assert!(
-        told[0].message.sentence.contains("signer is not accepted"),
-        "{told:?}"
-    );
 }
 
 #[tokio::test]

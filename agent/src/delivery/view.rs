@@ -6,6 +6,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{DeliveryError, refused};
+use crate::restore::{self, rows::Mismatch};
 use crate::rows::Rows;
 use crate::spool::view::Event;
 
@@ -67,6 +68,16 @@ fn line(row: &SqliteRow) -> Result<Line, sqlx::Error> {
     })
 }
 
+/// Reports whose patient is in question, or whose own words name one: for a person at the site alone.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn mismatches(rows: &Rows) -> Result<Vec<Mismatch>, DeliveryError> {
+    restore::rows::mismatches(rows, None)
+        .await
+        .map_err(refused("listing what is held"))
+}
+
 /// What happened to the reports of a study.
 ///
 /// # Errors
@@ -76,7 +87,11 @@ pub async fn events(rows: &Rows, study: &str) -> Result<Vec<Event>, DeliveryErro
         "SELECT signed_us, 'signed (' || status || ') by ' || signer FROM report WHERE study_uid = $1 AND signer <> '' \
          UNION ALL SELECT d.since_us, 'report ' || CASE d.destination WHEN 'site' THEN 'at the site' \
            ELSE 'for ' || d.destination END || ': ' || d.state || ', ' || d.sentence \
-           FROM delivery d JOIN report r ON r.id = d.report_id WHERE r.study_uid = $1",
+           FROM delivery d JOIN report r ON r.id = d.report_id WHERE r.study_uid = $1 \
+         UNION ALL SELECT x.since_us, 'the report''s patient: ' || x.sentence || CASE x.decided_by WHEN '' THEN '' \
+           ELSE ' (by ' || x.decided_by || ')' END || CASE x.names WHEN '' THEN '' \
+           ELSE '; its own words hold the patient''s ' || x.names END \
+           FROM restoration x JOIN report r ON r.id = x.report_id WHERE r.study_uid = $1",
     )
     .bind(study)
     .fetch_all(rows.read())

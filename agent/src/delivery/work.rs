@@ -8,15 +8,17 @@ use tokio_util::sync::CancellationToken;
 use causeway_proto::ids::CaseCode;
 
 use super::offer::{Destination, Parcel, SendOutcome, Store};
-use super::outcome::{damaged, judge};
-use super::{Deliveries, DeliveryError, refused};
-use crate::spool::Handle;
+use super::outcome::{Next, damaged, judge, not_restored};
+use super::restoring::FRESH;
+use super::{Deliveries, DeliveryError, lost, refused};
+use crate::restore::{self, Home, RestoreError};
+use crate::spool::{Handle, SpoolError};
 
 /// Longer than any offer takes; a row whose worker was lost is free again after it.
 const LEASE: Duration = Duration::from_secs(900);
 
 /// A row due later than this was written under a clock that was set back since: it is due now (R18).
-const FARTHEST: Duration = Duration::from_secs(1200);
+pub(super) const FARTHEST: Duration = Duration::from_secs(1200);
 
 /// A row that this worker holds.
 struct Leased {
@@ -27,7 +29,18 @@ struct Leased {
     lease: i64,
     handle: Handle,
     length: i64,
+    /// Whose name it gets; none when it goes as it was signed.
+    home: Option<Home>,
     parcel: Parcel,
+}
+
+/// What came of an offer.
+enum Offered {
+    Answered(SendOutcome),
+    /// The bytes were damaged, and nothing was offered.
+    Damaged,
+    /// It could not be put under its patient's name, and nothing was offered.
+    NotRestored,
 }
 
 /// Serves a destination until `cancel` fires.
@@ -67,20 +80,50 @@ pub(super) async fn offer_next(
     let outcome = match spool.read(&leased.handle, 0, whole).await {
         Ok(dataset) => {
             let syntax = &leased.parcel.syntax;
-            if spool
+            if !spool
                 .is_intact(&leased.handle, syntax, dataset.clone())
                 .await?
             {
-                leased.parcel.dataset = dataset;
-                Some(store.store(destination, leased.parcel.clone()).await)
+                Offered::Damaged
+            } else if put_back(&mut leased, dataset).await? {
+                Offered::Answered(store.store(destination, leased.parcel.clone()).await)
             } else {
-                None
+                Offered::NotRestored
             }
         }
-        Err(error) => Some(SendOutcome::Failed(error.to_string())),
+        Err(error) => Offered::Answered(SendOutcome::Failed(error.to_string())),
     };
-    finish(deliveries, &destination.name, &leased, outcome.as_ref()).await?;
+    finish(deliveries, &destination.name, &leased, &outcome).await?;
     Ok(true)
+}
+
+/// Puts the signed bytes into the parcel, under the patient's name where the report has none. Answers whether they are there.
+async fn put_back(leased: &mut Leased, dataset: bytes::Bytes) -> Result<bool, DeliveryError> {
+    let Some(home) = leased.home.clone() else {
+        leased.parcel.dataset = dataset;
+        return Ok(true);
+    };
+    let syntax = leased.parcel.syntax.clone();
+    // two RSA verifications are not work for the runtime's threads
+    let work = tokio::task::spawn_blocking(move || restore::restored(&dataset, &syntax, &home));
+    let Ok(restored) = work.await else {
+        return Err(SpoolError::Ending.into());
+    };
+    match restored {
+        Ok((bytes, syntax)) => {
+            leased.parcel.dataset = bytes.into();
+            leased.parcel.syntax = syntax;
+            Ok(true)
+        }
+        Err(error) => {
+            complain(leased, &error);
+            Ok(false)
+        }
+    }
+}
+
+fn complain(leased: &Leased, error: &RestoreError) {
+    tracing::error!(report = %leased.parcel.instance, %error, "a report was not restored");
 }
 
 async fn lease(
@@ -94,7 +137,10 @@ async fn lease(
         let row = sqlx::query(
             "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1 WHERE rowid = (SELECT rowid FROM delivery \
              WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
-             AND (lease_until_us <= $2 OR lease_until_us > $5) ORDER BY due_us LIMIT 1) \
+             AND (lease_until_us <= $2 OR lease_until_us > $5) AND NOT EXISTS (SELECT 1 FROM restoration x \
+             WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND x.since_us <= $6))) \
+             AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) \
+             ORDER BY due_us LIMIT 1) \
              RETURNING report_id, form, attempts, refusals",
         )
         .bind(destination)
@@ -102,6 +148,7 @@ async fn lease(
         .bind(until)
         .bind(now.plus(FARTHEST).0)
         .bind(now.plus(LEASE).0)
+        .bind(now.minus(FRESH).0)
         .fetch_optional(&mut *tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
@@ -121,6 +168,7 @@ async fn lease(
             lease: until,
             handle: Handle::from_row(of.try_get(4)?),
             length: of.try_get(5)?,
+            home: restore::rows::home(&mut tx, report).await?,
             parcel: Parcel {
                 study: parsed(&of, 0)?,
                 class: parsed(&of, 1)?,
@@ -145,18 +193,24 @@ fn parsed<T: std::str::FromStr>(
     }
 }
 
-/// Writes the outcome down, unless the lease has gone to another. None: the bytes were damaged, and nothing was offered.
+/// Writes the outcome down, unless the lease has gone to another.
 async fn finish(
     deliveries: &Deliveries,
     destination: &str,
     leased: &Leased,
-    outcome: Option<&SendOutcome>,
+    outcome: &Offered,
 ) -> Result<(), DeliveryError> {
-    let refused_now = i64::from(matches!(outcome, Some(SendOutcome::Refused(_))));
+    let refused_now = i64::from(matches!(
+        outcome,
+        Offered::Answered(SendOutcome::Refused(_))
+    ));
     let refusals = leased.refusals.saturating_add(refused_now);
-    let next = match outcome {
-        Some(outcome) => judge(outcome, leased.attempts, refusals, &deliveries.inner.random),
-        None => damaged(),
+    let next: Next = match outcome {
+        Offered::Answered(outcome) => {
+            judge(outcome, leased.attempts, refusals, &deliveries.inner.random)
+        }
+        Offered::Damaged => damaged(),
+        Offered::NotRestored => not_restored(),
     };
     let now = deliveries.inner.clock.now();
     tracing::info!(
@@ -183,6 +237,11 @@ async fn finish(
     .execute(&mut *tx)
     .await
     .map_err(refused("writing down an offer"))?;
+    if matches!(outcome, Offered::Damaged) {
+        lost::found(&mut tx, leased.report, now.0)
+            .await
+            .map_err(refused("asking for a damaged report"))?;
+    }
     tx.commit()
         .await
         .map_err(refused("writing down an offer"))?;
@@ -193,14 +252,19 @@ async fn finish(
 /// See [`Deliveries::retry`].
 pub(super) async fn retry(deliveries: &Deliveries, case: &CaseCode) -> Result<u64, DeliveryError> {
     let mut tx = deliveries.begin().await?;
+    let now = deliveries.inner.clock.now();
+    restore::rows::ask_again(&mut tx, case, now)
+        .await
+        .map_err(refused("asking again for a patient"))?;
     let changed = sqlx::query(
         "UPDATE delivery SET state = 'waiting', sentence = 'offered again by a person at the site', attempts = 0, refusals = 0, \
          due_us = $2, since_us = $2, revision = revision + 1 WHERE state IN ('waiting', 'held', 'not-taken') \
          AND destination IN (SELECT value FROM json_each($3)) \
-         AND report_id IN (SELECT id FROM report WHERE case_code = $1)",
+         AND report_id IN (SELECT id FROM report WHERE case_code = $1) \
+         AND report_id NOT IN (SELECT report_id FROM restoration WHERE state = 'refused')",
     )
     .bind(case.as_str())
-    .bind(deliveries.inner.clock.now().0)
+    .bind(now.0)
     .bind(names(deliveries))
     .execute(&mut *tx)
     .await
@@ -213,7 +277,7 @@ pub(super) async fn retry(deliveries: &Deliveries, case: &CaseCode) -> Result<u6
 }
 
 /// The configured destinations as a JSON list.
-fn names(deliveries: &Deliveries) -> String {
+pub(super) fn names(deliveries: &Deliveries) -> String {
     let names = deliveries
         .inner
         .destinations

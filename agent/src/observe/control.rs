@@ -18,8 +18,9 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::status::{self, Status};
-use crate::delivery::Deliveries;
+use crate::delivery::{self, Deliveries, Ruling};
 use crate::link;
+use crate::restore::rows::Mismatch;
 use crate::spool::view::{self, Case, Held};
 use crate::spool::{Admission, Spool};
 
@@ -57,6 +58,13 @@ pub enum Ask {
         /// Which.
         case: CaseCode,
     },
+    /// Decides about a report whose patient is in question (P3).
+    Rule {
+        /// Which, as the list of what is held numbers it.
+        report: i64,
+        /// What.
+        ruling: Ruling,
+    },
     /// Takes a study back (P17).
     Recall {
         /// Which.
@@ -75,7 +83,12 @@ pub enum Answer {
     /// To [`Ask::Where`].
     Cases(Vec<Case>),
     /// To [`Ask::Held`].
-    Held(Vec<Held>),
+    Held {
+        /// Objects.
+        instances: Vec<Held>,
+        /// Reports whose patient is in question.
+        reports: Vec<Mismatch>,
+    },
     /// How many things were changed.
     Changed(u64),
     /// It did not work, and why.
@@ -184,7 +197,11 @@ impl Desk {
                 let sent = self.spool.send_now(case.as_ref()).await;
                 sent.map(Answer::Changed).map_err(Into::into)
             }
-            Ask::Held => view::held(rows).await.map(Answer::Held).map_err(Into::into),
+            Ask::Held => self.held().await,
+            Ask::Rule { report, ruling } => {
+                let ruled = self.deliveries.rule(report, ruling).await;
+                ruled.map(Answer::Changed).map_err(Into::into)
+            }
             Ask::Retry { case } => {
                 let again = self.deliveries.retry(&case).await;
                 again.map(Answer::Changed).map_err(Into::into)
@@ -197,6 +214,14 @@ impl Desk {
             }
         };
         answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+    }
+
+    async fn held(&self) -> Result<Answer, status::ViewError> {
+        let rows = self.spool.rows();
+        Ok(Answer::Held {
+            instances: view::held(rows).await?,
+            reports: delivery::view::mismatches(rows).await?,
+        })
     }
 
     async fn status(&self) -> Result<Status, status::ViewError> {

@@ -6,6 +6,8 @@ use causeway_proto::time::Timestamp;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::status::Status;
+use crate::restore::Home;
+use crate::restore::rows::Mismatch;
 use crate::spool::view::{Case, Held, StudyLine};
 
 /// Writes the status as text.
@@ -154,6 +156,51 @@ pub fn held(out: &mut impl Write, held: &[Held]) -> io::Result<()> {
         writeln!(out, "{}  {}  {}", line.case, line.count, clean(&line.why))?;
     }
     Ok(())
+}
+
+/// Writes the reports whose patient is in question, both sets one under the other. Names appear here and nowhere else.
+///
+/// # Errors
+/// As the output says.
+pub fn mismatches(out: &mut impl Write, reports: &[Mismatch]) -> io::Result<()> {
+    for report in reports {
+        writeln!(
+            out,
+            "{}  report {}: {}, {}",
+            report.case, report.report, report.state, report.sentence
+        )?;
+        if !report.names.is_empty() {
+            writeln!(out, "  its own words hold the patient's {}", report.names)?;
+        }
+        if report.state == "done" {
+            continue;
+        }
+        if let Some(ours) = &report.ours {
+            home(out, "ours", ours)?;
+        }
+        for (number, theirs) in (1..).zip(&report.theirs) {
+            home(out, &format!("pacs-{number}"), theirs)?;
+        }
+    }
+    Ok(())
+}
+
+fn home(out: &mut impl Write, whose: &str, home: &Home) -> io::Result<()> {
+    let accessions: Vec<String> = home
+        .accessions
+        .iter()
+        .map(|one| clean(one.reveal()))
+        .collect();
+    writeln!(
+        out,
+        "  {whose:<7} patient ID {}  issuer {}  {}  born {}  sex {}  accession {}",
+        clean(home.id.reveal()),
+        clean(home.issuer.reveal()),
+        clean(home.name.reveal()),
+        clean(home.birth_date.reveal()),
+        clean(home.sex.reveal()),
+        accessions.join(", ")
+    )
 }
 
 /// Text of a header may hold anything; a terminal must not obey it.

@@ -11,10 +11,15 @@ const CONTENT: Tag = Tag(0x0400, 0x0520);
 const MODIFIED_ATTRIBUTES: Tag = Tag(0x0400, 0x0550);
 const EXPLICIT_LITTLE: &[u8] = b"1.2.840.10008.1.2.1\0";
 
-/// What is sealed of `originals`: a dataset in explicit VR little endian with one item of Modified Attributes.
+/// What is sealed of `originals`: a dataset in explicit VR little endian with one item of Modified Attributes, and beside it the
+/// character set of the object, in which they are.
 #[must_use]
-pub fn plain(originals: &Dataset) -> Vec<u8> {
+pub fn plain(originals: &Dataset, character_set: &[u8]) -> Vec<u8> {
     let mut whole = Dataset::new();
+    if !character_set.is_empty() {
+        let set = Value::Bytes(character_set.to_vec());
+        whole.put(Tag(0x0008, 0x0005), VR::CS, set);
+    }
     whole.put_items(MODIFIED_ATTRIBUTES, vec![originals.clone()]);
     whole.write()
 }
@@ -116,7 +121,7 @@ mod tests {
         let mut originals = Dataset::new();
         originals.put_text(Tag(0x0010, 0x0020), VR::LO, "4711");
         originals.put_text(Tag(0x0008, 0x1070), VR::PN, "Operator^One");
-        assert_eq!(super::originals(&plain(&originals)), Some(originals.clone()));
+        assert_eq!(super::originals(&plain(&originals, b"ISO_IR 192")), Some(originals.clone()));
         assert!(of_study(&originals).get(Tag(0x0008, 0x1070)).is_none());
         for (encoding, syntax) in [
             (Encoding::ExplicitLittle, "1.2.840.10008.1.2.1"),

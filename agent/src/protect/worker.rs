@@ -99,8 +99,9 @@ impl Protector {
         let study = match self.spool.has_study_seal(instance).await? {
             Some(study) => study,
             None => {
-                let (this, originals) = (self.clone(), draft.plan.originals.clone());
-                let made = blocking(move || this.seal_study(&originals)).await??;
+                let (this, originals) = (self.clone(), seal::of_study(&draft.plan.originals));
+                let set = draft.plan.character_set.clone();
+                let made = blocking(move || this.keys.seal(&seal::plain(&originals, &set))).await??;
                 self.spool
                     .study_seal(instance, &draft.pseudonym, &made)
                     .await?
@@ -108,7 +109,7 @@ impl Protector {
         };
         let this = self.clone();
         blocking(move || {
-            let own = this.keys.seal(&seal::plain(&draft.plan.originals))?;
+            let own = this.keys.seal(&seal::plain(&draft.plan.originals, &draft.plan.character_set))?;
             let remarks = draft.plan.remarks.clone();
             let (form, syntax) = form(&this, draft, &study, &own);
             let digest = form

@@ -102,6 +102,20 @@ impl Home {
         self
     }
 
+    /// Adds the accession numbers of the requests that another header names, if it is one of the same study at home.
+    #[must_use]
+    pub fn with_requests_of(mut self, header: &Self) -> Self {
+        let known = |one: &PatientText| header.accessions.contains(one);
+        if self.is_same_patient(header) && self.accessions.iter().all(known) {
+            for one in &header.accessions {
+                if !self.accessions.contains(one) {
+                    self.accessions.push(one.clone());
+                }
+            }
+        }
+        self
+    }
+
     fn texts(&self) -> impl Iterator<Item = &PatientText> {
         [
             &self.id,

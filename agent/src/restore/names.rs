@@ -1,6 +1,7 @@
 //! Whether a report's own words name the patient (P33): looked for in what the reader wrote, flagged, never changed.
 
 use causeway_proto::dataset::Dataset;
+use causeway_proto::report::sr;
 use causeway_proto::text::CharacterSet;
 use dicom_dictionary_std::tags;
 
@@ -14,9 +15,15 @@ const SHORTEST_NUMBER: usize = 4;
 /// What of the patient stands in the report's text, in words without the text itself; empty when nothing does.
 #[must_use]
 pub fn named_in(report: &Dataset, patients: &[&Home]) -> Vec<&'static str> {
-    let set = report.character_set();
     let mut words = Vec::new();
-    collect(report, &set, &mut words);
+    match sr::decode(report) {
+        // what the program has added names the author, who may have the patient's name
+        Ok(ours) => {
+            let written = ours.sections.iter().flat_map(|section| &section.paragraphs);
+            written.for_each(|paragraph| take(paragraph.as_str(), &mut words));
+        }
+        Err(_) => collect(report, &report.character_set(), &mut words),
+    }
     let mut found = Vec::new();
     for home in patients {
         let number = |text: &str| {
@@ -47,15 +54,16 @@ pub fn named_in(report: &Dataset, patients: &[&Home]) -> Vec<&'static str> {
     found
 }
 
-/// The words of every text of the content tree, in order, folded.
+/// The words of a text, in order, folded.
+fn take(text: &str, words: &mut Vec<String>) {
+    let each = text.split(|c: char| !c.is_alphanumeric());
+    words.extend(each.filter(|word| !word.is_empty()).map(joined));
+}
+
+/// The words of every text of a content tree.
 fn collect(item: &Dataset, set: &CharacterSet, words: &mut Vec<String>) {
     for child in item.items(tags::CONTENT_SEQUENCE) {
-        let text = child.text(tags::TEXT_VALUE, set);
-        words.extend(
-            text.split(|c: char| !c.is_alphanumeric())
-                .filter(|word| !word.is_empty())
-                .map(joined),
-        );
+        take(&child.text(tags::TEXT_VALUE, set), words);
         collect(child, set, words);
     }
 }
@@ -105,7 +113,6 @@ fn born(date: &str, words: &[String]) -> bool {
 #[cfg(test)]
 mod tests {
     use causeway_proto::report::model::{Section, SectionKind};
-    use causeway_proto::report::sr;
 
     use super::*;
     use crate::restore::sample::document;

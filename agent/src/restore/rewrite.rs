@@ -46,7 +46,7 @@ pub fn is_pseudonymous(report: &Dataset) -> bool {
         || report.get(tags::ENCRYPTED_ATTRIBUTES_SEQUENCE).is_some()
 }
 
-/// The report of `home`, in explicit VR little endian.
+/// The report of `home`, and its syntax: explicit VR little endian.
 ///
 /// # Errors
 /// [`RestoreError`]; then nothing may be delivered.
@@ -54,7 +54,7 @@ pub fn restored(
     report: &[u8],
     syntax: &TransferSyntaxUid,
     home: &Home,
-) -> Result<Vec<u8>, RestoreError> {
+) -> Result<(Vec<u8>, TransferSyntaxUid), RestoreError> {
     let mut dataset = Dataset::read(report, syntax)?;
     let before = verified(&dataset, "received")?;
     if dataset.code(tags::SPECIFIC_CHARACTER_SET) != UTF_8 {
@@ -73,7 +73,7 @@ pub fn restored(
     // what counts is what a reader of the bytes finds, not the tree that they were written from
     let after = verified(&Dataset::read(&bytes, &explicit)?, "restored")?;
     if before == after {
-        Ok(bytes)
+        Ok((bytes, explicit))
     } else {
         Err(RestoreError::OtherDocument)
     }

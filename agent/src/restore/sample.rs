@@ -6,6 +6,8 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use bytes::Bytes;
 use causeway_certs::authority::SignerAuthority;
+use causeway_certs::identity::Serial;
+use causeway_certs::revoke::Revoked;
 use causeway_certs::signer::{Person, ReaderKey};
 use causeway_proto::dataset::Dataset;
 use causeway_proto::ids::CaseCode;
@@ -22,19 +24,36 @@ use rustls_pki_types::CertificateDer;
 use crate::spool::tests::seeded;
 
 /// Some time in 2023, as the test clock begins.
-const SIGNED_AT: Timestamp = Timestamp(1_700_000_000_000_000);
+pub(crate) const SIGNED_AT: Timestamp = Timestamp(1_700_000_000_000_000);
 
 /// A signer authority and one reader whom it certified.
 pub(crate) struct Reader {
-    pub(crate) authority: CertificateDer<'static>,
+    signer: SignerAuthority,
     certificate: CertificateDer<'static>,
+    serial: Serial,
     key: RsaKeyPair,
+}
+
+impl Reader {
+    pub(crate) fn authority(&self) -> CertificateDer<'static> {
+        self.signer.certificate().clone()
+    }
+
+    /// The authority's list as it is made at `now`, with the reader revoked `since` then.
+    pub(crate) fn list(&self, since: Option<Timestamp>, now: Timestamp) -> Vec<u8> {
+        let revoked = since.map(|since| Revoked {
+            serial: self.serial.clone(),
+            since,
+        });
+        let list = self.signer.revocation_list(revoked.as_slice(), now);
+        list.unwrap().to_vec()
+    }
 }
 
 pub(crate) fn mint() -> Reader {
     let folder = tempfile::tempdir().unwrap();
     let (clock, random) = (Clock::new(|| SIGNED_AT), seeded(5));
-    let authority = SignerAuthority::open_or_create(folder.path(), &clock, &random).unwrap();
+    let signer = SignerAuthority::open_or_create(folder.path(), &clock, &random).unwrap();
     let pair = ReaderKey::draw().unwrap();
     let person = Person {
         family: "Reader".to_owned(),
@@ -44,12 +63,13 @@ pub(crate) fn mint() -> Reader {
         country: "GR".to_owned(),
         registration: "R-1".to_owned(),
     };
-    let issued = authority
+    let issued = signer
         .issue_reader(&pair.public, &person, SIGNED_AT, &random)
         .unwrap();
     Reader {
-        authority: authority.certificate().clone(),
+        signer,
         certificate: issued.der,
+        serial: issued.serial,
         key: RsaKeyPair::from_pkcs8(&pair.private).unwrap(),
     }
 }
@@ -96,6 +116,7 @@ pub(crate) fn document(study: &str, instance: &str) -> Model {
         author,
         observed_at: at,
         patient: Patient::default(),
+        protection: None,
         study: Study::default(),
         requests: vec![],
         evidence: vec![],
@@ -106,7 +127,7 @@ pub(crate) fn document(study: &str, instance: &str) -> Model {
     }
 }
 
-/// A dataset, signed, as the gateway sends it.
+/// A dataset, signed, as the gateway sends it when it was signed: nobody is revoked.
 pub(crate) fn as_sent(unsigned: &Dataset) -> (Report, Bytes) {
     let mut dataset = unsigned.clone();
     let sign = |message: &[u8]| {
@@ -130,7 +151,7 @@ pub(crate) fn as_sent(unsigned: &Dataset) -> (Report, Bytes) {
         case: CaseCode::draw(&seeded(3)),
         signed_at: SIGNED_AT,
         status: "final".to_owned(),
-        signer_crl: None,
+        signer_crl: Some(reader().list(None, SIGNED_AT).into()),
     };
     (report, sr::to_bytes(&dataset).into())
 }

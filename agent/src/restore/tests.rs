@@ -3,11 +3,14 @@
 use causeway_proto::dataset::{Dataset, Value};
 use causeway_proto::report::{signature, sr};
 use causeway_proto::text::CharacterSet;
+use causeway_proto::time::{Clock, Timestamp};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
 use super::sample::{as_sent, document};
 use super::*;
+use crate::keys::Keys;
+use crate::spool::tests::seeded;
 
 const STUDY: &str = "1.2.3";
 
@@ -330,7 +333,7 @@ fn every_character_set_becomes_utf8_and_an_unreadable_one_is_held() {
 
 fn rewritten(home: &Home) -> Dataset {
     let (report, bytes) = as_sent(&protected(b""));
-    let bytes = restored(&bytes, &report.syntax, home).unwrap();
+    let (bytes, _) = restored(&bytes, &report.syntax, home).unwrap();
     sr::from_bytes(&bytes).unwrap()
 }
 
@@ -343,7 +346,7 @@ fn the_patient_is_put_back_and_nothing_that_is_signed_changes() {
         study_id: "S-7".into(),
         ..home("PID-1", "Muster^Erika")
     };
-    let restored = restored(&bytes, &report.syntax, &told).unwrap();
+    let (restored, _) = restored(&bytes, &report.syntax, &told).unwrap();
     let after = sr::from_bytes(&restored).unwrap();
     let signed = signature::verify_dataset(&after).unwrap().signed;
     for tag in signed {
@@ -448,48 +451,40 @@ fn a_report_that_was_changed_is_not_restored() {
     assert!(matches!(broken, Err(RestoreError::Read(_))), "{broken:?}");
 }
 
-/// Sealed for a hospital whose key is one byte: a stand-in for CMS, framed as DER so that padding shows.
-fn seal(key: u8, plain: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(plain.len()).unwrap().to_be_bytes();
-    let locked = plain.iter().map(|byte| byte ^ key);
-    [0x30, 0x84]
-        .into_iter()
-        .chain(length)
-        .chain(locked)
-        .collect()
+/// A hospital's keys in a folder of their own.
+fn hospital(folder: &std::path::Path, seed: u64) -> Keys {
+    let clock = Clock::new(|| Timestamp(1_700_000_000_000_000));
+    Keys::open(folder, seeded(seed), clock).unwrap()
 }
 
-fn hospital(key: u8) -> Unseal {
-    Unseal::new(move |sealed| {
-        let length = u32::from_be_bytes(*sealed.get(2..)?.first_chunk()?);
-        let locked = sealed.get(6..)?;
-        let whole = usize::try_from(length).ok()? == locked.len();
-        whole.then(|| locked.iter().map(|byte| byte ^ key).collect())
-    })
+fn opener(keys: &Keys) -> Unseal {
+    let keys = keys.clone();
+    Unseal::new(move |sealed| keys.open_sealed(sealed).ok())
 }
 
 #[test]
 fn the_sealed_originals_open_with_the_hospitals_key_alone() {
-    let mut inside = answer("ISO_IR 100", b"PID-1", b"M\xFCller^J\xF6rg");
-    inside.put_text(tags::PATIENT_SEX, VR::CS, "F");
-    for odd in [0, 1] {
-        inside.put(
-            tags::PATIENT_COMMENTS,
-            VR::LT,
-            Value::Bytes(vec![b'x'; 4 + odd * 2]),
-        );
+    let folder = tempfile::tempdir().unwrap();
+    let ours = hospital(&folder.path().join("ours"), 1);
+    let other = hospital(&folder.path().join("other"), 2);
+    other.hospital_certificate().unwrap();
+    for comment in ["x", "xxx", "xxxxx"] {
+        let mut inside = answer("ISO_IR 100", b"PID-1", b"M\xFCller^J\xF6rg");
+        inside.put_text(tags::PATIENT_COMMENTS, VR::LT, comment);
         let mut plain = Dataset::new();
-        plain.put_items(tags::MODIFIED_ATTRIBUTES_SEQUENCE, vec![inside.clone()]);
-        let sealed = seal(7, &plain.write());
-        let dataset = protected(&[&sealed[..], &vec![0; odd * 2]].concat());
+        plain.put_items(tags::MODIFIED_ATTRIBUTES_SEQUENCE, vec![inside]);
+        let sealed = ours.seal(&plain.write()).unwrap();
+        // as it comes over the link: written, with its padding, and read again
+        let (_, bytes) = as_sent(&protected(&sealed));
+        let dataset = sr::from_bytes(&bytes).unwrap();
         assert!(is_pseudonymous(&dataset));
-        let found = originals(&dataset, &hospital(7)).unwrap();
+        let found = originals(&dataset, &opener(&ours)).unwrap();
         assert_eq!(
             (found.id.reveal(), found.name.reveal()),
             ("PID-1", "Müller^Jörg")
         );
-        assert_eq!(originals(&dataset, &hospital(8)), None);
+        assert_eq!(originals(&dataset, &opener(&other)), None);
     }
-    assert_eq!(originals(&protected(b""), &hospital(7)), None);
+    assert_eq!(originals(&protected(b""), &opener(&ours)), None);
     assert!(!is_pseudonymous(&sr::encode(&document(STUDY, "2.25.1"))));
 }

@@ -53,13 +53,12 @@ impl Rule {
 }
 
 impl Config {
-    /// The agreement that the site has chosen; none: the only one that the gateway announces.
-    pub(super) fn choose(&self, arrival: &Arrival, header: &Header) -> Option<&AgreementId> {
+    /// The agreement of the first rule that fits.
+    pub(super) fn ruled(&self, arrival: &Arrival, header: &Header) -> Option<&AgreementId> {
         self.rule
             .iter()
             .find(|rule| rule.fits(arrival, header))
             .map(|rule| &rule.agreement)
-            .or(self.default.as_ref())
     }
 
     /// Of the words that the gateway announces those that the site allows.

@@ -1,10 +1,11 @@
 //! HELLO, as the spool sees it: who this spool is, how often it has connected, and what a changed gateway epoch means (I9).
 
-use causeway_proto::link::message::{Agreement, HelloAgent, HelloGateway};
+use causeway_proto::link::message::{HelloAgent, HelloGateway};
+use causeway_proto::link::session::has_forgotten;
 use sqlx::SqliteConnection;
 
 use super::insert::leaves_as_received;
-use super::{Spool, SpoolError, refused_row};
+use super::{Spool, SpoolError, adopt, refused_row};
 use crate::rows::{fact, number, set_fact, to_row};
 
 const SPOOL: &str = "spool_id";
@@ -49,23 +50,29 @@ pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), S
     agreements(spool, &mut tx, hello)
         .await
         .map_err(refused_row("taking the gateway's agreements"))?;
-    let forgotten = forget(&mut tx, hello)
+    adopt::adopt(&mut tx, hello, spool.inner.clock.now())
+        .await
+        .map_err(refused_row("naming what came before its agreement"))?;
+    forms(&mut tx)
+        .await
+        .map_err(refused_row("naming the forms of what waits"))?;
+    let (restored, forgotten) = forget(&mut tx, hello)
         .await
         .map_err(refused_row("taking the gateway's epoch"))?;
     tx.commit()
         .await
         .map_err(refused_row("taking the gateway's greeting"))?;
-    if forgotten > 0 {
+    if restored {
         tracing::warn!(
             instances = forgotten,
-            "the gateway has lost receipts that it gave; what is still kept is offered again"
+            "the gateway was restored from a backup; what is still kept is offered, and what it had confirmed is said again"
         );
     }
     spool.wake();
     Ok(())
 }
 
-/// Keeps the list of agreements, and gives studies that came before it their only one.
+/// Keeps the list of agreements.
 async fn agreements(
     spool: &Spool,
     tx: &mut SqliteConnection,
@@ -96,39 +103,36 @@ async fn agreements(
         .execute(&mut *tx)
         .await?;
     }
-    if let [only] = hello.agreements.as_slice() {
-        adopt(tx, only).await?;
-    }
-    // what was to leave as received, under an agreement that has become pseudonymous, is protected first
+    Ok(())
+}
+
+/// What was to leave as received, under an agreement that has become pseudonymous, is protected first; and what is under an
+/// identified one has its form.
+async fn forms(tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE instance SET sent_digest = NULL WHERE state = 'waiting' AND sent_digest IS NOT NULL AND profile = 0 \
          AND agreement IN (SELECT id FROM agreement WHERE identity = 'pseudonymous')",
     )
     .execute(&mut *tx)
     .await?;
-    leaves_as_received(tx).await
-}
-
-/// Gives what came before any agreement was known the only one there is.
-async fn adopt(tx: &mut SqliteConnection, only: &Agreement) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE study SET agreement = $1 WHERE agreement = ''")
-        .bind(only.id.as_str())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE instance SET agreement = $1 WHERE agreement = ''")
-        .bind(only.id.as_str())
-        .execute(&mut *tx)
-        .await?;
-    sqlx::query("UPDATE manifest SET agreement = $1 WHERE agreement = ''")
-        .bind(only.id.as_str())
-        .execute(&mut *tx)
-        .await?;
+    leaves_as_received(tx).await?;
     Ok(())
 }
 
 /// A new epoch, or a high-water mark below what was seen in it: the gateway was restored from a backup. Everything whose receipt
-/// it no longer knows and whose bytes are still kept is offered again. Answers how many instances.
-async fn forget(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<u64, sqlx::Error> {
+/// it no longer knows and whose bytes are still kept is offered again, and whatever else it had confirmed is said again. Answers
+/// whether it was restored, and how many instances are offered.
+async fn forget(
+    tx: &mut SqliteConnection,
+    hello: &HelloGateway,
+) -> Result<(bool, u64), sqlx::Error> {
+    let seen = HelloAgent {
+        spool: String::new(),
+        session: 0,
+        epoch_seen: number(tx, EPOCH).await?,
+        receipt_seen: number(tx, RECEIPT_SEEN).await?,
+    };
+    let restored = has_forgotten(&seen, hello);
     let again = sqlx::query(
         "UPDATE instance SET state = 'waiting', receipt_us = NULL, receipt_running = NULL, receipt_number = NULL, \
          receipt_epoch = NULL, quarantined = 0, next_try_us = 0 \
@@ -139,21 +143,26 @@ async fn forget(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<u64, 
     .execute(&mut *tx)
     .await?
     .rows_affected();
-    if again > 0 {
-        sqlx::query(
-            "UPDATE study SET state = 'complete', handed_off_us = NULL WHERE state = 'handed-off' \
-             AND id IN (SELECT study_id FROM instance WHERE state = 'waiting')",
-        )
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "UPDATE manifest SET confirmed_us = NULL, next_try_us = 0 WHERE (study_id, version) IN \
-             (SELECT id, manifest_version FROM study WHERE state = 'complete')",
-        )
-        .execute(&mut *tx)
-        .await?;
+    if restored {
+        say_again(tx).await?;
     }
     set_fact(tx, EPOCH, hello.epoch).await?;
     set_fact(tx, RECEIPT_SEEN, hello.high_water).await?;
-    Ok(again)
+    Ok((restored, again))
+}
+
+/// Hand-offs, recalls and the words about reports carry no number by which to tell what is older than the backup: all of them are
+/// said again, and what the gateway still knows has no second effect there. In the transaction that notes the epoch: a crash in
+/// between forgets neither.
+async fn say_again(tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+    for statement in [
+        "UPDATE study SET state = 'complete', handed_off_us = NULL WHERE state = 'handed-off'",
+        "UPDATE manifest SET confirmed_us = NULL, next_try_us = 0 WHERE (study_id, version) IN \
+         (SELECT id, manifest_version FROM study WHERE state = 'complete')",
+        "UPDATE study SET recall_heard_us = NULL WHERE state = 'recalled'",
+        "UPDATE delivery SET told_revision = 0 WHERE told_revision <> 0",
+    ] {
+        sqlx::query(statement).execute(&mut *tx).await?;
+    }
+    Ok(())
 }

@@ -141,7 +141,8 @@ pub(super) async fn insert_aside(
     sqlx::query(
         "INSERT INTO aside (instance_id, kind, study_uid, syntax, length, source_digest, pixel_digest, handle, patient_id, \
          patient_issuer, patient_name, accession, calling, received_us, seen_us) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14) \
+         ON CONFLICT (instance_id, source_digest) DO UPDATE SET handle = excluded.handle, seen_us = excluded.seen_us",
     )
     .bind(there.id)
     .bind(kind)

@@ -20,6 +20,9 @@ pub(super) const MUCH_LATER: Duration = Duration::from_secs(3600);
 /// What is to be tried later than this was put off under a clock that was set back since: it is due now (R18).
 pub(super) const FARTHEST: Duration = Duration::from_secs(7200);
 
+/// So many are said before any of them is answered: after the gateway was restored all of them are due.
+const AT_ONCE: i64 = 64;
+
 /// The basis of a version that nobody asked for.
 pub(super) const SILENCE: &str = "silence";
 
@@ -58,10 +61,11 @@ pub(super) async fn manifests_due(spool: &Spool) -> Result<Vec<Manifest>, SpoolE
          FROM manifest m JOIN study s ON s.id = m.study_id AND s.manifest_version = m.version \
          JOIN agreement a ON a.id = m.agreement AND a.in_force = 1 \
          WHERE s.state = 'complete' AND m.confirmed_us IS NULL AND (m.next_try_us <= $1 OR m.next_try_us > $2) AND NOT EXISTS \
-         (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.id <= m.through_id) ORDER BY s.id",
+         (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.id <= m.through_id) ORDER BY s.id LIMIT $3",
     )
     .bind(now.0)
     .bind(now.plus(FARTHEST).0)
+    .bind(AT_ONCE)
     .fetch_all(spool.inner.rows.read())
     .await
     .map_err(refused_row("listing the manifests"))?;

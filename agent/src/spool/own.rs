@@ -67,6 +67,23 @@ impl Spool {
         Ok((handle, digest))
     }
 
+    /// Under which name a report of ours is kept whose bytes were lost; none when they are there.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub(crate) async fn lost_report(
+        &self,
+        instance: &SopInstanceUid,
+    ) -> Result<Option<Handle>, SpoolError> {
+        let handle: Option<String> =
+            sqlx::query_scalar("SELECT handle FROM own_report WHERE sop_uid = $1 AND lost = 1")
+                .bind(instance.as_str())
+                .fetch_optional(self.inner.rows.read())
+                .await
+                .map_err(refused_row("looking for a lost report"))?;
+        Ok(handle.map(Handle::from_row))
+    }
+
     /// Whether these are the bytes that were made durable under `handle`.
     ///
     /// # Errors
@@ -86,7 +103,8 @@ impl Spool {
         Ok(handle.is_of(&digest))
     }
 
-    /// Names a report of ours in the caller's transaction: from its commit on, the PACS sending it back is recognised (P5).
+    /// Names a report of ours in the caller's transaction: from its commit on, the PACS sending it back is recognised (P5). One
+    /// whose bytes were lost has them again.
     ///
     /// # Errors
     /// When the rows refuse.
@@ -99,7 +117,8 @@ impl Spool {
         length: usize,
     ) -> Result<(), sqlx::Error> {
         sqlx::query(
-            "INSERT INTO own_report (sop_uid, study_uid, handle, length, noted_us) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO own_report (sop_uid, study_uid, handle, length, noted_us) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (sop_uid) DO UPDATE SET handle = excluded.handle, length = excluded.length, lost = 0",
         )
         .bind(instance.as_str())
         .bind(study.as_str())

@@ -27,7 +27,7 @@ pub struct Recovery {
     pub gone_after_receipt: usize,
     /// Corrections and conflicts whose bytes are gone; sent again they are kept aside again.
     pub lost_aside: usize,
-    /// Reports whose bytes are gone.
+    /// Reports whose bytes are gone; the gateway is asked for those that are not delivered everywhere.
     pub lost_reports: usize,
 }
 
@@ -98,8 +98,8 @@ async fn compare(
 ) -> Result<(), OpenError> {
     let named = sqlx::query(
         "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
-         UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside \
-         UNION ALL SELECT 0, 'report', handle, length, 0 FROM own_report",
+         UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL \
+         UNION ALL SELECT rowid, 'report', handle, length, 0 FROM own_report",
     )
     .fetch_all(rows.read())
     .await
@@ -142,7 +142,7 @@ async fn compare(
             }
             _ => {
                 recovery.lost_reports += 1;
-                continue;
+                "UPDATE own_report SET lost = 1 WHERE rowid = $1"
             }
         };
         sqlx::query(change)

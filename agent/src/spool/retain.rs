@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use sqlx::Row;
+use causeway_proto::time::Timestamp;
+use sqlx::SqliteConnection;
 
 use super::disk::Handle;
 use super::{Spool, SpoolError, refused_row};
@@ -19,6 +20,27 @@ const ORPHAN_STAYS_S: u64 = 3600;
 
 /// At most so many files in one go.
 const AT_ONCE: i64 = 1000;
+
+/// Rows whose bytes may go, and how their going is noted.
+struct Kind {
+    found: &'static str,
+    gone: &'static str,
+}
+
+const INSTANCES: Kind = Kind {
+    found: "SELECT i.id, i.handle FROM instance i JOIN study s ON s.id = i.study_id \
+         WHERE i.state = 'receipted' AND i.handle IS NOT NULL AND i.receipt_us <= $1 AND i.receipt_running <= $2 \
+         AND s.state IN ('handed-off', 'recalled') ORDER BY i.receipt_us LIMIT $3",
+    gone: "UPDATE instance SET handle = NULL WHERE id = $1",
+};
+
+/// Corrections and conflicts go with their instance; one that came later has as long a time of its own.
+const ASIDE: Kind = Kind {
+    found: "SELECT a.id, a.handle FROM aside a JOIN instance i ON i.id = a.instance_id JOIN study s ON s.id = i.study_id \
+         WHERE i.state = 'receipted' AND a.handle IS NOT NULL AND i.receipt_us <= $1 AND i.receipt_running <= $2 \
+         AND a.seen_us <= $1 AND s.state IN ('handed-off', 'recalled') ORDER BY a.seen_us LIMIT $3",
+    gone: "UPDATE aside SET handle = NULL WHERE id = $1",
+};
 
 /// Counts `elapsed` as running time, and removes what may go. Answers how many files went.
 ///
@@ -35,34 +57,15 @@ pub(super) async fn prune(spool: &Spool, elapsed: Duration) -> Result<usize, Spo
     set_fact(&mut tx, RUNNING, running)
         .await
         .map_err(refused_row("counting the time of running"))?;
-    // the row first: a file without a row is collected, a row without a file would look like a loss
-    let gone = sqlx::query(
-        "SELECT i.id, i.handle FROM instance i JOIN study s ON s.id = i.study_id \
-         WHERE i.state = 'receipted' AND i.handle IS NOT NULL AND i.receipt_us <= $1 AND i.receipt_running <= $2 \
-         AND s.state IN ('handed-off', 'recalled') ORDER BY i.receipt_us LIMIT $3",
-    )
-    .bind(before.0)
-    .bind(to_row(running).saturating_sub(to_row(keep.as_secs())))
-    .bind(AT_ONCE)
-    .fetch_all(&mut *tx)
-    .await
-    .map_err(refused_row("looking for what may be removed"))?;
-    let mut handles = Vec::with_capacity(gone.len());
-    for row in gone {
-        let read =
-            || -> Result<(i64, String), sqlx::Error> { Ok((row.try_get(0)?, row.try_get(1)?)) };
-        let (id, handle) = read().map_err(refused_row("reading what may be removed"))?;
-        sqlx::query("UPDATE instance SET handle = NULL WHERE id = $1")
-            .bind(id)
-            .execute(&mut *tx)
-            .await
-            .map_err(refused_row("noting a removal"))?;
-        handles.push(handle);
+    let before_running = to_row(running).saturating_sub(to_row(keep.as_secs()));
+    let mut handles = Vec::new();
+    for kind in [&INSTANCES, &ASIDE] {
+        handles.extend(over(&mut tx, kind, before, before_running).await?);
     }
     let orphans: Vec<String> = sqlx::query_scalar(
         "DELETE FROM orphan WHERE running_s <= $1 AND handle NOT IN \
-         (SELECT handle FROM instance WHERE handle IS NOT NULL UNION ALL SELECT handle FROM aside \
-         UNION ALL SELECT handle FROM own_report) RETURNING handle",
+         (SELECT handle FROM instance WHERE handle IS NOT NULL UNION ALL \
+         SELECT handle FROM aside WHERE handle IS NOT NULL UNION ALL SELECT handle FROM own_report) RETURNING handle",
     )
     .bind(to_row(running).saturating_sub(to_row(ORPHAN_STAYS_S)))
     .fetch_all(&mut *tx)
@@ -77,4 +80,30 @@ pub(super) async fn prune(spool: &Spool, elapsed: Duration) -> Result<usize, Spo
         spool.remove_bytes(&Handle::from_row(handle)).await;
     }
     Ok(count)
+}
+
+/// Takes the files off their rows. The row first: a file without a row is collected, a row without a file would look like a loss.
+async fn over(
+    tx: &mut SqliteConnection,
+    kind: &Kind,
+    before: Timestamp,
+    before_running: i64,
+) -> Result<Vec<String>, SpoolError> {
+    let gone: Vec<(i64, String)> = sqlx::query_as(kind.found)
+        .bind(before.0)
+        .bind(before_running)
+        .bind(AT_ONCE)
+        .fetch_all(&mut *tx)
+        .await
+        .map_err(refused_row("looking for what may be removed"))?;
+    let mut handles = Vec::with_capacity(gone.len());
+    for (id, handle) in gone {
+        sqlx::query(kind.gone)
+            .bind(id)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused_row("noting a removal"))?;
+        handles.push(handle);
+    }
+    Ok(handles)
 }

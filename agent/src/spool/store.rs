@@ -1,7 +1,7 @@
 //! The commit of one instance: durable bytes first, then the row that names them, and what a repeated UID means (P24).
 
 use causeway_proto::digest::Digest;
-use causeway_proto::ids::{AgreementId, Priority, Purpose};
+use causeway_proto::ids::{Priority, Purpose};
 use causeway_proto::time::Timestamp;
 use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
@@ -37,7 +37,7 @@ pub(super) async fn commit(
 ) -> Result<Stored, StoreError> {
     let arrival = writer.arrival().clone();
     let mut incoming = Incoming {
-        agreement: agreement(spool.inner.rows.read(), chosen(spool, &arrival, &header)).await?,
+        agreement: agreement(spool, spool.inner.rows.read(), &arrival, &header).await?,
         kind: spool.kind_of(arrival.association),
         digest: writer.digest(),
         length: writer.length(),
@@ -52,8 +52,8 @@ pub(super) async fn commit(
     let named = async {
         let mut tx = spool.begin_rows().await?;
         // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
-        let chosen = chosen(spool, &incoming.arrival, &incoming.header);
-        incoming.agreement = agreement(&mut *tx, chosen).await?;
+        incoming.agreement =
+            agreement(spool, &mut *tx, &incoming.arrival, &incoming.header).await?;
         let recorded = record(spool, &mut tx, &incoming, &handle).await?;
         Ok::<_, SpoolError>((tx, recorded))
     };
@@ -85,35 +85,30 @@ pub(super) async fn commit(
     Ok(recorded.stored)
 }
 
-/// The agreement that the site has chosen for an instance: by its title, by a rule, or by default.
-fn chosen<'a>(
-    spool: &'a Spool,
-    arrival: &'a Arrival,
-    header: &Header,
-) -> Option<&'a AgreementId> {
-    arrival
-        .agreement
-        .as_ref()
-        .or_else(|| spool.inner.config.agreement.choose(arrival, header))
-}
-
-/// The agreement's name for a row: the one that came with the instance, the site's only one, or none yet.
+/// The agreement's name for a row: the one of the called title or of a rule, that of its study if it is in force, the site's default
+/// or only one, that of its study all the same, or none yet. A study has one agreement unless a title or a rule says otherwise.
 async fn agreement(
+    spool: &Spool,
     rows: impl SqliteExecutor<'_>,
-    given: Option<&AgreementId>,
+    arrival: &Arrival,
+    header: &Header,
 ) -> Result<String, SpoolError> {
-    if let Some(given) = given {
+    let choice = &spool.inner.config.agreement;
+    let given = arrival.agreement.as_ref();
+    if let Some(given) = given.or_else(|| choice.ruled(arrival, header)) {
         return Ok(given.as_str().to_owned());
     }
-    let in_force: Vec<String> =
-        sqlx::query_scalar("SELECT id FROM agreement WHERE in_force = 1 LIMIT 2")
-            .fetch_all(rows)
-            .await
-            .map_err(refused_row("reading the agreements"))?;
-    match <[String; 1]>::try_from(in_force) {
-        Ok([only]) => Ok(only),
-        Err(_) => Ok(String::new()),
-    }
+    sqlx::query_scalar(
+        "SELECT COALESCE((SELECT s.agreement FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
+           WHERE s.study_uid = $1 ORDER BY s.id DESC LIMIT 1), \
+         (SELECT CASE WHEN COUNT(*) = 1 THEN MIN(id) END FROM agreement WHERE in_force = 1), \
+         (SELECT agreement FROM study WHERE study_uid = $1 AND agreement <> '' ORDER BY id DESC LIMIT 1), '')",
+    )
+    .bind(header.study.as_str())
+    .bind(choice.default.as_ref().map(|it| it.as_str()))
+    .fetch_one(rows)
+    .await
+    .map_err(refused_row("reading the agreements"))
 }
 
 /// Answers what needs no new file: our own report coming back, and bytes that are held already.
@@ -223,7 +218,7 @@ async fn existing(
         .map_err(refused_row("reading the same instance"))
 }
 
-/// Bytes that are held already, first or aside: notes that they were seen again.
+/// Bytes that are held already, first or aside: notes that they were seen again. Those that were removed have to be kept anew.
 async fn repeated(
     tx: &mut SqliteConnection,
     incoming: &Incoming,
@@ -246,7 +241,7 @@ async fn repeated(
         return Ok(Some(Stored::Same));
     }
     let kind: Option<String> = sqlx::query_scalar(
-        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 RETURNING kind",
+        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 AND handle IS NOT NULL RETURNING kind",
     )
     .bind(there.id)
     .bind(&digest)

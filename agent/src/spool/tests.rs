@@ -1,6 +1,8 @@
 //! The spool on a disk in memory and rows on a real one, with a clock that the test moves.
 
+mod agreements;
 mod faults;
+mod kept;
 mod link;
 mod studies;
 
@@ -44,9 +46,9 @@ impl Bench {
         Self::with(Config::default()).await
     }
 
-    /// The gateway's agreement of these tests is one under which everything leaves as it was received.
+    /// The agreements of these tests are ones under which everything leaves as it was received.
     pub(crate) async fn with(mut config: Config) -> Self {
-        config.agreement.identified = vec!["a1".parse().unwrap()];
+        config.agreement.identified = ["a1", "a2"].map(|id| id.parse().unwrap()).to_vec();
         let folder = tempfile::tempdir().unwrap();
         let disk = MemoryDisk::default();
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
@@ -95,10 +97,15 @@ impl Bench {
 
     /// The gateway says HELLO with one agreement.
     pub(crate) async fn greet(&self, epoch: u64, high_water: u64) {
+        self.greet_with(epoch, high_water, &["a1"]).await;
+    }
+
+    async fn greet_with(&self, epoch: u64, high_water: u64, agreements: &[&str]) {
+        let agreement = |id: &&str| Agreement::identified(id.parse().unwrap(), "Readers");
         let hello = HelloGateway {
             epoch,
             high_water,
-            agreements: vec![Agreement::identified("a1".parse().unwrap(), "Readers")],
+            agreements: agreements.iter().map(agreement).collect(),
         };
         self.spool.greeted(&hello).await.unwrap();
     }
@@ -201,6 +208,7 @@ pub(crate) struct What {
     pub(crate) purpose: Purpose,
     pub(crate) priority: Priority,
     pub(crate) patient: &'static str,
+    pub(crate) agreement: Option<&'static str>,
 }
 
 impl What {
@@ -217,6 +225,7 @@ impl What {
             purpose: Purpose::Read,
             priority: Priority::Routine,
             patient: "PID-1",
+            agreement: None,
         }
     }
 
@@ -247,7 +256,7 @@ impl What {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             purpose: self.purpose,
             priority: self.priority,
-            agreement: None,
+            agreement: self.agreement.map(|id| id.parse().unwrap()),
         }
     }
 

@@ -5,10 +5,11 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use causeway_proto::time::Clock;
+use rustls_pki_types::CertificateRevocationListDer;
 
 use super::*;
 use crate::authority::tests::{NOON, clock_at, random};
-use crate::revoke::Revoked;
+use crate::revoke::{LIST_LIFE, Revoked};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -90,6 +91,20 @@ fn a_chain_says_who_signed_and_holds_while_key_certificate_and_list_allow_it() {
         check(Some(&foreign), NOON).is_err(),
         "a list of another authority is no list"
     );
+}
+
+#[test]
+fn a_list_is_fresh_until_its_next_update_and_never_when_it_cannot_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let list = authority(folder.path()).revocation_list(&[], NOON).unwrap();
+    let end = NOON.plus(LIST_LIFE);
+    assert!(is_fresh(&list, NOON));
+    assert!(is_fresh(&list, end), "the last second counts");
+    assert!(!is_fresh(&list, end.plus(Duration::from_secs(1))));
+    let half = list.as_ref().split_at(list.as_ref().len() / 2).0;
+    for bytes in [half, b"".as_slice(), b"no list".as_slice()] {
+        assert!(!is_fresh(&CertificateRevocationListDer::from(bytes), NOON));
+    }
 }
 
 #[test]

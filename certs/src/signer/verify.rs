@@ -8,10 +8,10 @@ use webpki::{
     OwnedCertRevocationList, RevocationCheckDepth, RevocationOptions, RevocationOptionsBuilder,
     anchor_from_trusted_cert,
 };
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
 use crate::crypto::{provider, timestamp, unix};
-use crate::identity::{Serial, Validity, parse, validity};
+use crate::identity::{Serial, Validity, from_seconds, parse, validity};
 
 /// The content bytes of 1.3.6.1.5.5.7.3.36 in DER.
 const DOCUMENT_SIGNING: &[u8] = &[0x2b, 6, 1, 5, 5, 7, 3, 36];
@@ -113,6 +113,17 @@ pub fn verify_chain(
         }
     }
     describe(&parsed, at)
+}
+
+/// Whether a list is still to be believed at `now`: its `nextUpdate` has not passed. One that cannot be read, or that does not name
+/// it (RFC 5280 5.1.2.5 demands it), is not. Who signed the list is for [`verify_chain`] to find out.
+#[must_use]
+pub fn is_fresh(list: &CertificateRevocationListDer<'_>, now: Timestamp) -> bool {
+    let Ok((_, list)) = CertificateRevocationList::from_der(list.as_ref()) else {
+        return false;
+    };
+    list.next_update()
+        .is_some_and(|until| from_seconds(until.timestamp()) >= now)
 }
 
 fn refuse_if_before(

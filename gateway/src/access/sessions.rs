@@ -101,6 +101,25 @@ impl Access {
         Ok(account.filter(|a| a.disabled_us.is_none()))
     }
 
+    /// Deletes the sessions that have ended, whichever way; says how many.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn sweep_sessions(&self) -> Result<u64, AccessError> {
+        let now = self.clock.now();
+        let idle = now.minus(Duration::from_secs(self.config.session_idle_s));
+        let mut tx = self.rows.begin().await?;
+        let swept = sqlx::query(
+            "DELETE FROM session WHERE ended_us IS NOT NULL OR ends_us <= $1 OR seen_us <= $2",
+        )
+        .bind(now.0)
+        .bind(idle.0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(swept.rows_affected())
+    }
+
     /// Signs out.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ mod agreement;
 mod directory;
 mod doctor;
 mod people;
+mod quarantine;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -43,6 +44,9 @@ enum Command {
     /// People.
     #[command(subcommand)]
     User(people::User),
+    /// What was kept aside because it is in doubt whether or whose it is.
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// Print a bearer token for the programming interface.
     Token(people::Token),
     /// The audit trail.
@@ -91,6 +95,7 @@ async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), 
         Command::Site(site) => directory::site(site, &opened, out).await,
         Command::Agreement(command) => agreement::run(command, &opened, out).await,
         Command::User(user) => people::user(user, &opened, out).await,
+        Command::Quarantine(act) => quarantine::quarantine(act, &opened, out).await,
         Command::Token(token) => people::token(&token, &opened, out).await,
         Command::Audit(Audit::Verify) => verify(&opened, out).await,
     };

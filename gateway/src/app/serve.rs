@@ -90,7 +90,7 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     let events = Events::default();
     let rooms = link_rooms(config, &opened, &events).await?;
     let router = reading_room(config, &opened, events)?;
-    let signing = opened.signing.clone();
+    let (signing, access) = (opened.signing.clone(), opened.access.clone());
     let tls = http_tls(config).await?;
     run_http(&parts, "http", http_listener, router, tls);
     run_http(
@@ -104,7 +104,9 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     parts.tracker.spawn(link::run(link_door, rooms));
     let names = config.link.names.clone();
     parts.tracker.spawn(fresh::run(parts.clone(), names));
-    parts.tracker.spawn(sweep::run(parts.clone(), signing));
+    parts
+        .tracker
+        .spawn(sweep::run(parts.clone(), signing, access));
     hold::write_ports(&config.data, &parts.random.token(), &ports)?;
     tracing::info!(%ports, "listening");
     Ok(())

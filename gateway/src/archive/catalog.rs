@@ -1,6 +1,8 @@
 //! The catalogue: rows of studies, series, instances, manifests and requests, all under (site, agreement, UID).
 
 mod manifests;
+mod protection;
+mod said;
 
 use causeway_proto::ids::{CaseCode, Priority, Purpose, StudyKey};
 use causeway_proto::time::Timestamp;
@@ -8,6 +10,8 @@ use sqlx::{Any, FromRow, Transaction};
 
 use super::name::folded;
 pub(crate) use manifests::{ManifestRow, manifest, put_manifest};
+pub(crate) use protection::{protection, put_protection};
+pub(crate) use said::{Said, say};
 
 /// One study's row as a writer needs it.
 #[derive(Clone, FromRow)]
@@ -20,6 +24,8 @@ pub(crate) struct StudyRow {
     pub(crate) manifest_version: i64,
     pub(crate) sealed_us: Option<i64>,
     pub(crate) recalled_us: Option<i64>,
+    /// How many sealed sets are kept for it: one at most.
+    pub(crate) sealed_sets: i64,
 }
 
 /// The study's row; none when it was never opened.
@@ -28,7 +34,8 @@ pub(crate) async fn study(
     key: &StudyKey,
 ) -> Result<Option<StudyRow>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT patient_id, patient_issuer, patient_name, birth_date, sex, manifest_version, sealed_us, recalled_us
+        "SELECT patient_id, patient_issuer, patient_name, birth_date, sex, manifest_version, sealed_us, recalled_us,
+             (SELECT count(*) FROM study_protection p WHERE p.site_id = $1 AND p.agreement_id = $2 AND p.study_uid = $3 AND p.sealed_set <> '') AS sealed_sets
          FROM study WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
     )
     .bind(key.site.as_str())
@@ -44,6 +51,7 @@ pub(crate) struct Standing {
     pub(crate) purpose: String,
     pub(crate) sealed_us: Option<i64>,
     pub(crate) recalled_us: Option<i64>,
+    pub(crate) blocked: String,
 }
 
 /// How the study stands; none when it was never opened.
@@ -52,7 +60,7 @@ pub(crate) async fn standing(
     key: &StudyKey,
 ) -> Result<Option<Standing>, sqlx::Error> {
     sqlx::query_as(
-        "SELECT purpose, sealed_us, recalled_us FROM study WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
+        "SELECT purpose, sealed_us, recalled_us, blocked FROM study WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
     )
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())

@@ -1,30 +1,38 @@
-//! Bytes of instances that have not wholly arrived: one file each, named by a digest, continued after a cut, dropped with age.
+//! Bytes of instances that have not wholly arrived: one file each, named by site and digest, continued after a cut, dropped with age.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use causeway_proto::digest::Digest;
+use causeway_proto::ids::SiteId;
 use causeway_proto::time::Timestamp;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::blobs::BlobError;
 
-/// Names a part by a digest of its key, so that no received byte is in a path.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PartName(Digest);
+/// Names a part by its site and a digest of its key, so that no received byte is in a path.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PartName {
+    site: SiteId,
+    key: Digest,
+}
 
 impl PartName {
-    /// The name of the part whose key is `fields`.
+    /// The name of the site's part whose key is `fields`.
     #[must_use]
-    pub fn of(fields: &[&str]) -> Self {
-        Self(Digest::of(fields.join("|").as_bytes()))
+    pub fn of(site: &SiteId, fields: &[&str]) -> Self {
+        Self {
+            site: site.clone(),
+            key: Digest::of(fields.join("|").as_bytes()),
+        }
     }
 }
 
 impl fmt::Debug for PartName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PartName({})", self.0)
+        write!(f, "PartName({})", self.key)
     }
 }
 
@@ -73,15 +81,15 @@ impl Parts {
         })
     }
 
-    fn path(&self, name: PartName) -> PathBuf {
-        self.folder.join(name.0.to_string())
+    fn path(&self, name: &PartName) -> PathBuf {
+        self.folder.join(format!("{}.{}", name.site, name.key))
     }
 
     /// How many bytes of this part are there.
     ///
     /// # Errors
     /// When the file system cannot say.
-    pub async fn length(&self, name: PartName) -> Result<u64, BlobError> {
+    pub async fn length(&self, name: &PartName) -> Result<u64, BlobError> {
         match tokio::fs::metadata(self.path(name)).await {
             Ok(meta) => Ok(meta.len()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
@@ -93,7 +101,7 @@ impl Parts {
     ///
     /// # Errors
     /// When the file cannot be opened or cut.
-    pub async fn resume(&self, name: PartName, keep: u64) -> Result<Part, BlobError> {
+    pub async fn resume(&self, name: &PartName, keep: u64) -> Result<Part, BlobError> {
         let path = self.path(name);
         let mut file = tokio::fs::OpenOptions::new()
             .create(true)
@@ -122,19 +130,23 @@ impl Parts {
     /// When the file system refuses.
     pub async fn read(
         &self,
-        name: PartName,
+        name: &PartName,
         offset: u64,
         length: u64,
     ) -> Result<Vec<u8>, BlobError> {
         read(&self.path(name), offset, length).await
     }
 
-    /// Removes parts that nobody has added to for `age`, and says how many bytes the others hold.
+    /// Removes parts that nobody has added to for `age`, and says how many bytes the others hold, by site.
     ///
     /// # Errors
     /// When the folder cannot be read.
-    pub async fn sweep(&self, now: Timestamp, age: Duration) -> Result<u64, BlobError> {
-        let mut held = 0;
+    pub async fn sweep(
+        &self,
+        now: Timestamp,
+        age: Duration,
+    ) -> Result<HashMap<String, u64>, BlobError> {
+        let mut held = HashMap::new();
         let mut entries = tokio::fs::read_dir(&self.folder)
             .await
             .map_err(failed("reading the folder of partial instances"))?;
@@ -146,12 +158,16 @@ impl Parts {
             let Ok(meta) = entry.metadata().await else {
                 continue;
             };
-            if now.since(modified(&meta)) < age {
-                held += meta.len();
-            } else if let Err(error) = tokio::fs::remove_file(entry.path()).await {
-                held += meta.len();
+            if now.since(modified(&meta)) >= age {
+                let Err(error) = tokio::fs::remove_file(entry.path()).await else {
+                    continue;
+                };
                 tracing::warn!(%error, "a partial instance that has aged out could not be removed");
             }
+            let name = entry.file_name();
+            let site = name.to_str().and_then(|name| name.rsplit_once('.'));
+            let site = site.map_or_else(String::new, |(site, _)| site.to_owned());
+            *held.entry(site).or_insert(0) += meta.len();
         }
         Ok(held)
     }

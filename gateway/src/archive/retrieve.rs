@@ -36,17 +36,17 @@ pub struct Served {
 const COLUMNS: &str = "i.site_id, i.agreement_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.length, i.blob_key, i.pixels";
 const ORDER: &str = "ORDER BY i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid";
 
-/// Under which agreement a study is seen. Where two sites sent the same UID to the same reader, the one that grew last.
+/// Under which sites and agreements a study is seen: more than one where two sites sent the same UID to the same reader.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn owner(
+pub async fn owners(
     rows: &Rows,
     scope: &Scope,
     study: &StudyUid,
-) -> Result<Option<(SiteId, AgreementId)>, sqlx::Error> {
+) -> Result<Vec<(SiteId, AgreementId)>, sqlx::Error> {
     let found: Vec<(String, String)> = sqlx::query_as(
-        "SELECT site_id, agreement_id FROM study WHERE study_uid = $1 AND recalled_us IS NULL ORDER BY last_us DESC, site_id LIMIT 100",
+        "SELECT site_id, agreement_id FROM study WHERE study_uid = $1 AND recalled_us IS NULL ORDER BY site_id, agreement_id",
     )
     .bind(study.as_str())
     .fetch_all(rows.read())
@@ -57,11 +57,11 @@ pub async fn owner(
             agreement.parse::<AgreementId>().ok()?,
         ))
     });
-    let mut seen = owners.filter(|owner| match scope {
+    let seen = owners.filter(|owner| match scope {
         Scope::All => true,
         Scope::Pairs(pairs) => pairs.contains(owner),
     });
-    Ok(seen.next())
+    Ok(seen.collect())
 }
 
 /// The instances of a target, by series and number. A report that was signed here is found when it is named.

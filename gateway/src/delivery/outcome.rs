@@ -13,7 +13,8 @@ pub struct Form {
     pub state: String,
 }
 
-/// The state of the whole. The agent itself counts only until a destination has said something; a rejection by the agent is final.
+/// The state of the whole. The agent itself counts only until a destination has said something; a rejection by the agent is final,
+/// and an agent that waits for the report itself, having lost its bytes, is offered it again.
 #[must_use]
 pub fn overall(forms: &[Form]) -> &'static str {
     let at_agent = |state: &str| {
@@ -23,6 +24,9 @@ pub fn overall(forms: &[Form]) -> &'static str {
     };
     if at_agent("rejected") {
         return "rejected";
+    }
+    if at_agent("waiting") {
+        return "waiting";
     }
     let outside: Vec<&str> = forms
         .iter()

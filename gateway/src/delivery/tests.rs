@@ -20,6 +20,8 @@ fn one_word_for_all_destinations() {
     check(&[("site", "at-site")], "at-site");
     check(&[("site", "rejected")], "rejected");
     check(&[("site", "held")], "held");
+    check(&[("site", "waiting")], "waiting");
+    check(&[("site", "waiting"), ("pacs", "delivered")], "waiting");
     check(&[("site", "at-site"), ("pacs", "delivered")], "delivered");
     check(&[("site", "at-site"), ("pacs", "waiting")], "at-site");
     check(&[("pacs", "not-taken")], "not-taken");

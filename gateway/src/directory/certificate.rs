@@ -170,27 +170,52 @@ pub async fn revoke_site(
     reason: &str,
 ) -> Result<u64, DirectoryError> {
     let site = site(rows, id).await?;
-    let now = clock.now();
     let mut tx = rows.begin().await?;
-    let count = revoke_older(&mut tx, &site.id, i64::MAX, now, reason).await?;
+    let count = revoke_in(&mut tx, clock, actor, &site.id, reason).await?;
+    tx.commit().await?;
+    Ok(count)
+}
+
+pub(super) async fn revoke_in(
+    tx: &mut Transaction<'_, Any>,
+    clock: &Clock,
+    actor: &str,
+    site: &SiteId,
+    reason: &str,
+) -> Result<u64, DirectoryError> {
+    hold_site(tx, site).await?;
+    let now = clock.now();
+    let count = revoke_older(tx, site, i64::MAX, now, reason).await?;
     sqlx::query("UPDATE enrolment_code SET expires_us = $1 WHERE site_id = $2 AND used_us IS NULL AND expires_us > $1")
         .bind(now.0)
-        .bind(site.id.as_str())
-        .execute(&mut *tx)
+        .bind(site.as_str())
+        .execute(&mut **tx)
         .await?;
     let detail = json!({ "reason": reason, "certificates": count });
     audit::record(
-        &mut tx,
+        tx,
         now,
         "site-revoked",
         actor,
-        site.id.as_str(),
-        site.id.as_str(),
+        site.as_str(),
+        site.as_str(),
         &detail,
     )
     .await?;
-    tx.commit().await?;
     Ok(count)
+}
+
+/// Takes the lock of a site's row, first of all in every transaction that gives or takes a certificate: what one of them has read
+/// of the site's certificates and codes stays true until it commits. The time is read after it.
+pub(super) async fn hold_site(
+    tx: &mut Transaction<'_, Any>,
+    site: &SiteId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE site SET closed_us = closed_us WHERE id = $1")
+        .bind(site.as_str())
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
 }
 
 /// What the revocation list names: everything revoked whose time is not long over.

@@ -15,7 +15,7 @@ use causeway_proto::time::{Clock, Timestamp};
 use serde_json::json;
 use sqlx::{Any, Transaction};
 
-use super::certificate::{remember, revoke_older};
+use super::certificate::{hold_site, remember, revoke_older};
 use super::{DirectoryError, agreements_of, site};
 use crate::audit;
 use crate::rows::Rows;
@@ -54,11 +54,19 @@ pub async fn enrol(
             "this connection came without a certificate, so there is nothing to renew",
         ));
     };
-    let now = with.clock.now();
-    if let Some(refused) = clock_refusal(request.now, now) {
+    if let Some(refused) = clock_refusal(request.now, with.clock.now()) {
         return Ok(refused);
     }
     let mut tx = rows.begin().await?;
+    let owner: Option<(String,)> =
+        sqlx::query_as("SELECT site_id FROM enrolment_code WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&mut *tx)
+            .await?;
+    if let Some((owner,)) = owner {
+        hold_site(&mut tx, &owner.parse()?).await?;
+    }
+    let now = with.clock.now();
     let site_id = match spend_try(&mut tx, id, secret, now).await? {
         Ok(site_id) => site_id,
         Err(refused) => {
@@ -102,17 +110,18 @@ pub async fn renew(
     peer: &Peer,
     request: &Request,
 ) -> Result<Answer, DirectoryError> {
-    let now = with.clock.now();
     if request.ask != Ask::Renew {
         return Ok(refuse(
             Word::BadRequest,
             "this agent has a certificate: it renews, a code is for a new agent",
         ));
     }
-    if let Some(refused) = clock_refusal(request.now, now) {
+    if let Some(refused) = clock_refusal(request.now, with.clock.now()) {
         return Ok(refused);
     }
     let mut tx = rows.begin().await?;
+    hold_site(&mut tx, &peer.site).await?;
+    let now = with.clock.now();
     let row: Option<(i64, Option<i64>)> = sqlx::query_as(
         "SELECT not_after_us, revoked_us FROM site_certificate WHERE serial = $1 AND site_id = $2",
     )

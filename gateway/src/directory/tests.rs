@@ -1,6 +1,7 @@
 //! Sites, codes and certificates on rows, SQLite and PostgreSQL.
 
 mod agreements;
+mod revoking;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -34,7 +34,7 @@ use super::State;
 use super::auth::Subject;
 use super::error::Problem;
 use crate::archive::BlobError;
-use crate::archive::retrieve::{Target, owner};
+use crate::archive::retrieve::{Target, owners};
 use crate::archive::search::Scope;
 use crate::audit;
 use crate::eligibility::{Act, decide};
@@ -201,11 +201,18 @@ impl Caller {
 }
 
 impl Web {
-    /// Under which agreement he may know of a study.
+    /// Under which agreement he may know of a study. A UID that two sites sent names no one study: nothing is answered then,
+    /// because images of one site must never be taken for those of another.
     async fn known(&self, caller: &Caller, target: &Target) -> Result<Owner, Problem> {
-        owner(&self.state.rows, &caller.scope(), &target.study)
-            .await?
-            .ok_or_else(Problem::not_found)
+        let mut found = owners(&self.state.rows, &caller.scope(), &target.study).await?;
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Err(Problem::not_found()),
+            (Some(owner), true) => Ok(owner),
+            (Some(_), false) => Err(Problem::conflict(
+                "ambiguous-study",
+                "two or more sites sent a study with this UID, so that it does not say whose images are meant",
+            )),
+        }
     }
 
     /// Under which agreement he may look at a study; that he does is written down before a byte leaves.

@@ -264,6 +264,10 @@ impl From<ActError> for Problem {
                 Self::forbidden(sentence).with("reasons", decision.reasons)
             }
             ActError::Recalled => Self::conflict("recalled", sentence),
+            ActError::AnotherPatient => Self::conflict("another-patient", sentence),
+            ActError::Blocked(why) => {
+                Self::conflict("blocked-by-site", sentence).with("blocked", why)
+            }
             ActError::IdentityChanged => Self::conflict("identity-changed", sentence),
             ActError::Incomplete => Self::conflict("incomplete", sentence),
             ActError::Withheld => Self::conflict("withheld", sentence),

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
+use super::index::{Content, IndexError, Indexed, index};
+use super::room::Permits;
+use super::{Ingest, IngestError};
+use crate::archive::{BlobKey, Part, PartName};
 use bytes::Bytes;
 use causeway_proto::digest::ContentHasher;
 use causeway_proto::ids::{SiteId, StudyKey};
 use causeway_proto::link::message::{Instance, InstanceKey, Receipt, Trailer};
-use tokio::sync::OwnedSemaphorePermit;
-
-use super::index::{Content, IndexError, Indexed, index};
-use super::{Ingest, IngestError};
-use crate::archive::{BlobKey, Part, PartName};
 
 /// Up to this many bytes an instance stays in memory; a longer one goes to disk, where it survives a restart.
 const IN_MEMORY: usize = 2 << 20;
@@ -47,12 +46,12 @@ impl Label {
 
 /// The name of an instance's part.
 pub(super) fn part_name(site: &SiteId, key: &InstanceKey) -> PartName {
-    PartName::of(&[
-        site.as_str(),
+    let fields = [
         key.agreement.as_str(),
         key.instance.as_str(),
         &key.source_tag.to_string(),
-    ])
+    ];
+    PartName::of(site, &fields)
 }
 
 /// Holds a part's name, so that no second stream writes it.
@@ -65,7 +64,7 @@ pub(super) struct Hold {
 impl Hold {
     /// None when another stream holds it.
     pub(super) fn take(door: &Ingest, name: PartName) -> Option<Self> {
-        door.active().insert(name).then(|| Self {
+        door.active().insert(name.clone()).then(|| Self {
             door: door.clone(),
             name,
         })
@@ -93,7 +92,7 @@ pub struct Incoming {
     hasher: ContentHasher,
     place: Place,
     offset: u64,
-    _permit: OwnedSemaphorePermit,
+    _permits: Permits,
 }
 
 impl Incoming {
@@ -101,7 +100,7 @@ impl Incoming {
     pub(super) async fn begin(
         hold: Hold,
         label: Label,
-        permit: OwnedSemaphorePermit,
+        permits: Permits,
     ) -> Result<Self, IngestError> {
         let offset = label.message.offset;
         let mut hasher = ContentHasher::new(&label.message.syntax);
@@ -112,10 +111,10 @@ impl Incoming {
             let mut at = 0;
             while at < offset {
                 let step = STEP.min(offset - at);
-                hasher.update(&parts.read(hold.name, at, step).await?);
+                hasher.update(&parts.read(&hold.name, at, step).await?);
                 at += step;
             }
-            Place::Disk(parts.resume(hold.name, offset).await?)
+            Place::Disk(parts.resume(&hold.name, offset).await?)
         };
         Ok(Self {
             hold,
@@ -123,7 +122,7 @@ impl Incoming {
             hasher,
             place,
             offset,
-            _permit: permit,
+            _permits: permits,
         })
     }
 
@@ -167,7 +166,7 @@ impl Incoming {
                 .door
                 .archive()
                 .parts
-                .resume(self.hold.name, 0)
+                .resume(&self.hold.name, 0)
                 .await?;
             for chunk in chunks.drain(..) {
                 part.append(&chunk).await?;

@@ -3,6 +3,7 @@
 mod facts;
 mod json;
 mod pixels;
+mod protection;
 mod source;
 mod walk;
 
@@ -15,6 +16,7 @@ use causeway_proto::element::Encoding;
 use causeway_proto::ids::TransferSyntaxUid;
 use causeway_proto::link::message::Instance;
 use causeway_proto::prescan::{Limits, PrescanError, prescan};
+use causeway_proto::report::model::Protection;
 use thiserror::Error;
 
 use crate::archive::frames::Frames;
@@ -75,6 +77,8 @@ pub(crate) struct Indexed {
     /// DICOM JSON without bulk data.
     pub(crate) metadata: String,
     pub(crate) frames: Frames,
+    /// What the header says of its de-identification.
+    pub(crate) protection: Option<Protection>,
     /// Places in the text that have no meaning in the character sets that the header names.
     pub(crate) undecodable: usize,
 }
@@ -145,11 +149,13 @@ pub(crate) fn index(
     })?;
     let facts = Facts::of(&walked.root);
     let frames = pixels::frames(walked.pixels, &walked.extended, &facts);
+    let protection = protection::of(&walked.root, walked.sealed);
     let metadata = serde_json::Value::Object(walked.root).to_string();
     Ok(Indexed {
         facts,
         metadata,
         frames,
+        protection,
         undecodable: walked.undecodable,
     })
 }

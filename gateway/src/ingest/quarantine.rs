@@ -4,7 +4,9 @@ use causeway_proto::ids::StudyKey;
 use causeway_proto::time::Timestamp;
 use sqlx::{Any, FromRow, Transaction};
 
+use super::IngestError;
 use crate::archive::catalog::ContentRow;
+use crate::audit;
 use crate::rows::Rows;
 
 /// One object in quarantine.
@@ -41,37 +43,51 @@ pub async fn open(rows: &Rows) -> Result<Vec<Quarantined>, sqlx::Error> {
     .await
 }
 
-/// How many objects of a study are in quarantine: the case page says so.
+/// Notes that a person has decided on an object: it stays kept and unseen, and no longer stands in the way. False when nothing
+/// with this identifier waits.
 ///
 /// # Errors
-/// When the database refuses.
-pub async fn of_study(rows: &Rows, key: &StudyKey) -> Result<i64, sqlx::Error> {
-    let (count,): (i64,) = sqlx::query_as(
-        "SELECT count(*) FROM quarantine WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND resolved_us IS NULL",
+/// When the database refuses or the act cannot be audited.
+pub async fn settle(
+    rows: &Rows,
+    at: Timestamp,
+    actor: &str,
+    id: &str,
+    reason: &str,
+) -> Result<bool, IngestError> {
+    let mut tx = rows.begin().await?;
+    let found: Option<(String, String)> = sqlx::query_as(
+        "UPDATE quarantine SET resolved_us = $1 WHERE id = $2 AND resolved_us IS NULL RETURNING site_id, reason",
     )
-    .bind(key.site.as_str())
-    .bind(key.agreement.as_str())
-    .bind(key.study.as_str())
-    .fetch_one(rows.read())
+    .bind(at.0)
+    .bind(id)
+    .fetch_optional(&mut *tx)
     .await?;
-    Ok(count)
+    let Some((site, was)) = found else {
+        return Ok(false);
+    };
+    let detail = serde_json::json!({ "was": was, "reason": reason });
+    audit::record(&mut tx, at, "quarantine-settled", actor, &site, id, &detail).await?;
+    tx.commit().await?;
+    Ok(true)
 }
 
-/// Content that is in quarantine already, by its digest.
+/// Content that is in quarantine already: the same bytes, or the same source in another protected form.
 pub(super) async fn held(
     tx: &mut Transaction<'_, Any>,
     key: &StudyKey,
     sop: &str,
-    digest: &str,
+    content: &ContentRow,
 ) -> Result<Option<ContentRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
-         WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND sent_digest = $4",
+         WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND (sent_digest = $4 OR source_tag = $5) ORDER BY received_us, id",
     )
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())
     .bind(sop)
-    .bind(digest)
+    .bind(content.sent_digest.as_str())
+    .bind(content.source_tag.as_str())
     .fetch_optional(&mut **tx)
     .await
 }

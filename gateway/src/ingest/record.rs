@@ -16,14 +16,12 @@ use crate::archive::catalog::{
     self, ContentRow, Demographics, InstanceRow, RequestRow, SeriesRow, StudyRow, StudyText,
 };
 use crate::audit;
-use crate::worklist::{self, Changed};
+use crate::worklist::{self, ANOTHER_PATIENT, Changed};
 
 /// OPEN travels on another stream than the instances: how long an instance waits for it.
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 /// What a quarantine row says of a second content.
 const CONFLICT: &str = "another object with the same SOP Instance UID was received first";
-/// What a quarantine row says of an instance of somebody else (P24).
-const ANOTHER_PATIENT: &str = "another Patient ID than the study's first instance";
 
 /// A durable blob and what it is.
 pub(super) struct Stored<'a> {
@@ -104,7 +102,7 @@ impl Ingest {
                     .await?
             }
             (reason, _) => {
-                let held = quarantine::held(&mut tx, key, sop, &content.sent_digest).await?;
+                let held = quarantine::held(&mut tx, key, sop, &content).await?;
                 if let Some(row) = held {
                     let receipt = self.receipt_again(&mut tx, stored.label, row, number, true);
                     let receipt = receipt.await?;
@@ -114,8 +112,9 @@ impl Ingest {
                 self.set_aside(&mut tx, stored, &content, &reason.unwrap_or_default(), now)
                     .await?;
                 let receipt = self.receipt(stored.label, &content, true)?;
+                let cases = worklist::cases_of(&mut tx, key).await?;
                 tx.commit().await?;
-                return Ok(Outcome::Done(receipt, Changed::default()));
+                return Ok(Outcome::Done(receipt, Changed { cases }));
             }
         };
         let receipt = self.receipt(stored.label, &content, false)?;
@@ -152,6 +151,11 @@ impl Ingest {
         }
         identify(tx, key, study, facts).await?;
         catalog::fill_study(tx, key, &study_text(facts), now).await?;
+        if let Some(protection) = &indexed.protection
+            && study.sealed_sets == 0
+        {
+            catalog::put_protection(tx, key, protection).await?;
+        }
         catalog::grow_series(tx, key, &series_row(message.series.as_str(), facts)).await?;
         let row = InstanceRow {
             sop: message.instance.to_string(),

@@ -41,13 +41,22 @@ impl Ingest {
         one_after_the_other(&mut tx, site).await?;
         let standing = catalog::standing(&mut tx, &key).await?;
         catalog::open_study(&mut tx, &key, open.purpose, open.priority, &open.case, at).await?;
-        let changed = match standing {
+        let said = catalog::Said::of(open);
+        let news = catalog::say(&mut tx, &key, &said).await?;
+        let blocked = standing.as_ref().map_or("", |before| &before.blocked);
+        if blocked.is_empty() != said.blocked.is_empty() {
+            blocked_or_not(&mut tx, &key, !said.blocked.is_empty(), at).await?;
+        }
+        let mut changed = match standing {
             Some(standing) if standing.recalled_us.is_none() => {
                 self.opened_again(&mut tx, &key, open, &standing, at)
                     .await?
             }
             _ => Changed::default(),
         };
+        if news && changed.cases.is_empty() {
+            changed.cases = worklist::cases_of(&mut tx, &key).await?;
+        }
         tx.commit().await?;
         self.opened().notify_waiters();
         if !changed.cases.is_empty() {
@@ -203,6 +212,23 @@ impl Ingest {
             agreement: recall.agreement.clone(),
         })
     }
+}
+
+/// Audits that the site has put a block on a study, or taken it away.
+async fn blocked_or_not(
+    tx: &mut Transaction<'_, Any>,
+    key: &StudyKey,
+    blocked: bool,
+    at: Timestamp,
+) -> Result<(), IngestError> {
+    let event = if blocked {
+        "study-blocked"
+    } else {
+        "study-unblocked"
+    };
+    let (site, study) = (key.site.as_str(), key.study.as_str());
+    audit::record(tx, at, event, "site", site, study, &json!({})).await?;
+    Ok(())
 }
 
 /// What a manifest names and the gateway does not hold.

@@ -1,5 +1,7 @@
 //! The door on both databases: what is durable, what is receipted, what is set aside, and what has no second effect.
 
+mod pseudonymous;
+mod room;
 mod stand;
 
 use bytes::Bytes;
@@ -9,9 +11,11 @@ use causeway_proto::link::message::{Open, Progress, Query, Recall, Trailer};
 use causeway_proto::time::Timestamp;
 
 pub(crate) use super::index::tests::samples;
+pub(crate) use super::index::{Content, index};
 use super::{Begun, IngestError, quarantine};
 use crate::archive::BlobKey;
 use crate::rows::tests::on_both;
+use crate::worklist::{self, ANOTHER_PATIENT};
 pub(crate) use stand::{CT, EXPLICIT, Object, SR, door, open, public_object, seed, send};
 use stand::{Stand, site, stands};
 
@@ -64,7 +68,6 @@ async fn other_content_under_the_same_uid_is_kept_apart_and_receipted() {
             agreement: "g1".parse().unwrap(),
             study: "1.2.3".parse().unwrap(),
         };
-        assert_eq!(quarantine::of_study(&stand.rows, &study).await.unwrap(), 1);
         for object in [&first, &other] {
             let key = BlobKey::instance(&study.site, &study.agreement, &object.digest());
             assert_eq!(stand.archive.blobs.read(&key).await.unwrap(), object.bytes);
@@ -369,9 +372,16 @@ async fn another_patient_id_within_a_study_is_set_aside_and_changes_nothing() {
             ("P1", "A", 1)
         );
         let open = quarantine::open(&stand.rows).await.unwrap();
-        let reason = "another Patient ID than the study's first instance";
         assert_eq!(open.len(), 2);
-        assert!(open.iter().all(|aside| aside.reason == reason));
+        assert!(open.iter().all(|aside| aside.reason == ANOTHER_PATIENT));
+        // and the case that is read knows of them
+        let (case,): (String,) = sqlx::query_as("SELECT id FROM reading_case")
+            .fetch_one(stand.rows.read())
+            .await
+            .unwrap();
+        let mut reading = stand.rows.read().acquire().await.unwrap();
+        let facts = worklist::case(&mut reading, &case).await.unwrap().unwrap();
+        assert!(facts.another_patient());
     }
 }
 

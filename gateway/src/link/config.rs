@@ -46,6 +46,8 @@ pub struct Config {
     pub idle_timeout_s: u32,
     /// How often to show life when there is nothing to say, in seconds.
     pub keep_alive_s: u32,
+    /// After how long without a new byte an instance's stream is ended, in seconds; what came of it is kept.
+    pub stalled_stream_s: u64,
     /// How often the site and the certificate of a live connection are looked up again, in seconds; at most 15.
     pub recheck_s: u64,
     /// How long a draining gateway waits for instances that are under way, in seconds.
@@ -74,6 +76,7 @@ impl Default for Config {
             greeting_timeout_s: 10,
             idle_timeout_s: 30,
             keep_alive_s: 10,
+            stalled_stream_s: 60,
             recheck_s: 10,
             drain_s: 10,
             come_back_ms: 2000,
@@ -86,6 +89,10 @@ impl Default for Config {
 impl Config {
     pub(super) fn greeting(&self) -> Duration {
         Duration::from_secs(self.greeting_timeout_s.max(1))
+    }
+
+    pub(super) fn stalled(&self) -> Duration {
+        Duration::from_secs(self.stalled_stream_s.max(1))
     }
 
     pub(super) fn recheck(&self) -> Duration {

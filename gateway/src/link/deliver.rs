@@ -127,6 +127,8 @@ enum Cut {
     /// The agent stopped it, or the connection has ended.
     Link,
     Blob(BlobError),
+    /// There is no list of revoked readers to send with it, and the agent would not take it without one.
+    List,
 }
 
 impl From<WriteError> for Cut {
@@ -149,19 +151,18 @@ impl Sending {
             }
             Err(Cut::Blob(error)) => {
                 tracing::error!(%error, delivery = %self.due.message.delivery, "a report cannot be read");
-                if stream
-                    .reset(VarInt::from_u32(Code::Internal.number()))
-                    .is_err()
-                {
-                    tracing::trace!("the agent has stopped the stream");
-                }
+                reset(&mut stream);
+            }
+            Err(Cut::List) => {
+                tracing::error!(site = %self.site, delivery = %self.due.message.delivery, "a report was not sent: no list of revoked readers; it comes again");
+                reset(&mut stream);
             }
         }
     }
 
     async fn write(&self, stream: &mut SendStream) -> Result<(), Cut> {
         let mut message = self.due.message.clone();
-        message.signer_crl = self.signer_list().await.map(Into::into);
+        message.signer_crl = Some(self.signer_list().await.ok_or(Cut::List)?.into());
         stream.write_all(&frame(message.into())).await?;
         let key: BlobKey = self.due.blob_key.parse().map_err(Cut::Blob)?;
         let mut pieces = self.rooms.archive.blobs.stream(&key, 0..self.due.length);
@@ -190,7 +191,7 @@ impl Sending {
         }
     }
 
-    /// The list by which the agent judges the reader's certificate; without one it judges by what it has.
+    /// The list by which the agent judges the reader's certificate; without one no report leaves.
     async fn signer_list(&self) -> Option<Vec<u8>> {
         let parts = &self.rooms.parts;
         let revoked = match sign::revoked_signers(&parts.rows).await {
@@ -208,6 +209,13 @@ impl Sending {
                 |error| tracing::error!(%error, "the list of revoked readers cannot be signed"),
             )
             .ok()
+    }
+}
+
+fn reset(stream: &mut SendStream) {
+    let code = VarInt::from_u32(Code::Internal.number());
+    if stream.reset(code).is_err() {
+        tracing::trace!("the agent has stopped the stream");
     }
 }
 

@@ -164,15 +164,19 @@ impl Stream {
         }
     }
 
-    /// Reads more bytes; false at the end of the stream.
-    async fn more(&mut self) -> Result<bool, Code> {
-        match self.stream.read_chunk(READ_BYTES, true).await {
-            Ok(Some(chunk)) => {
+    /// Reads more bytes; false at the end of the stream. A stream that brings none for too long is given up: it holds what
+    /// others wait for.
+    async fn more(&mut self) -> Result<bool, Idle> {
+        let limit = self.session.rooms.config.stalled();
+        let read = self.stream.read_chunk(READ_BYTES, true);
+        match tokio::time::timeout(limit, read).await {
+            Ok(Ok(Some(chunk))) => {
                 self.reader.push(&chunk.bytes);
                 Ok(true)
             }
-            Ok(None) => Ok(false),
-            Err(_) => Err(Code::Truncated),
+            Ok(Ok(None)) => Ok(false),
+            Ok(Err(_)) => Err(Idle::Lost),
+            Err(_) => Err(Idle::Stalled),
         }
     }
 
@@ -188,7 +192,7 @@ impl Stream {
                 Some(_) => return Err(Code::ProtocolError),
                 None => {}
             }
-            if !self.more().await? {
+            if !matches!(self.more().await, Ok(true)) {
                 return Err(Code::Truncated);
             }
         }
@@ -251,6 +255,13 @@ impl Stream {
                 self.stop(code);
                 return Ok(());
             }
+            // the connection lives: only an answer makes the agent offer the instance again
+            Err(Cut::Stalled) => {
+                let held = u64::try_from(collected.len()).unwrap_or(0);
+                let received = incoming.offset().saturating_add(held);
+                self.keep(incoming, collected).await;
+                return Err(IngestError::Stalled { received });
+            }
         };
         incoming.append(collected.freeze()).await?;
         let receipt = incoming.finish(&trailer).await?;
@@ -289,8 +300,10 @@ impl Stream {
                 collected.reserve(COLLECT_BYTES);
                 incoming.append(full).await.map_err(Cut::Ingest)?;
             }
-            if !self.more().await.map_err(Cut::Stream)? {
-                return Err(Cut::Stream(Code::Truncated));
+            match self.more().await {
+                Ok(true) => {}
+                Ok(false) | Err(Idle::Lost) => return Err(Cut::Stream(Code::Truncated)),
+                Err(Idle::Stalled) => return Err(Cut::Stalled),
             }
         }
     }
@@ -332,10 +345,18 @@ impl Stream {
     }
 }
 
+/// Why there is nothing more to read although the stream has not ended.
+enum Idle {
+    Lost,
+    Stalled,
+}
+
 /// Why the bytes of an instance ended early.
 enum Cut {
     /// The stream or its connection; what came is kept.
     Stream(Code),
+    /// Nothing came for too long; what came is kept.
+    Stalled,
     /// `ingest` refused.
     Ingest(IngestError),
 }

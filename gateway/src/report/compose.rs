@@ -10,7 +10,7 @@ use causeway_proto::time::Timestamp;
 
 use super::ground::{Ground, parsed, single};
 use super::{Content, ReportError};
-use crate::worklist::{StudyFacts, is_placeholder};
+use crate::worklist::StudyFacts;
 
 /// A report has this series number in its study: far from those of modalities.
 const SERIES_NUMBER: u32 = 9_901;
@@ -61,6 +61,7 @@ impl Ground {
             .map(|(at, (one, copy))| {
                 let mut report = self.common(basis, &sections, one, copy)?;
                 report.requests = self.requests.get(at).cloned().unwrap_or_default();
+                report.protection = self.protection.get(at).cloned().flatten();
                 report.identical = self.identical(at, copies)?;
                 Ok(report)
             })
@@ -106,6 +107,7 @@ impl Ground {
             author: basis.author.clone(),
             observed_at: stamp,
             patient: patient(one),
+            protection: None,
             study: study(one),
             requests: Vec::new(),
             evidence: filled(&self.evidence),
@@ -159,8 +161,16 @@ impl Ground {
                 group.count, group.modality, group.reason
             ));
         }
-        let mut patients = self.facts.studies.iter().map(|s| &s.study.patient_id);
-        if patients.any(|id| is_placeholder(id)) {
+        let remarks: Vec<String> = self
+            .facts
+            .studies
+            .iter()
+            .flat_map(|s| s.study.remarks())
+            .collect();
+        if !remarks.is_empty() {
+            out.push(format!("The images as read: {}.", remarks.join("; ")));
+        }
+        if !self.facts.established() {
             out.push("Identity not established at the site.".to_owned());
         }
         if basis.content.history.trim().is_empty() {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use causeway_proto::ids::StudyKey;
-use causeway_proto::report::model::{Evidence, EvidenceSeries, Request};
+use causeway_proto::report::model::{Evidence, EvidenceSeries, Protection, Request};
 use sqlx::{AnyConnection, FromRow};
 
 use super::signed::documents;
 use super::{ReportError, Signed, SignedDocument};
+use crate::archive::catalog;
 use crate::worklist::{self, CaseFacts, StudyFacts};
 
 /// What the report is about and rests on.
@@ -21,6 +22,8 @@ pub struct Ground {
     pub priors: Vec<Evidence>,
     /// The requests of each study.
     pub requests: Vec<Vec<Request>>,
+    /// How the identity in the images of each study was removed, for the header of its report; none when identity travels.
+    pub protection: Vec<Option<Protection>>,
     /// The newest signed report and its documents.
     pub last: Option<(Signed, Vec<Evidence>)>,
 }
@@ -66,9 +69,15 @@ pub async fn gather(
     facts: CaseFacts,
 ) -> Result<Ground, ReportError> {
     let (mut evidence, mut requests, mut priors) = (Vec::new(), Vec::new(), Vec::new());
+    let mut protection = Vec::new();
     for one in &facts.studies {
         evidence.push(evidence_of(connection, one).await?);
         requests.push(requests_of(connection, one).await?);
+        protection.push(if facts.pseudonymous {
+            catalog::protection(connection, &key_of(one)?).await?
+        } else {
+            None
+        });
     }
     for one in &facts.priors {
         priors.push(evidence_of(connection, one).await?);
@@ -86,6 +95,7 @@ pub async fn gather(
         evidence,
         priors,
         requests,
+        protection,
         last,
     })
 }
@@ -101,15 +111,19 @@ impl SignedDocument {
     }
 }
 
+fn key_of(one: &StudyFacts) -> Result<StudyKey, ReportError> {
+    Ok(StudyKey {
+        site: parsed(&one.study.site_id, "site")?,
+        agreement: parsed(&one.study.agreement_id, "agreement")?,
+        study: parsed(&one.study.study_uid, "study")?,
+    })
+}
+
 async fn evidence_of(
     connection: &mut AnyConnection,
     one: &StudyFacts,
 ) -> Result<Evidence, ReportError> {
-    let key = StudyKey {
-        site: parsed(&one.study.site_id, "site")?,
-        agreement: parsed(&one.study.agreement_id, "agreement")?,
-        study: parsed(&one.study.study_uid, "study")?,
-    };
+    let key = key_of(one)?;
     let mut by_series: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for (_, series, class, instance) in worklist::evidence(connection, &key).await? {
         let reference = (parsed(&class, "class")?, parsed(&instance, "instance")?);

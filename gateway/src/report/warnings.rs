@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Content;
-use crate::worklist::{CaseFacts, StudyFacts, is_placeholder};
+use crate::worklist::{CaseFacts, StudyFacts};
 
 /// Sentences, the gravest first.
 #[must_use]
@@ -14,10 +14,7 @@ pub fn warnings(facts: &CaseFacts, content: &Content, is_final: bool) -> Vec<Str
         .map(|s| s.study.patient_id.as_str())
         .collect();
     let here: i64 = facts.studies.iter().map(StudyFacts::here).sum();
-    let unknown = facts
-        .studies
-        .iter()
-        .any(|s| is_placeholder(&s.study.patient_id));
+    let unknown = !facts.established();
     let blank = |text: &str| text.trim().is_empty();
     let mut out: Vec<String> = [
         (
@@ -33,6 +30,9 @@ pub fn warnings(facts: &CaseFacts, content: &Content, is_final: bool) -> Vec<Str
     .filter(|(holds, _)| *holds)
     .map(|(_, sentence)| sentence.to_owned())
     .collect();
+    if let Some(why) = facts.blocked() {
+        out.insert(0, format!("The site lets nothing be signed now: {why}"));
+    }
     if !facts.complete() {
         out.push(format!(
             "Images are still arriving; {here} are here. The report will say so."

@@ -84,6 +84,14 @@ pub enum ActError {
     /// The site has taken a study back.
     #[error("the site has taken a study of this case back")]
     Recalled,
+    /// Objects of another patient came under a study, and nobody has decided on them.
+    #[error(
+        "objects with another Patient ID came under a study of this case and are set aside; the operator has to decide on them first"
+    )]
+    AnotherPatient,
+    /// The site lets nothing be signed about a study for now.
+    #[error("the site lets nothing be signed now: {0}")]
+    Blocked(String),
     /// The patient of a study is another than in the preview.
     #[error("who the patient is has changed since the preview")]
     IdentityChanged,

@@ -35,6 +35,12 @@ pub(super) fn as_previewed(
     if facts.recalled() {
         return Err(ActError::Recalled);
     }
+    if facts.another_patient() {
+        return Err(ActError::AnotherPatient);
+    }
+    if let Some(why) = facts.blocked() {
+        return Err(ActError::Blocked(why.to_owned()));
+    }
     if facts.identity_version() != wanted.identity_version {
         return Err(ActError::IdentityChanged);
     }
@@ -69,6 +75,7 @@ pub(super) fn as_previewed(
 pub(super) fn same_ground(made: &Ground, now: &Ground) -> Result<(), ActError> {
     let last = |ground: &Ground| ground.last.as_ref().map(|(report, _)| report.id.clone());
     let images = made.evidence != now.evidence || made.priors != now.priors;
+    let images = images || made.protection != now.protection;
     let stale: Vec<&str> = [(images, "images"), (last(made) != last(now), "report")]
         .into_iter()
         .filter_map(|(changed, what)| changed.then_some(what))

@@ -2,10 +2,12 @@
 
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::StudyKey;
+use causeway_proto::link::message::terms::PSEUDONYMOUS;
 use sqlx::{AnyConnection, FromRow};
 
+use super::ANOTHER_PATIENT;
 use super::rules::makes_task;
-use super::study::{Site, Study, StudyFacts, is_placeholder};
+use super::study::{Site, Study, StudyFacts};
 
 /// A case: what one report answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub struct CaseFacts {
     pub code: String,
     /// The agreement.
     pub agreement: String,
+    /// Under that agreement identity stays at the site: the patient here is a pseudonym.
+    pub pseudonymous: bool,
     /// Where it comes from.
     pub site: Site,
     /// The studies to be read.
@@ -43,6 +47,7 @@ impl CaseFacts {
                 study.recalled_us.is_some(),
                 one.here(),
                 withheld,
+                &study.remarks,
             );
             text.push_str(&format!("{parts:?};"));
         }
@@ -63,16 +68,37 @@ impl CaseFacts {
                 &study.patient_name,
                 &study.birth_date,
                 &study.sex,
+                &study.identity,
             );
             text.push_str(&format!("{tuple:?};"));
         }
         short(&text)
     }
 
+    /// Why the site lets nothing be signed about the case; none when nothing stands against it.
+    #[must_use]
+    pub fn blocked(&self) -> Option<&str> {
+        let mut words = self.studies.iter().map(|s| s.study.blocked.as_str());
+        words.find(|words| !words.is_empty())
+    }
+
+    /// Whether anybody knows whose studies these are (P2).
+    #[must_use]
+    pub fn established(&self) -> bool {
+        self.studies.iter().all(|s| s.study.is_established())
+    }
+
     /// Whether the site has said of every study that nothing more comes.
     #[must_use]
     pub fn complete(&self) -> bool {
         self.studies.iter().all(|s| s.study.sealed_us.is_some())
+    }
+
+    /// Whether objects of another patient came under a study of the case, and nobody has decided on them.
+    #[must_use]
+    pub fn another_patient(&self) -> bool {
+        let mut aside = self.studies.iter().flat_map(|s| &s.quarantined);
+        aside.any(|group| group.reason == ANOTHER_PATIENT)
     }
 
     /// Whether the site has taken a study of the case back.
@@ -92,6 +118,7 @@ fn short(text: &str) -> String {
 struct CaseRow {
     code: String,
     agreement_id: String,
+    identity: String,
 }
 
 /// Everything known of one case; none when there is no such case.
@@ -103,7 +130,7 @@ pub async fn case(
     id: &str,
 ) -> Result<Option<CaseFacts>, sqlx::Error> {
     let row: Option<CaseRow> =
-        sqlx::query_as("SELECT code, agreement_id FROM reading_case WHERE id = $1")
+        sqlx::query_as("SELECT c.code, c.agreement_id, a.identity FROM reading_case c JOIN agreement a ON a.id = c.agreement_id WHERE c.id = $1")
             .bind(id)
             .fetch_optional(&mut *connection)
             .await?;
@@ -122,6 +149,7 @@ pub async fn case(
         id: id.to_owned(),
         code: row.code,
         agreement: row.agreement_id,
+        pseudonymous: row.identity == PSEUDONYMOUS,
         site,
         studies: Vec::new(),
         priors: Vec::new(),
@@ -163,7 +191,7 @@ pub async fn priors(
     let Some(first) = current.first() else {
         return Ok(Vec::new());
     };
-    if is_placeholder(&first.patient_id) {
+    if !first.is_established() {
         return Ok(Vec::new());
     }
     let same: Vec<Study> = sqlx::query_as(
@@ -204,7 +232,16 @@ async fn with_series(
     .bind(&study.site_id)
     .bind(&study.agreement_id)
     .bind(&study.study_uid)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let quarantined = sqlx::query_as(
+        "SELECT reason, count(*) AS count FROM quarantine WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND resolved_us IS NULL
+         GROUP BY reason ORDER BY reason",
+    )
+    .bind(&study.site_id)
+    .bind(&study.agreement_id)
+    .bind(&study.study_uid)
+    .fetch_all(connection)
     .await?;
     let withheld = withheld
         .and_then(|(text,)| serde_json::from_str(&text).ok())
@@ -213,6 +250,7 @@ async fn with_series(
         study,
         series,
         withheld,
+        quarantined,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use causeway_proto::link::message::terms::PSEUDONYMOUS;
 use causeway_proto::time::Timestamp;
 use sqlx::FromRow;
 
@@ -37,6 +38,8 @@ pub struct Item {
     pub code: String,
     /// Its agreement.
     pub agreement: String,
+    /// Under that agreement identity stays at the site.
+    pub pseudonymous: bool,
     /// Procedure Step State.
     pub state: String,
     /// Input Readiness State.
@@ -91,6 +94,7 @@ struct TaskRow {
     case_code: String,
     code: String,
     agreement_id: String,
+    identity: String,
     state: String,
     readiness: String,
     priority: String,
@@ -122,7 +126,7 @@ pub async fn list(rows: &Rows, reach: &Reach, now: Timestamp) -> Result<Vec<Item
     let word = reach.word();
     let since = now.0.saturating_sub(ENDED_SHOWN_US);
     let tasks: Vec<TaskRow> = sqlx::query_as(
-        "SELECT w.uid, w.case_id, c.code AS case_code, w.code, c.agreement_id, w.state, w.readiness, w.priority, w.claimed_by, p.given_name, p.family_name, w.created_us
+        "SELECT w.uid, w.case_id, c.code AS case_code, w.code, c.agreement_id, a.identity, w.state, w.readiness, w.priority, w.claimed_by, p.given_name, p.family_name, w.created_us
          FROM workitem w JOIN reading_case c ON c.id = w.case_id JOIN agreement a ON a.id = c.agreement_id LEFT JOIN account p ON p.id = w.claimed_by
          WHERE ($1 = '' OR (a.organisation = $1 AND a.ended_us IS NULL AND (a.from_us IS NULL OR a.from_us <= $3) AND (a.until_us IS NULL OR a.until_us > $3)))
          AND (w.state IN ('SCHEDULED', 'IN PROGRESS') OR (w.state = 'COMPLETED' AND w.changed_us > $2))
@@ -175,6 +179,7 @@ fn item(task: TaskRow, site: Site, studies: Vec<Line>, priors: usize) -> Item {
         case: task.case_id,
         code: task.case_code,
         agreement: task.agreement_id,
+        pseudonymous: task.identity == PSEUDONYMOUS,
         state: task.state,
         readiness: task.readiness,
         priority: task.priority,

@@ -1,5 +1,6 @@
 //! What is known of one study: its site, its row, its series, what stays at the site, and which other study is its prior.
 
+use causeway_proto::link::message::terms::NOT_ESTABLISHED;
 use causeway_proto::time::Timestamp;
 use sqlx::FromRow;
 
@@ -88,6 +89,12 @@ pub struct Study {
     pub recalled_us: Option<i64>,
     /// Why.
     pub recall_reason: Option<String>,
+    /// Why the site lets nothing be signed about it; empty when nothing stands against it.
+    pub blocked: String,
+    /// What the site did to the images, JSON list of sentences.
+    pub remarks: String,
+    /// `not-established` when the site could not tell whose study it is (P2).
+    pub identity: String,
     /// Its first instance.
     pub first_us: i64,
 }
@@ -109,6 +116,18 @@ impl Study {
         }
     }
 
+    /// Whether anybody knows whose study it is (P2): the site said nothing else, and the patient ID says something.
+    #[must_use]
+    pub fn is_established(&self) -> bool {
+        self.identity != NOT_ESTABLISHED && !is_placeholder(&self.patient_id)
+    }
+
+    /// What the site did to the images.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        serde_json::from_str(&self.remarks).unwrap_or_default()
+    }
+
     /// Whether `other`, of the same patient, is a prior of this study: sent for comparison, or earlier.
     #[must_use]
     pub fn has_prior(&self, other: &Self) -> bool {
@@ -116,7 +135,8 @@ impl Study {
             && self.agreement_id == other.agreement_id
             && self.patient_id == other.patient_id
             && self.patient_issuer == other.patient_issuer
-            && !is_placeholder(&self.patient_id);
+            && self.is_established()
+            && other.is_established();
         let earlier = (&other.study_date, other.first_us) < (&self.study_date, self.first_us);
         same_patient
             && self.study_uid != other.study_uid
@@ -204,6 +224,15 @@ pub struct Withheld {
     pub reason: String,
 }
 
+/// Objects of a study that are kept and not shown, and that nobody has decided on.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct Quarantined {
+    /// Why, in words.
+    pub reason: String,
+    /// How many.
+    pub count: i64,
+}
+
 /// A study with what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyFacts {
@@ -213,6 +242,8 @@ pub struct StudyFacts {
     pub series: Vec<Series>,
     /// What the last manifest names as staying at the site.
     pub withheld: Vec<Withheld>,
+    /// What is in quarantine, by reason.
+    pub quarantined: Vec<Quarantined>,
 }
 
 impl StudyFacts {

@@ -28,6 +28,9 @@ fn study(uid: &str, patient: &str, date: &str) -> Study {
         content_version: 0,
         recalled_us: None,
         recall_reason: None,
+        blocked: String::new(),
+        remarks: "[]".into(),
+        identity: String::new(),
         first_us: 0,
     }
 }

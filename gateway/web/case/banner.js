@@ -34,6 +34,7 @@ export function banner(data) {
     caseCode(data.code),
     h('span', { class: 'fact' }, data.patient?.age ? age(data.patient.age) : 'age not known'),
     h('span', { class: 'fact' }, sex(data.patient?.sex)),
+    data.identity?.mode ? h('span', { class: 'fact dim', dataset: { identity: data.identity.mode } }, data.identity.mode) : null,
     h('span', { class: 'fact number' }, studyDates(data)),
     h('span', { class: 'fact' }, joined(kinds.join(' '), region(data))),
     ['STAT', 'urgent'].includes(level.word) ? h('span', { class: `level ${level.word.toLowerCase()}` }, level.word) : null);

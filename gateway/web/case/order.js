@@ -1,6 +1,6 @@
 // The left side of a case: what was asked, what was sent, what was held back, and where each series can be seen (P18).
 
-import { asSentence, get, sentence } from '/web/api.js';
+import { asSentence, get, Problem, sentence } from '/web/api.js';
 import { count, fill, h, joined } from '/web/dom.js';
 import { open } from '/web/dialog.js';
 import { age, clock, day, hour, moment, now, zoneName } from '/web/time.js';
@@ -28,9 +28,12 @@ function question(data) {
 function request(data) {
   const said = data.request_text;
   const rows = typeof said === 'string' ? [['The headers say', said]] : Object.entries(said ?? {}).map(([key, value]) => [title(key), list(value)]);
+  const hidden = data.identity?.mode === 'pseudonymous';
+  const patient = [...new Set([data.patient?.name, data.patient?.id])];
   return h('section', { class: 'part' }, h('h2', null, 'What the image headers say'),
     h('dl', { class: 'facts' },
-      fact('Patient', joined(data.patient?.name, data.patient?.id)),
+      fact(hidden ? 'Pseudonym' : 'Patient', joined(...patient)),
+      hidden ? fact('Identity', 'stays at the site') : null,
       fact('Born', data.patient?.birth_date ? `${day(data.patient.birth_date)}` : ''),
       fact('Age, sex', joined(data.patient?.age ? age(data.patient.age) : 'age not known', sex(data.patient?.sex))),
       rows.map(([name, value]) => fact(name, value)),
@@ -40,10 +43,10 @@ function request(data) {
 
 const SHOWN = { viewer: 'in the viewer', readable: 'readable here', 'not-shown': 'not shown' };
 
-function series(study, one) {
+function series(data, study, one) {
   const what = one.class_name || one.class;
   const place = one.shown === 'readable'
-    ? h('button', { type: 'button', class: 'small', onclick: () => read(study, one) }, 'Read')
+    ? h('button', { type: 'button', class: 'small', onclick: () => read(data, study, one) }, 'Read')
     : null;
   const words = one.shown === 'not-shown' ? `not shown: ${one.reason || what}` : SHOWN[one.shown] ?? one.shown;
   return h('li', { class: `series ${one.shown}`, dataset: { series: one.uid, shown: one.shown } },
@@ -60,7 +63,21 @@ function withheld(study) {
     h('ul', null, study.withheld.map((one) => h('li', null, withheldWords(one)))));
 }
 
+/** What came and is not shown, because it is in doubt whether or whose it is. */
+function quarantined(study) {
+  if (!study.quarantined?.length) return null;
+  return h('div', { class: 'alert', dataset: { tone: 'warn' } }, h('strong', null, 'Set aside at the gateway, not shown'),
+    h('ul', null, study.quarantined.map((one) => h('li', null, `${count(one.count, 'object')}: ${one.reason}`))));
+}
+
 export const withheldWords = (one) => joined(`${one.count} × ${one.modality || ''} ${one.class_name || one.class || ''}`.replace(/\s+/g, ' ').trim(), one.reason);
+
+/** What the site did to the images; the report says it too. */
+function remarks(study) {
+  if (!study.remarks?.length) return null;
+  return h('div', { class: 'alert remarks', dataset: { tone: 'plain' } }, h('strong', null, 'Done to the images at the site'),
+    h('ul', null, study.remarks.map((one) => h('li', { dir: 'auto' }, one))));
+}
 
 /** Every series, and the sum of them against what the site's manifest says. */
 function accounted(study) {
@@ -76,7 +93,9 @@ function study(data, one, prior) {
     h('h2', null, prior ? h('span', { class: 'prior-word' }, 'Prior') : null, one.description || (prior ? 'Earlier study' : 'Study')),
     h('p', { class: 'dim small number' }, joined(day(one.date), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
     withheld(one),
-    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(one, s))) : h('p', { class: 'dim' }, 'No series here yet.'),
+    quarantined(one),
+    remarks(one),
+    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, 'No series here yet.'),
     one.series?.length ? accounted(one) : null);
 }
 
@@ -113,17 +132,18 @@ export function order(element, data) {
 async function objects(owner, one) {
   if (one.instances === 1 && one.first) return [one.first];
   const asked = await fetch(`/dicomweb/studies/${owner.uid}/series/${one.uid}/instances`, { headers: { Accept: 'application/dicom+json' } });
-  const found = asked.ok && asked.status !== 204 ? await asked.json() : [];
+  if (!asked.ok) throw new Problem(asked.status, await asked.json().catch(() => ({})));
+  const found = asked.status === 204 ? [] : await asked.json();
   return found.map((object) => object['00080018']?.Value?.[0]).filter(Boolean);
 }
 
 /** Reads a structured report or the like as text; the objects of the series are asked for when they are wanted. */
-async function read(owner, one) {
+async function read(data, owner, one) {
   const body = h('div', { class: 'readable' }, h('p', { class: 'dim' }, 'Loading…'));
   open({ title: joined(one.description || one.class_name, day(owner.date)), class: 'wide', body, buttons: [{ label: 'Close', primary: true }] });
   try {
-    const texts = await Promise.all((await objects(owner, one)).map((uid) => get(`/readable/${owner.uid}/${one.uid}/${uid}`, { headers: { Accept: 'text/plain' } })));
-    fill(body, texts.length ? texts.map(({ data }) => h('pre', { dir: 'auto' }, typeof data === 'string' ? data : data.text)) : h('p', null, 'There is nothing in this series yet.'));
+    const texts = await Promise.all((await objects(owner, one)).map((uid) => get(`/cases/${data.case}/readable/${owner.uid}/${one.uid}/${uid}`, { headers: { Accept: 'text/plain' } })));
+    fill(body, texts.length ? texts.map(({ data: text }) => h('pre', { dir: 'auto' }, typeof text === 'string' ? text : text.text)) : h('p', null, 'There is nothing in this series yet.'));
   } catch (error) {
     fill(body, h('p', { class: 'alert' }, sentence(error)));
   }

@@ -45,7 +45,7 @@ export class Signing {
   buttons(ready) {
     return [
       { label: 'Back to the text', keys: 'Esc', value: null },
-      { label: `Sign as ${STATUS[this.status].toLowerCase()}`, keys: 'F9', name: 'sign', disabled: !ready, act: () => this.sign(), danger: false },
+      { label: `Sign as ${STATUS[this.status].toLowerCase()}`, keys: 'F9', name: 'sign', disabled: !ready || Boolean(this.page.data.blocked), act: () => this.sign(), danger: false },
     ];
   }
 
@@ -162,7 +162,8 @@ export class Signing {
       if (error.kind === 'incomplete') this.incomplete = true;
       await this.page.reload();
       await this.refresh(true);
-      this.dialog.say(`Not signed. ${error.message} The preview below is new: read it again.`);
+      const again = error.kind === 'blocked-by-site' ? '' : ' The preview below is new: read it again.';
+      this.dialog.say(`Not signed. ${error.message}${again}`);
       if (this.override && !this.overrideReason) this.reason.focus();
       return false;
     }

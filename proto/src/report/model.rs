@@ -11,10 +11,12 @@ use crate::ids::{SeriesUid, SopClassUid, SopInstanceUid, StudyUid};
 use crate::patient::PatientText;
 
 mod person;
+mod protection;
 mod stamp;
 mod text;
 
 pub use person::{Person, Role};
+pub use protection::{Protection, Sealed};
 pub use stamp::{Stamp, StampError};
 pub use text::{Language, LanguageError, Paragraph, Section, SectionKind};
 
@@ -43,6 +45,8 @@ pub struct Report {
     pub observed_at: Stamp,
     /// Patient module.
     pub patient: Patient,
+    /// How the identity in the images was removed at the site; none when it travels.
+    pub protection: Option<Protection>,
     /// General Study module.
     pub study: Study,
     /// The requests that it answers, one item of the Referenced Request Sequence each.

@@ -11,8 +11,8 @@ use rcgen::{
 
 use super::coding;
 use super::model::{
-    Document, Equipment, Evidence, EvidenceSeries, Headings, Patient, Person, Report, Request,
-    Role, Section, SectionKind, Stamp, Standing, Study, Verification,
+    Code, Document, Equipment, Evidence, EvidenceSeries, Headings, Patient, Person, Protection,
+    Report, Request, Role, Sealed, Section, SectionKind, Stamp, Standing, Study, Verification,
 };
 use super::{signature, sr};
 use crate::dataset::Dataset;
@@ -80,6 +80,7 @@ pub(super) fn report(headings: Headings) -> Report {
             birth_date: "19600101".into(),
             sex: "O".into(),
         },
+        protection: None,
         study: Study {
             date: "20260302".into(),
             time: "093400".into(),
@@ -113,6 +114,36 @@ pub(super) fn preliminary() -> Report {
     }];
     report.predecessors = vec![evidence("1.2.826.0.1.3680043.1", "2.25.300")];
     report.identical = vec![evidence("1.2.826.0.1.3680043.3", "2.25.303")];
+    report
+}
+
+/// A final report on images whose identity stays at the site.
+pub(super) fn pseudonymous() -> Report {
+    let mut report = report(Headings::Loinc);
+    report.patient = Patient {
+        name: "CW3F4H7K9MNPQ".into(),
+        id: "CW3F4H7K9MNPQ".into(),
+        sex: "O".into(),
+        ..Patient::default()
+    };
+    report.study.accession = "T7K9MNPQ3F4H7K9".into();
+    report.study.referrer = "".into();
+    let codes = [
+        ("113100", "Basic Application Confidentiality Profile"),
+        ("113110", "Retain UIDs Option"),
+    ];
+    report.protection = Some(Protection {
+        methods: vec!["Causeway reading-1".to_owned(), "1".to_owned()],
+        codes: codes
+            .iter()
+            .map(|(value, meaning)| Code::new(value, "DCM", meaning))
+            .collect(),
+        sealed: Some(Sealed {
+            syntax: "1.2.840.10008.1.2.1".to_owned(),
+            // the outer shape of CMS EnvelopedData (RFC 5652), which nobody here looks into
+            content: [vec![0x30, 0x82, 0x13, 0x84], vec![0x5A; 5000]].concat(),
+        }),
+    });
     report
 }
 

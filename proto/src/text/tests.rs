@@ -126,3 +126,49 @@ fn nothing_panics() {
         }
     }
 }
+
+#[test]
+fn spans_are_the_text_with_the_bytes_it_stands_in() {
+    let check = |set: &[u8], value: &[u8]| {
+        let set = CharacterSet::parse(set);
+        let spans = set.spans(value);
+        let text: String = spans.iter().map(|span| span.character).collect();
+        assert_eq!(text, set.decode(value));
+        let ordered = spans
+            .windows(2)
+            .all(|pair| pair[0].bytes.start <= pair[1].bytes.start);
+        assert!(ordered, "{text}");
+    };
+    check(b"", b"Muster^Erika");
+    check(b"ISO_IR 100", b"M\xFCller \\ x");
+    check(
+        b"ISO_IR 192",
+        "M\u{fc}ller \u{5c71}\u{7530} \u{1F600}".as_bytes(),
+    );
+    check(b"ISO_IR 192", b"broken \xE5\xB1 end\xFF");
+    check(b"GB18030", b"\xCD\xF5^\xD0\xA1\x5C \x81\x30\x81\x30");
+    let kanji = b"Yamada^Tarou=\x1B$B;3ED\x1B(B^\x1B$BB@O:\x1B(B";
+    check(b"\\ISO 2022 IR 87", kanji);
+    let spans = CharacterSet::parse(b"\\ISO 2022 IR 87").spans(kanji);
+    assert_eq!(spans[13].character, '\u{5c71}');
+    assert_eq!(
+        (spans[13].bytes.clone(), spans[13].shift),
+        (16..18, &b"\x1B$B"[..])
+    );
+    assert!(spans[15].shift.is_empty());
+}
+
+#[test]
+fn terms_that_nobody_knows_are_told() {
+    for (set, known) in [
+        (&b""[..], true),
+        (b"ISO_IR 100", true),
+        (b"ISO-IR 100 ", true),
+        (b"\\ISO 2022 IR 87\\ISO 2022 IR 159", true),
+        (b"ISO 2022 IR 6\\ISO 2022 IR 149", true),
+        (b"KOI8-R", false),
+        (b"ISO_IR 100\\X", false),
+    ] {
+        assert_eq!(CharacterSet::understood(set), known);
+    }
+}

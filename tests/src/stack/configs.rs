@@ -100,13 +100,20 @@ pub fn write_agent(
         .map_or_else(|_| "127.0.0.1".to_owned(), |ip| ip.to_string());
     let spool = options.folder.join("agent-spool");
     let spool = spool.display();
+    let restore = if options.asks_pacs {
+        format!(
+            "[restore.pacs]\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n\n"
+        )
+    } else {
+        "[restore]\ntruth = \"original\"\n\n".to_owned()
+    };
     let text = format!(
         "spool = \"{spool}\"\n\n[gateway]\naddress = \"{link}\"\nserver_name = \"localhost\"\n\n[dicom]\nlisten = \"{dicom}\"\n\n\
          [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\npriority = \"routine\"\n\n\
          [[dicom.called]]\nae_title = \"CW_STAT\"\npurpose = \"read\"\npriority = \"stat\"\n\n\
          [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\
          [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
-         [agreement]\nidentified = [{identified}]\n\n[complete]\npacs_silence_s = 1\n\n\
+         [agreement]\nidentified = [{identified}]\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
          [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n"
     );
     std::fs::write(options.folder.join("agent.toml"), text).context("writing agent.toml")

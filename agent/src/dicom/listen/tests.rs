@@ -76,7 +76,7 @@ impl Site {
         let nothing = std::collections::HashSet::new();
         let mut held = Vec::new();
         for one in spool.next_to_send(1000, &nothing).await.unwrap() {
-            let bytes = spool.read(&one.handle, 0, 1 << 24).await.unwrap();
+            let bytes = spool.read(&one.source.handle, 0, 1 << 24).await.unwrap();
             held.push((one.key.instance.to_string(), bytes.to_vec()));
         }
         held

@@ -9,7 +9,7 @@ use super::*;
 async fn intact(bench: &Bench) -> HashSet<Vec<u8>> {
     let rows = sqlx::query(
         "SELECT handle, source_digest, length FROM instance WHERE handle IS NOT NULL \
-         UNION ALL SELECT handle, source_digest, length FROM aside",
+         UNION ALL SELECT handle, source_digest, length FROM aside WHERE handle IS NOT NULL",
     )
     .fetch_all(bench.spool.inner.rows.read())
     .await

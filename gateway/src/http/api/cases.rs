@@ -4,6 +4,7 @@ use axum::extract::State as From;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use causeway_proto::digest::Digest;
+use causeway_proto::link::message::terms;
 use causeway_proto::time::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -16,7 +17,7 @@ use crate::http::State;
 use crate::http::auth::Who;
 use crate::http::error::Problem;
 use crate::report::{self, Signed};
-use crate::worklist::{self, CaseFacts, Series, Study, StudyFacts, Task, is_placeholder};
+use crate::worklist::{self, CaseFacts, Series, Study, StudyFacts, Task};
 
 /// The patient as pages show him.
 pub(super) fn patient(study: &Study) -> Value {
@@ -61,21 +62,28 @@ fn study(one: &StudyFacts, role: &str) -> Value {
         "uid": row.study_uid, "role": role, "description": row.description, "date": row.study_date, "time": row.study_time,
         "accession": row.accession, "manifest_version": row.manifest_version, "sealed_at": row.sealed_us.map(|at| Timestamp(at).to_string()),
         "withheld": withheld, "series": one.series.iter().map(series).collect::<Vec<_>>(),
-        "recalled": row.recalled_us.is_some(),
+        "recalled": row.recalled_us.is_some(), "remarks": row.remarks(),
+        "quarantined": one.quarantined.iter().map(|q| json!({ "count": q.count, "reason": q.reason })).collect::<Vec<_>>(),
     })
 }
 
-fn identity(facts: &CaseFacts) -> Value {
-    let established = !facts
-        .studies
-        .iter()
-        .any(|s| is_placeholder(&s.study.patient_id));
-    let sentence = if established {
-        "as the image headers say"
+/// How identity travels, in the agreement's word.
+pub(super) fn mode(pseudonymous: bool) -> &'static str {
+    if pseudonymous {
+        terms::PSEUDONYMOUS
     } else {
-        "identity not established at the site"
+        terms::IDENTIFIED
+    }
+}
+
+fn identity(facts: &CaseFacts) -> Value {
+    let established = facts.established();
+    let sentence = match (established, facts.pseudonymous) {
+        (false, _) => "identity not established at the site",
+        (true, true) => "a pseudonym: the identity stays at the site",
+        (true, false) => "as the image headers say",
     };
-    json!({ "established": established, "version": facts.identity_version(), "sentence": sentence })
+    json!({ "mode": mode(facts.pseudonymous), "established": established, "version": facts.identity_version(), "sentence": sentence })
 }
 
 /// What the headers of an image say of the order (P9), by our names for it.
@@ -172,11 +180,19 @@ fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool
     let ask = |act| decide(subject, &facts.site.site_id, &facts.agreement, act);
     let mine = task.is_some_and(|t| t.state == "IN PROGRESS" && t.holder_id == subject.account);
     let waiting = task.is_some_and(|t| t.state == "SCHEDULED");
+    let free = facts.blocked().is_none();
     let live = !facts.recalled();
+    let whose = !facts.another_patient();
     let done = !mine && reported && task.is_none_or(|t| t.state != "IN PROGRESS");
     let mut reasons: Vec<&str> = ask(Act::SignFinal).reasons;
     if !live {
         reasons.push("the site has taken a study of this case back");
+    }
+    if !whose {
+        reasons.push("objects of another patient came under a study of this case; the operator has to decide on them first");
+    }
+    if !free {
+        reasons.push("the site lets nothing be signed now");
     }
     if mine && !facts.complete() {
         reasons.push("images are still arriving: signing final needs a reason");
@@ -185,8 +201,8 @@ fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool
         "claim": waiting && live && ask(Act::Claim).allowed,
         "put_back": mine,
         "write": mine && ask(Act::Write).allowed,
-        "sign_preliminary": mine && live && ask(Act::SignPreliminary).allowed,
-        "sign_final": mine && live && ask(Act::SignFinal).allowed,
+        "sign_preliminary": mine && live && whose && free && ask(Act::SignPreliminary).allowed,
+        "sign_final": mine && live && whose && free && ask(Act::SignFinal).allowed,
         "correct": done && ask(Act::Write).allowed,
         "reasons": reasons,
     })
@@ -239,6 +255,7 @@ pub(super) async fn case(
         "workitem": task.as_ref().map(|t| task_view(t, &who.subject)),
         "patient": facts.studies.first().map(|s| patient(&s.study)),
         "identity": identity(&facts),
+        "blocked": facts.blocked(),
         "priority": task.as_ref().map(|t| t.priority.clone()),
         "context": Value::Null,
         "request_text": request_text(&state, &facts).await?,

@@ -7,6 +7,7 @@ use causeway_proto::ids::TransferSyntaxUid;
 use causeway_proto::report::outline;
 
 use super::body::is_name;
+use super::cases::visible;
 use crate::archive::BlobKey;
 use crate::eligibility::{Act, decide};
 use crate::http::State;
@@ -17,24 +18,36 @@ use crate::worklist;
 /// A document longer than this is not rendered.
 const LONGEST: i64 = 16 << 20;
 
-/// A structured report or the like as plain text.
-#[utoipa::path(get, path = "/readable/{study}/{series}/{instance}", params(("study" = String, Path), ("series" = String, Path), ("instance" = String, Path)),
-    responses((status = 200, content_type = "text/plain"), (status = 404), (status = 413)))]
+/// A structured report or the like of a case's study or prior, as plain text; of the case's own site, whoever else sent that UID.
+#[utoipa::path(get, path = "/cases/{case}/readable/{study}/{series}/{instance}", params(("case" = String, Path), ("study" = String, Path), ("series" = String, Path), ("instance" = String, Path)),
+    responses((status = 200, content_type = "text/plain"), (status = 403), (status = 404), (status = 413)))]
 pub(super) async fn readable(
     From(state): From<State>,
     subject: Subject,
-    Path((study, series, instance)): Path<(String, String, String)>,
+    Path((case, study, series, instance)): Path<(String, String, String, String)>,
 ) -> Result<Response, Problem> {
-    if ![&study, &series, &instance]
+    if ![&case, &study, &series, &instance]
         .into_iter()
         .all(|uid| is_name(uid))
     {
         return Err(Problem::bad_request("the path names nothing that could be"));
     }
+    let facts = visible(&state, &subject, &case).await?;
+    let (site, agreement) = (&facts.site.site_id, &facts.agreement);
+    let decision = decide(&subject, site, agreement, Act::View);
+    if !decision.allowed {
+        return Err(
+            Problem::forbidden("you may not look at this").with("reasons", decision.reasons)
+        );
+    }
+    let mut all = facts.studies.iter().chain(&facts.priors);
+    if !all.any(|one| one.study.study_uid == study) {
+        return Err(Problem::not_found());
+    }
     let found = worklist::stored(&state.rows, &study, &series, &instance).await?;
     let found = found
         .into_iter()
-        .find(|one| decide(&subject, &one.site_id, &one.agreement_id, Act::View).allowed)
+        .find(|one| one.site_id == *site && one.agreement_id == *agreement)
         .ok_or_else(Problem::not_found)?;
     if found.length > LONGEST {
         return Err(Problem::new(

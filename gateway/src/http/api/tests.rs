@@ -1,8 +1,10 @@
 //! The programming interface through a real router.
 
+mod aside;
 mod corrections;
 mod homeward;
 mod people;
+mod pseudonymous;
 mod reading;
 mod signing;
 mod stage;

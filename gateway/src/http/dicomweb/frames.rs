@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt};
 use super::accept::Offer;
 use super::multipart::{Part, ready, related, single};
 use super::render::Job;
-use super::wanted::Wanted;
+use super::wanted::{Inflated, Wanted};
 use super::{Caller, EXPLICIT_LITTLE, FramePath, OCTETS, Web, not_acceptable, target};
 use crate::archive::BlobError;
 use crate::http::error::Problem;
@@ -81,7 +81,11 @@ pub(super) async fn frames(
     let full = format!("{media}; transfer-syntax={syntax}");
     let random = wanted.web.state.random.clone();
     let address = wanted.address(&caller.base);
-    let inflated = wanted.inflated().await?;
+    // what is decoded brings its own bytes to the decoder
+    let inflated = match answer {
+        Answer::Stored(_) => wanted.inflated().await?,
+        Answer::Decoded => None,
+    };
     let wide = offer.multipart || offer.media == "*/*" || numbers.len() > 1;
     // the first frame is read before the head goes out, so that what fails is an honest answer
     let first = one_frame(
@@ -125,7 +129,7 @@ pub(super) async fn frames(
 async fn one_frame(
     wanted: &Wanted,
     answer: &Answer,
-    inflated: Option<&Bytes>,
+    inflated: Option<&Inflated>,
     number: u64,
 ) -> Result<Bytes, Problem> {
     match answer {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 pub use child::{render_child, render_frame};
 
@@ -25,6 +25,9 @@ pub const SUBCOMMAND: &str = "render-frame";
 pub struct Job {
     /// The frame, from 1.
     pub frame: u64,
+    /// The dataset's pixel data are this frame alone.
+    #[serde(default)]
+    pub alone: bool,
     /// What is wanted.
     pub form: Form,
     /// The image is made to fit into this width.
@@ -40,6 +43,7 @@ impl Job {
     pub(super) fn samples(frame: u64) -> Self {
         Self {
             frame,
+            alone: false,
             form: Form::Samples,
             width: None,
             height: None,
@@ -85,7 +89,7 @@ pub struct Limits {
     pub max_output_bytes: u64,
     /// Wall time, in seconds.
     pub timeout_s: u64,
-    /// How many run at a time.
+    /// How many run at a time; as many deflated datasets are held inflated at a time.
     pub parallel: usize,
 }
 
@@ -106,6 +110,7 @@ pub struct Renderer {
     program: PathBuf,
     limits: Limits,
     slots: Arc<Semaphore>,
+    inflating: Arc<Semaphore>,
 }
 
 impl Renderer {
@@ -115,6 +120,7 @@ impl Renderer {
         Self {
             program,
             slots: Arc::new(Semaphore::new(limits.parallel.max(1))),
+            inflating: Arc::new(Semaphore::new(limits.parallel.max(1))),
             limits,
         }
     }
@@ -133,16 +139,42 @@ impl Renderer {
         &self.limits
     }
 
+    /// Waits for the right to run one child. To be had before the file is taken into memory.
+    ///
+    /// # Errors
+    /// [`RenderError::Busy`] when too many go before.
+    pub async fn slot(&self) -> Result<SemaphorePermit<'_>, RenderError> {
+        let wait = Duration::from_secs(self.limits.timeout_s);
+        match tokio::time::timeout(wait, self.slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            _ => Err(RenderError::Busy),
+        }
+    }
+
+    /// Waits for the right to inflate one dataset, which is held for as long as the inflated bytes are.
+    ///
+    /// # Errors
+    /// [`RenderError::Busy`] when too many go before.
+    pub(super) async fn inflating(&self) -> Result<OwnedSemaphorePermit, RenderError> {
+        let wait = Duration::from_secs(self.limits.timeout_s);
+        match tokio::time::timeout(wait, self.inflating.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(RenderError::Busy),
+        }
+    }
+
     /// Has one frame decoded. The file comes in two pieces, head and dataset.
     ///
     /// # Errors
     /// See [`RenderError`].
-    pub async fn run(&self, job: &Job, head: Bytes, dataset: Bytes) -> Result<Bytes, RenderError> {
+    pub async fn run(
+        &self,
+        _slot: SemaphorePermit<'_>,
+        job: &Job,
+        head: Bytes,
+        dataset: Bytes,
+    ) -> Result<Bytes, RenderError> {
         let wait = Duration::from_secs(self.limits.timeout_s);
-        let slot = tokio::time::timeout(wait, self.slots.acquire()).await;
-        let Ok(Ok(_slot)) = slot else {
-            return Err(RenderError::Busy);
-        };
         match tokio::time::timeout(wait, self.child(job, head, dataset)).await {
             Ok(done) => done,
             // the child is killed as it is dropped

@@ -118,6 +118,7 @@ async fn image(
     let viewport = viewport(&caller)?;
     let job = Job {
         frame: number,
+        alone: false,
         form,
         width: viewport.map_or(most, |(width, _)| Some(width)),
         height: viewport.map_or(most, |(_, height)| Some(height)),

@@ -5,6 +5,7 @@ use std::io::Read;
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
 use causeway_proto::element::Encoding;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::render::{Job, RenderError};
 use super::{Caller, EXPLICIT_LITTLE, Web, part10};
@@ -16,6 +17,12 @@ use crate::ingest::{inflated_limit, little_endian};
 
 /// One request names at most so many frames.
 const MOST_FRAMES: usize = 1_000;
+
+/// A dataset that was deflated, and the right to hold it.
+pub(super) struct Inflated {
+    bytes: Bytes,
+    _right: OwnedSemaphorePermit,
+}
 
 /// An instance whose pixels somebody wants.
 pub(super) struct Wanted {
@@ -64,10 +71,11 @@ impl Wanted {
     }
 
     /// The dataset inflated, when its syntax is deflated.
-    pub(super) async fn inflated(&self) -> Result<Option<Bytes>, Problem> {
+    pub(super) async fn inflated(&self) -> Result<Option<Inflated>, Problem> {
         if !self.encoding().1 {
             return Ok(None);
         }
+        let right = self.web.renderer.inflating().await?;
         let blob = self.web.state.archive.blobs.read(&self.key).await?;
         let limit = inflated_limit(self.served.length.unsigned_abs());
         let inflate = tokio::task::spawn_blocking(move || {
@@ -78,18 +86,21 @@ impl Wanted {
                 .map(|_| Bytes::from(out))
         });
         match inflate.await {
-            Ok(Ok(bytes)) => Ok(Some(bytes)),
+            Ok(Ok(bytes)) => Ok(Some(Inflated {
+                bytes,
+                _right: right,
+            })),
             _ => Err(invalid("the deflated dataset is damaged")),
         }
     }
 
     pub(super) async fn stretch(
         &self,
-        inflated: Option<&Bytes>,
+        inflated: Option<&Inflated>,
         at: Stretch,
     ) -> Result<Bytes, Problem> {
         let (start, end) = (at.offset, at.offset.saturating_add(at.length));
-        if let Some(bytes) = inflated {
+        if let Some(Inflated { bytes, .. }) = inflated {
             let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
             return match range {
                 Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
@@ -111,7 +122,7 @@ impl Wanted {
     /// The bytes of one frame, counted from 1, as they are stored; native ones little endian.
     pub(super) async fn frame(
         &self,
-        inflated: Option<&Bytes>,
+        inflated: Option<&Inflated>,
         number: u64,
     ) -> Result<Bytes, Problem> {
         let index = number - 1;
@@ -195,47 +206,114 @@ impl Wanted {
         )
     }
 
-    /// The whole dataset as a file for the child that decodes it.
-    async fn file(&self) -> Result<(Bytes, Bytes), Problem> {
+    /// The dataset as a file for the child that decodes it: whole, or with the frame that is wanted alone where frames lie one
+    /// after the other.
+    async fn file(&self, job: &mut Job) -> Result<(Bytes, Bytes), Problem> {
         let limit = self.web.renderer.limits().max_input_bytes;
-        let (served, too_large) = (&self.served, || {
-            invalid("the object is too large to be rendered here")
-        });
-        if served.length.unsigned_abs() > limit {
-            return Err(too_large());
-        }
-        let (syntax, dataset) = match self.inflated().await? {
-            Some(bytes) => (EXPLICIT_LITTLE, bytes),
-            None => (
+        let served = &self.served;
+        let bounded = |length: u64| {
+            if length > limit {
+                Err(invalid("the object is too large to be rendered here"))
+            } else {
+                Ok(())
+            }
+        };
+        let alone = self.alone(job.frame);
+        let longest = match alone {
+            Some((value, frame)) => value.offset.saturating_add(frame.length),
+            None => served.length.unsigned_abs(),
+        };
+        bounded(longest)?;
+        let (syntax, dataset) = match (self.inflated().await?, alone) {
+            (Some(inflated), _) => (EXPLICIT_LITTLE, inflated.bytes),
+            (None, Some((value, frame))) => {
+                let before = Stretch {
+                    offset: 0,
+                    length: value.offset,
+                };
+                let before = self.stretch(None, before).await?;
+                let frame = self.stretch(None, frame).await?;
+                job.alone = true;
+                (
+                    self.syntax(),
+                    with_frame(&before, &frame, self.encoding().0),
+                )
+            }
+            (None, None) => (
                 self.syntax(),
                 self.web.state.archive.blobs.read(&self.key).await?,
             ),
         };
-        if u64::try_from(dataset.len()).unwrap_or(u64::MAX) > limit {
-            return Err(too_large());
-        }
+        bounded(u64::try_from(dataset.len()).unwrap_or(u64::MAX))?;
         let head = part10::header(&served.sop_class, &served.sop_uid, syntax);
         Ok((head, dataset))
     }
 
+    /// Where the pixel data and one of several frames lie, when that frame can be cut out.
+    fn alone(&self, number: u64) -> Option<(Stretch, Stretch)> {
+        let (_, deflated) = self.encoding();
+        match &self.frames {
+            Frames::Native {
+                value,
+                frame_bits,
+                count,
+                ..
+            } if !deflated && *count > 1 && frame_bits % 8 == 0 && value.offset >= 4 => {
+                let length = frame_bits / 8;
+                let offset = value.offset + number.saturating_sub(1) * length;
+                Some((*value, Stretch { offset, length }))
+            }
+            _ => None,
+        }
+    }
+
     pub(super) async fn decoded(&self, job: &Job) -> Result<Bytes, Problem> {
-        let (head, dataset) = self.file().await?;
-        let done = self.web.renderer.run(job, head, dataset).await;
-        done.map_err(|error| match error {
-            RenderError::Unsupported => Problem::new(
+        // first the slot: who waits for one must not hold an object in memory meanwhile
+        let slot = self.web.renderer.slot().await?;
+        let mut job = job.clone();
+        let (head, dataset) = self.file(&mut job).await?;
+        Ok(self.web.renderer.run(slot, &job, head, dataset).await?)
+    }
+}
+
+/// What stands before the pixel data, their length (the four bytes before the value, PS3.5 7.1) made that of one frame, and
+/// that frame.
+pub(super) fn with_frame(before: &[u8], frame: &[u8], encoding: Encoding) -> Bytes {
+    let padded = frame.len() + frame.len() % 2;
+    let length = u32::try_from(padded).unwrap_or(u32::MAX);
+    let length = if encoding == Encoding::ExplicitBig {
+        length.to_be_bytes()
+    } else {
+        length.to_le_bytes()
+    };
+    let header = before.len().saturating_sub(length.len());
+    let mut out = BytesMut::with_capacity(before.len() + padded);
+    out.extend_from_slice(before.get(..header).unwrap_or_default());
+    out.extend_from_slice(&length);
+    out.extend_from_slice(frame);
+    out.resize(before.len() + padded, 0);
+    out.freeze()
+}
+
+impl From<RenderError> for Problem {
+    fn from(error: RenderError) -> Self {
+        match error {
+            RenderError::Unsupported => Self::new(
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "not-decodable",
                 "this gateway does not decode this transfer syntax; ask for it with transfer-syntax=*",
             ),
-            RenderError::Invalid => invalid("the pixel data could not be decoded within the limits"),
-            RenderError::Busy => Problem::new(
+            RenderError::Invalid => {
+                invalid("the pixel data could not be decoded within the limits")
+            }
+            RenderError::Busy => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "busy",
                 "too many images are being decoded",
             )
             .with("retry_after_s", 2),
-            RenderError::Failed(_) => Problem::internal(&error),
-        })
+            RenderError::Failed(_) => Self::internal(&error),
+        }
     }
 }
 

@@ -110,7 +110,7 @@ impl Facts {
     }
 }
 
-fn values<'a>(item: &'a Map<String, Value>, key: &str) -> &'a [Value] {
+pub(super) fn values<'a>(item: &'a Map<String, Value>, key: &str) -> &'a [Value] {
     item.get(key)
         .and_then(|attribute| attribute.get("Value"))
         .and_then(Value::as_array)
@@ -118,7 +118,7 @@ fn values<'a>(item: &'a Map<String, Value>, key: &str) -> &'a [Value] {
 }
 
 /// The first value as text; a name with its groups joined again.
-fn text(item: &Map<String, Value>, key: &str) -> String {
+pub(super) fn text(item: &Map<String, Value>, key: &str) -> String {
     let text = match values(item, key).first() {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),

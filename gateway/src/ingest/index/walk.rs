@@ -24,8 +24,13 @@ const INLINE_TEXT: u64 = 256 << 10;
 /// All that stands in the header together.
 const HEADER_BYTES: u64 = 32 << 20;
 
+/// A sealed set up to this length is copied into reports.
+const SEALED_BYTES: u64 = 4 << 20;
+
 const CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
+const ENCRYPTED_CONTENT: Tag = Tag(0x0400, 0x0520);
+const ENCRYPTED_ATTRIBUTES: &str = "04000500";
 const EXTENDED_OFFSETS: Tag = Tag(0x7FE0, 0x0001);
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 const DOUBLE_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0009);
@@ -61,6 +66,8 @@ pub(super) struct Walked {
     pub(super) pixels: Pixels,
     /// (7FE0,0001), little endian 64 bits each.
     pub(super) extended: Vec<u8>,
+    /// (0400,0520) of the first item of (0400,0500).
+    pub(super) sealed: Option<Vec<u8>>,
     pub(super) undecodable: usize,
 }
 
@@ -270,6 +277,16 @@ impl Walk {
             self.found.extended = self.source.take(length)?;
             return Ok(());
         }
+        if tag == ENCRYPTED_CONTENT && length <= SEALED_BYTES && self.is_first_sealed() {
+            let bytes = self.source.take(length)?;
+            if length > inline {
+                self.insert(tag, bulk(vr, value.offset, length));
+            } else {
+                self.header_value(tag, vr, &bytes);
+            }
+            self.found.sealed = Some(bytes);
+            return Ok(());
+        }
         if tag == PIXEL_DATA || length > inline || length > self.budget {
             if !raw && !matches!(vr, VR::UT | VR::UC | VR::LT | VR::ST | VR::DS | VR::IS) {
                 return Err(IndexError::Limit("bytes of text in a header"));
@@ -282,6 +299,16 @@ impl Walk {
         let bytes = self.source.take(length)?;
         self.header_value(tag, vr, &bytes);
         Ok(())
+    }
+
+    /// Whether the walk stands in the first item of the Encrypted Attributes Sequence of the dataset itself.
+    fn is_first_sealed(&self) -> bool {
+        match self.stack.as_slice() {
+            [Level::Item(_), Level::Sequence(sequence), Level::Item(_)] => {
+                sequence.key == ENCRYPTED_ATTRIBUTES && sequence.items.is_empty()
+            }
+            _ => false,
+        }
     }
 
     fn header_value(&mut self, tag: Tag, vr: VR, bytes: &[u8]) {

@@ -38,7 +38,7 @@ pub struct Report {
     /// `preliminary` or `final`.
     #[n(8)]
     pub status: String,
-    /// Revocation list of the signer CA (DER), fresh enough to judge the certificate.
+    /// Revocation list of the signer CA (DER), within its time; without one the agent does not take the report.
     #[n(9)]
     pub signer_crl: Option<ByteVec>,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::report::model::Headings;
-use crate::report::sample::{SIGNED_AT, preliminary, reader, report};
+use crate::report::sample::{SIGNED_AT, preliminary, pseudonymous, reader, report};
 use crate::report::sr;
 use crate::report::tools;
 
@@ -46,6 +46,65 @@ fn what_the_hospital_corrects_is_not_signed() {
     dataset.put_text(tags::ACCESSION_NUMBER, VR::SH, "OTHER");
     dataset.put_items(tags::REFERENCED_REQUEST_SEQUENCE, vec![Dataset::new()]);
     assert_eq!(told(&dataset), "holds");
+}
+
+/// What a site does with a report on its pseudonymous images: the marks and the sealed set go, the patient comes back.
+fn brought_home(dataset: &mut Dataset) {
+    for tag in [
+        tags::PATIENT_IDENTITY_REMOVED,
+        tags::DEIDENTIFICATION_METHOD,
+        tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE,
+        tags::ENCRYPTED_ATTRIBUTES_SEQUENCE,
+    ] {
+        assert!(dataset.remove(tag).is_some(), "{tag}");
+    }
+    dataset.put_text(tags::PATIENT_NAME, VR::PN, "Παπαδοπούλου^Μαρία");
+    dataset.put_text(tags::PATIENT_ID, VR::LO, "4711");
+    dataset.put_text(tags::ISSUER_OF_PATIENT_ID, VR::LO, "HOSPITAL");
+    dataset.put_text(tags::PATIENT_BIRTH_DATE, VR::DA, "19600101");
+    dataset.put_text(tags::ACCESSION_NUMBER, VR::SH, "A-1");
+    dataset.put_text(tags::REFERRING_PHYSICIAN_NAME, VR::PN, "Ref^Doc");
+    let mut request = Dataset::new();
+    request.put_text(tags::ACCESSION_NUMBER, VR::SH, "A-1");
+    dataset.put_items(tags::REFERENCED_REQUEST_SEQUENCE, vec![request]);
+}
+
+#[test]
+fn the_marks_of_a_pseudonymous_report_may_go() {
+    let mut dataset = reader().signed(&pseudonymous());
+    let verified = verify_dataset(&dataset).unwrap();
+    let unsigned = verified
+        .signed
+        .iter()
+        .all(|tag| tag.0 != 0x0012 && tag.0 != 0x0400);
+    assert!(unsigned, "{:?}", verified.signed);
+    brought_home(&mut dataset);
+    assert_eq!(told(&dataset), "holds");
+    dataset.put_text(tags::PRELIMINARY_FLAG, VR::CS, "PRELIMINARY");
+    assert_ne!(told(&dataset), "holds");
+}
+
+#[test]
+fn dcmsign_agrees_before_and_after_the_site_restores_the_identity() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut dataset = reader().signed(&pseudonymous());
+    let Some((code, text)) = dcmsign(folder.path(), &dataset) else {
+        return;
+    };
+    assert_eq!(code, Some(0), "{text}");
+    brought_home(&mut dataset);
+    let (code, text) = dcmsign(folder.path(), &dataset).unwrap();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("1 signatures verified in dataset, 0 corrupted"),
+        "{text}"
+    );
+    let section = &mut dataset
+        .items_mut(tags::CONTENT_SEQUENCE)
+        .last_mut()
+        .unwrap();
+    section.items_mut(tags::CONTENT_SEQUENCE)[0].put_text(tags::TEXT_VALUE, VR::UT, "Nobody.");
+    assert_ne!(dcmsign(folder.path(), &dataset).unwrap().0, Some(0));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::report::closing::{Told, told};
 use crate::report::coding;
 use crate::report::model::{
     Code, Document, Equipment, Evidence, EvidenceSeries, Headings, Language, Paragraph, Patient,
-    Person, Report, Request, Section, Standing, Study, Verification,
+    Person, Protection, Report, Request, Sealed, Section, Standing, Study, Verification,
 };
 use crate::text::CharacterSet;
 
@@ -43,6 +43,7 @@ pub(super) fn report(dataset: &Dataset) -> Decoded<Report> {
         author,
         observed_at,
         patient: patient(dataset, &set),
+        protection: protection(dataset, &set),
         study: study(dataset, &set),
         requests: requests(dataset, &set)?,
         evidence: references(dataset, tags::CURRENT_REQUESTED_PROCEDURE_EVIDENCE_SEQUENCE)?,
@@ -209,6 +210,24 @@ fn patient(dataset: &Dataset, set: &CharacterSet) -> Patient {
     }
 }
 
+fn protection(dataset: &Dataset, set: &CharacterSet) -> Option<Protection> {
+    let sealed = dataset.items(tags::ENCRYPTED_ATTRIBUTES_SEQUENCE).first();
+    if dataset.code(tags::PATIENT_IDENTITY_REMOVED) != "YES" && sealed.is_none() {
+        return None;
+    }
+    let methods = dataset.text(tags::DEIDENTIFICATION_METHOD, set);
+    let methods = methods.split('\\').map(str::trim).filter(|m| !m.is_empty());
+    let codes = dataset.items(tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE);
+    Some(Protection {
+        methods: methods.map(str::to_owned).collect(),
+        codes: codes.iter().map(|item| coded(item, set)).collect(),
+        sealed: sealed.map(|item| Sealed {
+            syntax: item.code(tags::ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID),
+            content: item.bytes(tags::ENCRYPTED_CONTENT).to_vec(),
+        }),
+    })
+}
+
 fn study(dataset: &Dataset, set: &CharacterSet) -> Study {
     let text = |tag| received(dataset, tag, set);
     Study {
@@ -284,6 +303,11 @@ fn concept(dataset: &Dataset, sequence: Tag, set: &CharacterSet) -> Code {
     let Some(item) = dataset.items(sequence).first() else {
         return Code::new("", "", "");
     };
+    coded(item, set)
+}
+
+/// The code of an item of a code sequence.
+fn coded(item: &Dataset, set: &CharacterSet) -> Code {
     Code {
         value: value_of(item),
         scheme: item.code(tags::CODING_SCHEME_DESIGNATOR),

@@ -7,7 +7,7 @@ use super::item::{code, person_name, references, short};
 use super::{IMPLEMENTATION_CLASS, IMPLEMENTATION_VERSION, SOP_CLASS};
 use crate::dataset::{Dataset, Value};
 use crate::patient::PatientText;
-use crate::report::model::{Code, Evidence, Report, Request, Standing, Verification};
+use crate::report::model::{Code, Evidence, Protection, Report, Request, Standing, Verification};
 
 pub(super) fn put(out: &mut Dataset, report: &Report) {
     out.put_text(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
@@ -18,6 +18,9 @@ pub(super) fn put(out: &mut Dataset, report: &Report) {
         report.document.instance.as_str(),
     );
     patient(out, report);
+    if let Some(protection) = &report.protection {
+        deidentified(out, protection);
+    }
     study(out, report);
     series(out, report);
     out.put_text(
@@ -51,6 +54,29 @@ fn patient(out: &mut Dataset, report: &Report) {
     received(out, tags::PATIENT_SEX, VR::CS, &patient.sex);
     if !patient.issuer.is_empty() {
         received(out, tags::ISSUER_OF_PATIENT_ID, VR::LO, &patient.issuer);
+    }
+}
+
+/// The marks of de-identification and the site's sealed originals (PS3.3 C.7.1.1, C.12.1.1.4.1), which the site takes away again:
+/// PS3.15 C.4 has none of them in its list, so that the signature holds with them and without.
+fn deidentified(out: &mut Dataset, protection: &Protection) {
+    out.put_text(tags::PATIENT_IDENTITY_REMOVED, VR::CS, "YES");
+    if !protection.methods.is_empty() {
+        let methods: Vec<String> = protection.methods.iter().map(|m| short(m, 64)).collect();
+        let methods = methods.join("\\");
+        out.put_text(tags::DEIDENTIFICATION_METHOD, VR::LO, &methods);
+    }
+    if !protection.codes.is_empty() {
+        let codes = protection.codes.iter().flat_map(code).collect();
+        out.put_items(tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, codes);
+    }
+    if let Some(sealed) = &protection.sealed {
+        let mut item = Dataset::new();
+        let syntax = tags::ENCRYPTED_CONTENT_TRANSFER_SYNTAX_UID;
+        item.put_text(syntax, VR::UI, &sealed.syntax);
+        let content = Value::Bytes(sealed.content.clone());
+        item.put(tags::ENCRYPTED_CONTENT, VR::OB, content);
+        out.put_items(tags::ENCRYPTED_ATTRIBUTES_SEQUENCE, vec![item]);
     }
 }
 

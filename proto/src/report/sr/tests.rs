@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::report::model::{Headings, Section, SectionKind, Standing, Verification};
-use crate::report::sample::{SIGNED_AT, person, preliminary, reader, report};
+use crate::report::sample::{SIGNED_AT, person, preliminary, pseudonymous, reader, report};
 use crate::report::tools;
 
 fn round_trip(report: &Report) -> Report {
@@ -18,6 +18,7 @@ fn a_report_survives_the_round_trip() {
         report(Headings::Loinc),
         report(Headings::Legacy),
         preliminary(),
+        pseudonymous(),
     ] {
         assert_eq!(round_trip(&whole), whole);
     }
@@ -42,6 +43,29 @@ fn a_signed_and_re_identified_report_is_still_read() {
     let read = decode(&dataset).unwrap();
     assert_eq!(read.patient.name.reveal(), "Other^Name");
     assert_eq!(read.sections, whole.sections);
+}
+
+#[test]
+fn the_originals_travel_sealed_in_the_header() {
+    let dataset = encode(&pseudonymous());
+    let tag = |group, element| Tag(group, element);
+    assert_eq!(dataset.code(tag(0x0012, 0x0062)), "YES");
+    assert_eq!(dataset.code(tag(0x0012, 0x0063)), "Causeway reading-1\\1");
+    assert_eq!(dataset.items(tag(0x0012, 0x0064)).len(), 2);
+    let [sealed] = dataset.items(tag(0x0400, 0x0500)) else {
+        panic!("one item");
+    };
+    assert_eq!(sealed.code(tag(0x0400, 0x0510)), "1.2.840.10008.1.2.1");
+    assert_eq!(sealed.bytes(tag(0x0400, 0x0520)).len(), 5004);
+    // the other reports have none of it
+    let identified = encode(&report(Headings::Loinc));
+    for tag in [
+        tag(0x0012, 0x0062),
+        tag(0x0012, 0x0064),
+        tag(0x0400, 0x0500),
+    ] {
+        assert!(identified.get(tag).is_none());
+    }
 }
 
 #[test]
@@ -152,6 +176,7 @@ fn dciodvfy_finds_no_error() {
         report(Headings::Loinc),
         report(Headings::Legacy),
         preliminary(),
+        pseudonymous(),
     ] {
         let (_folder, path) = file(&whole);
         let Some(said) = tools::run("dciodvfy", &[path.to_str().unwrap()]) else {
@@ -173,6 +198,7 @@ fn dsrdump_prints_it() {
         report(Headings::Loinc),
         report(Headings::Legacy),
         preliminary(),
+        pseudonymous(),
     ] {
         let (_folder, path) = file(&whole);
         let Some(said) = tools::run("dsrdump", &["+U8", "+Pl", path.to_str().unwrap()]) else {

@@ -97,6 +97,25 @@ async fn a_session_ends_when_idle_and_when_old() {
 }
 
 #[tokio::test]
+async fn sessions_that_have_ended_are_swept_and_no_other() {
+    for stage in Stage::on_both().await {
+        let gone = stage.reader("ada").await;
+        stage.call("DELETE", "/session", &gone, None).await;
+        let idle = stage.signed_in("ada").await;
+        let config = &stage.state.access.config;
+        stage.pass(i64::try_from(config.session_idle_s).unwrap());
+        let live = stage.signed_in("ada").await;
+        assert_eq!(stage.count("SELECT count(*) FROM session").await, 3);
+        assert_eq!(stage.state.access.sweep_sessions().await.unwrap(), 2);
+        assert_eq!(stage.count("SELECT count(*) FROM session").await, 1);
+        let me = stage.call("GET", "/me", &live, None).await;
+        assert_eq!(me.status, StatusCode::OK);
+        let me = stage.call("GET", "/me", &idle, None).await;
+        assert_eq!(me.status, StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test]
 async fn another_site_cannot_make_a_browser_act() {
     let stage = Stage::on_sqlite().await;
     let caller = stage.reader("ada").await;

@@ -367,6 +367,42 @@ async fn studies_with_one_code_are_one_case_ready_when_all_are_sealed_and_signed
 }
 
 #[tokio::test]
+async fn text_is_read_from_the_site_of_the_case_whoever_else_sent_its_uid() {
+    for stage in Stage::on_both().await {
+        let reader = stage.reader("ada").await;
+        stage.site("berlin", "Night Readers").await;
+        for site in ["athens", "berlin"] {
+            let key = stage.key_at(site, "1.2.3");
+            stage.study(&key, "read", "P-1", "20260101").await;
+        }
+        stage
+            .sql(
+                "UPDATE instance SET length = 99999999 WHERE site_id = $1",
+                &["berlin"],
+            )
+            .await;
+        let cases: Vec<(String, String)> =
+            sqlx::query_as("SELECT id, site_id FROM reading_case ORDER BY site_id")
+                .fetch_all(stage.state.rows.read())
+                .await
+                .unwrap();
+        assert_eq!(cases.len(), 2);
+        for (case, site) in cases {
+            let read = async |caller: &Caller, uids: &str| {
+                let path = format!("/cases/{case}/readable/{uids}");
+                stage.call("GET", &path, caller, None).await.status
+            };
+            let found = read(&reader, "1.2.3/1.2.3.1/1.2.3.1.1").await;
+            let too_large = found == StatusCode::PAYLOAD_TOO_LARGE;
+            assert_eq!(too_large, site == "berlin", "{found}");
+            assert_ne!(found, StatusCode::NOT_FOUND);
+            let none = read(&reader, "1.2.4/1.2.3.1/1.2.3.1.1").await;
+            assert_eq!(none, StatusCode::NOT_FOUND, "no study of this case");
+        }
+    }
+}
+
+#[tokio::test]
 async fn names_that_cannot_be_are_refused_before_anybody_is_asked() {
     for stage in Stage::on_both().await {
         let reader = stage.reader("ada").await;
@@ -374,7 +410,7 @@ async fn names_that_cannot_be_are_refused_before_anybody_is_asked() {
             let path = format!("/cases/{name}");
             let answer = stage.call("GET", &path, &reader, None).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}");
-            let path = format!("/readable/1.2/1.2/{name}");
+            let path = format!("/cases/a/readable/1.2/1.2/{name}");
             let answer = stage.call("GET", &path, &reader, None).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{name}");
         }

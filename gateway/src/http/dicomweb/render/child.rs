@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::ExitCode;
 
+use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::tags;
 use dicom_encoding::{Codec, TransferSyntaxIndex};
 use dicom_object::{DefaultDicomObject, OpenFileOptions};
@@ -65,13 +66,17 @@ pub fn render_frame(input: impl Read, mut output: impl Write) -> Result<(), u8> 
         .ok()
         .and_then(|_| serde_json::from_str(&line).ok());
     let job = job.ok_or(INVALID)?;
-    let object = OpenFileOptions::new()
+    let mut object = OpenFileOptions::new()
         .from_reader(input)
         .ok()
         .ok_or(INVALID)?;
     decodable(&object)?;
     bounded(&object)?;
-    let frame = u32::try_from(job.frame.saturating_sub(1)).unwrap_or(u32::MAX);
+    let mut frame = u32::try_from(job.frame.saturating_sub(1)).unwrap_or(u32::MAX);
+    if job.alone {
+        only(&mut object, frame);
+        frame = 0;
+    }
     let pixels = object.decode_pixel_data_frame(frame).ok().ok_or(INVALID)?;
     if job.form == Form::Samples {
         return output.write_all(pixels.data()).ok().ok_or(INVALID);
@@ -91,6 +96,18 @@ pub fn render_frame(input: impl Read, mut output: impl Write) -> Result<(), u8> 
         .ok()
         .ok_or(INVALID)?;
     write(&fitted(image, &job), job.form, output)
+}
+
+/// The pixel data are of one frame: what is said of each frame is cut down to what is said of this one.
+fn only(object: &mut DefaultDicomObject, frame: u32) {
+    object.put(DataElement::new(tags::NUMBER_OF_FRAMES, VR::IS, "1"));
+    let at = usize::try_from(frame).unwrap_or(usize::MAX);
+    object.update_value(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, |groups| {
+        if let Some(items) = groups.items_mut().filter(|items| at < items.len()) {
+            items.swap(0, at);
+            items.truncate(1);
+        }
+    });
 }
 
 fn write(image: &DynamicImage, form: Form, mut output: impl Write) -> Result<(), u8> {

@@ -218,6 +218,7 @@ impl Desk {
             "DELETE FROM instance",
             "DELETE FROM series",
             "DELETE FROM quarantine",
+            "DELETE FROM study_protection",
             "DELETE FROM study",
         ] {
             self.sql(sql).await;

@@ -2,11 +2,14 @@
 
 use std::io::Write as _;
 
+use causeway_proto::element::Encoding;
+
 use crate::archive::frames::Frames;
 use crate::http::dicomweb::part10;
 use crate::http::dicomweb::render::{Form, Job, render_frame};
+use crate::http::dicomweb::wanted::with_frame;
 
-use crate::ingest::tests::{CT, Object, public_object, samples};
+use crate::ingest::tests::{CT, Content, Object, index, public_object, samples};
 
 use super::desk::{Desk, parts};
 
@@ -130,17 +133,22 @@ async fn native_frames_are_cut_out_and_bits_are_shifted() {
 fn rendered(object: &Object, form: Form) -> Result<Vec<u8>, u8> {
     let job = Job {
         frame: 1,
+        alone: false,
         form,
         width: Some(256),
         height: Some(256),
         window: None,
     };
-    let mut input = serde_json::to_vec(&job).unwrap();
+    by_child(&job, object, &object.bytes)
+}
+
+fn by_child(job: &Job, object: &Object, dataset: &[u8]) -> Result<Vec<u8>, u8> {
+    let mut input = serde_json::to_vec(job).unwrap();
     input.push(b'\n');
     input
         .write_all(&part10::header(&object.class, &object.sop, &object.syntax))
         .unwrap();
-    input.write_all(&object.bytes).unwrap();
+    input.write_all(dataset).unwrap();
     let mut out = Vec::new();
     render_frame(&input[..], &mut out).map(|()| out)
 }
@@ -167,6 +175,102 @@ fn what_there_is_a_decoder_for_is_rendered_and_the_rest_is_said_to_be_unsupporte
         }
     }
     eprintln!("{done} rendered, unsupported {unsupported:?}, invalid {invalid:?}");
+}
+
+/// A frame that is cut out of an uncompressed object gives the image that the whole object gives, in samples and rendered:
+/// windows and rescaling of each frame included.
+#[test]
+fn a_frame_alone_is_rendered_as_in_its_whole() {
+    let made = Object::made(
+        "1.1",
+        CT,
+        &[
+            (0x0028_0002, "US", &[1, 0]),
+            (0x0028_0004, "CS", b"MONOCHROME2"),
+            (0x0028_0008, "IS", b"3"),
+            (0x0028_0010, "US", &[1, 0]),
+            (0x0028_0011, "US", &[3, 0]),
+            (0x0028_0100, "US", &[8, 0]),
+            (0x0028_0101, "US", &[8, 0]),
+            (0x0028_0102, "US", &[7, 0]),
+            (0x0028_0103, "US", &[0, 0]),
+            (0x5200_9230, "SQ", &windows(&[b"100", b"50", b"9 "])),
+            (0x7FE0_0010, "OB", b"abcdefghi\0"),
+        ],
+    );
+    let public = samples(&["studies", "syntaxes"]);
+    let public = public.iter().filter_map(|path| public_object(path));
+    let mut compared = 0;
+    for object in std::iter::once(made).chain(public) {
+        let Some((value, size, count)) = native(&object) else {
+            continue;
+        };
+        for frame in [1, count / 2 + 1, count] {
+            let start = value + size * (usize::try_from(frame).unwrap() - 1);
+            let (encoding, _) = Encoding::of(&object.syntax.parse().unwrap());
+            let (before, pixels) = (&object.bytes[..value], &object.bytes[start..start + size]);
+            let cut = with_frame(before, pixels, encoding);
+            for form in [Form::Samples, Form::Png] {
+                let job = |alone| Job {
+                    alone,
+                    form,
+                    ..Job::samples(frame)
+                };
+                let whole = by_child(&job(false), &object, &object.bytes);
+                assert_eq!(whole, by_child(&job(true), &object, &cut), "{}", object.sop);
+                compared += usize::from(whole.is_ok());
+            }
+        }
+    }
+    eprintln!("{compared} images of single frames compared");
+    assert!(compared >= 6);
+}
+
+/// Where uncompressed frames of whole bytes begin, the size of one, and how many there are, if several.
+fn native(object: &Object) -> Option<(usize, usize, u64)> {
+    let syntax = object.syntax.parse().unwrap();
+    let open = || Ok(Content::Memory(object.bytes.clone()));
+    let length = u64::try_from(object.bytes.len()).unwrap();
+    let found = index(open, length, &syntax).ok()?.frames;
+    let Frames::Native {
+        value,
+        frame_bits,
+        count,
+        ..
+    } = found
+    else {
+        return None;
+    };
+    let fits = count > 1 && frame_bits % 8 == 0 && !Encoding::of(&syntax).1;
+    let value = usize::try_from(value.offset).unwrap();
+    fits.then(|| (value, usize::try_from(frame_bits / 8).unwrap(), count))
+}
+
+/// Per-frame Functional Groups with a window for each frame, explicit little endian with lengths.
+fn windows(centres: &[&[u8]]) -> Vec<u8> {
+    let element = |tag: [u8; 4], vr: &[u8], value: &[u8]| {
+        let mut out = [&tag[..], vr].concat();
+        let padded = value.len() + value.len() % 2;
+        if vr == b"SQ" {
+            out.extend_from_slice(&[0, 0]);
+            out.extend_from_slice(&u32::try_from(padded).unwrap().to_le_bytes());
+        } else {
+            out.extend_from_slice(&u16::try_from(padded).unwrap().to_le_bytes());
+        }
+        out.extend_from_slice(value);
+        out.resize(out.len() + padded - value.len(), b' ');
+        out
+    };
+    let item = |content: &[u8]| {
+        let length = u32::try_from(content.len()).unwrap().to_le_bytes();
+        [&[0xFE, 0xFF, 0x00, 0xE0], &length[..], content].concat()
+    };
+    let group = |centre: &&[u8]| {
+        let mut voi = element([0x28, 0, 0x50, 0x10], b"DS", centre);
+        voi.extend(element([0x28, 0, 0x51, 0x10], b"DS", b"20"));
+        item(&element([0x28, 0, 0x32, 0x91], b"SQ", &item(&voi)))
+    };
+    centres.iter().flat_map(group).collect()
 }
 
 #[test]

@@ -1,0 +1,368 @@
+//! The identifiers of the patient whom a dataset is about, read from it, and finding them in everything else that it says.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+
+use causeway_proto::element::{Encoding, Header, implicit_vr};
+use causeway_proto::ids::TransferSyntaxUid;
+use causeway_proto::text::CharacterSet;
+use dicom_core::{Tag, VR};
+
+use super::source::{DEPTH, Kind, Source, Unreadable};
+use crate::spool::Private;
+
+mod find;
+mod fold;
+mod pattern;
+
+use find::Patterns;
+
+/// Names and numbers that are looked for are at most so many: a dataset that has more is odd, and the first are the patient's.
+const MOST: usize = 200;
+/// No name or number is longer; what is longer is a text, which is cleaned as one.
+const LONGEST: u64 = 1024;
+
+/// What a dataset says of its patient.
+#[derive(Clone, Default)]
+pub struct Identifiers {
+    /// (0010,0010) in Unicode, trimmed.
+    pub patient_name: Private,
+    /// (0010,0020).
+    pub patient_id: Private,
+    /// (0010,0021).
+    pub issuer: Private,
+    /// (0010,0030), DA.
+    pub birth_date: Private,
+    /// (0008,0050).
+    pub accession: Private,
+    /// (0010,0040).
+    pub sex: Private,
+    /// (0010,1010).
+    pub age: Private,
+    /// (0008,0020), DA.
+    pub study_date: Private,
+    /// (0008,0090).
+    pub referrer: Private,
+    /// Every other name of a person that stands in the dataset.
+    pub names: Vec<Private>,
+    /// Every number that stands for the patient, an admission or an order.
+    pub numbers: Vec<Private>,
+    patterns: Patterns,
+    places: Patterns,
+    dates: BTreeSet<String>,
+    digits: BTreeSet<String>,
+    undecodable: bool,
+}
+
+/// Numbers of the patient and of orders, wherever they stand.
+const NUMBERS: [Tag; 13] = [
+    Tag(0x0010, 0x0020),
+    Tag(0x0010, 0x1000),
+    Tag(0x0008, 0x0050),
+    Tag(0x0010, 0x1050),
+    Tag(0x0010, 0x1090),
+    Tag(0x0010, 0x2154),
+    Tag(0x0010, 0x2155),
+    Tag(0x0038, 0x0010),
+    Tag(0x0038, 0x0060),
+    Tag(0x0040, 0x2016),
+    Tag(0x0040, 0x2017),
+    Tag(0x0012, 0x0040),
+    Tag(0x0012, 0x0042),
+];
+/// Texts that identify as a whole.
+const PHRASES: [Tag; 4] = [
+    Tag(0x0010, 0x1040),
+    Tag(0x0008, 0x0080),
+    Tag(0x0008, 0x0081),
+    Tag(0x0040, 0xA027),
+];
+const DATES: [Tag; 5] = [
+    Tag(0x0008, 0x0020),
+    Tag(0x0008, 0x0021),
+    Tag(0x0008, 0x0022),
+    Tag(0x0008, 0x0023),
+    Tag(0x0008, 0x0012),
+];
+
+/// Reads the identifiers of a dataset that is not deflated.
+///
+/// # Errors
+/// [`Unreadable`] when it cannot be walked to its end.
+pub fn identifiers<S: Read + Seek>(
+    source: &mut S,
+    syntax: &TransferSyntaxUid,
+) -> Result<Identifiers, Unreadable> {
+    let (encoding, deflated) = Encoding::of(syntax);
+    if deflated || encoding == Encoding::ExplicitBig {
+        return Err(Unreadable::Syntax);
+    }
+    let length = source.seek(SeekFrom::End(0)).map_err(Unreadable::Read)?;
+    let mut reading = Reading {
+        source: Source::new(source, length),
+        found: Identifiers::default(),
+        raw: Vec::new(),
+        phrases: Vec::new(),
+        top_set: CharacterSet::default(),
+    };
+    reading.level(
+        Some(length),
+        encoding,
+        length,
+        DEPTH,
+        CharacterSet::default(),
+    )?;
+    Ok(reading.finish())
+}
+
+struct Reading<'s, S> {
+    source: Source<'s, S>,
+    found: Identifiers,
+    raw: Vec<Vec<u8>>,
+    phrases: Vec<(Tag, String)>,
+    top_set: CharacterSet,
+}
+
+impl<S: Read + Seek> Reading<'_, S> {
+    fn level(
+        &mut self,
+        end: Option<u64>,
+        encoding: Encoding,
+        limit: u64,
+        depth: usize,
+        set: CharacterSet,
+    ) -> Result<(), Unreadable> {
+        let mut set = set;
+        while let Some(header) = self.source.element(end, encoding, limit)? {
+            match self.source.kind(&header, encoding, limit)? {
+                Kind::Value(end) => {
+                    if self.wanted(&header) && end - self.source.at() <= LONGEST {
+                        let bytes = self.source.read(self.source.at()..end)?;
+                        if header.tag == Tag(0x0008, 0x0005) {
+                            set = CharacterSet::parse(&bytes);
+                            if depth == DEPTH {
+                                self.top_set = set;
+                            }
+                        }
+                        self.note(header.tag, &bytes, &set, depth == DEPTH);
+                    } else if hidden_sequence(&header, encoding) {
+                        self.hidden(end, depth, set)?;
+                    }
+                    self.source.go(end);
+                }
+                Kind::Items(end, inside) => {
+                    let depth = depth.checked_sub(1).ok_or(Unreadable::Limit)?;
+                    let limit = end.unwrap_or(limit);
+                    while let Some(item) = self.source.item(end, inside, limit)? {
+                        self.level(item, inside, item.unwrap_or(limit), depth, set)?;
+                    }
+                }
+                fragments @ Kind::Fragments => self.source.pass(fragments, limit, depth)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A sequence that a peer stored as UN with its length (PS3.5 6.2.2): implicit little endian. What does not read as one is
+    /// nothing that names are read from; the transform removes it.
+    fn hidden(&mut self, end: u64, depth: usize, set: CharacterSet) -> Result<(), Unreadable> {
+        let depth = depth.checked_sub(1).ok_or(Unreadable::Limit)?;
+        loop {
+            match self.source.item(Some(end), Encoding::ImplicitLittle, end) {
+                Ok(Some(item)) => {
+                    let told = self.level(
+                        item,
+                        Encoding::ImplicitLittle,
+                        item.unwrap_or(end),
+                        depth,
+                        set,
+                    );
+                    match told {
+                        Err(Unreadable::Malformed) => return Ok(()),
+                        told => told?,
+                    }
+                }
+                Ok(None) | Err(Unreadable::Malformed) => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn wanted(&self, header: &Header) -> bool {
+        let tag = header.tag;
+        header.vr == VR::PN
+            || implicit_vr(tag) == VR::PN
+            || NUMBERS.contains(&tag)
+            || PHRASES.contains(&tag)
+            || DATES.contains(&tag)
+            || matches!(
+                tag,
+                Tag(0x0008, 0x0005) | Tag(0x0010, 0x0021 | 0x0030 | 0x0040 | 0x1010)
+            )
+    }
+
+    fn note(&mut self, tag: Tag, bytes: &[u8], set: &CharacterSet, top: bool) {
+        let decoded = set.decode_counted(bytes);
+        let text = decoded.text.trim_matches([' ', '\0']).to_owned();
+        if text.is_empty() {
+            return;
+        }
+        let person = implicit_vr(tag) == VR::PN;
+        if decoded.undecodable > 0 {
+            self.found.undecodable |= top && tag.0 == 0x0010;
+            self.raw.push(bytes.to_vec());
+        }
+        if top {
+            self.top(tag, &text);
+        }
+        if person {
+            self.raw_parts(bytes);
+            let names = text.split('\\').map(Private::new);
+            let room = MOST.saturating_sub(self.found.names.len());
+            self.found.names.extend(names.take(room));
+        } else if NUMBERS.contains(&tag) {
+            let numbers = text.split('\\').map(Private::new);
+            let room = MOST.saturating_sub(self.found.numbers.len());
+            self.found.numbers.extend(numbers.take(room));
+        } else if PHRASES.contains(&tag) && self.phrases.len() < MOST {
+            self.phrases.push((tag, text));
+        } else if DATES.contains(&tag) {
+            self.found.dates.insert(text);
+        }
+    }
+
+    fn top(&mut self, tag: Tag, text: &str) {
+        let place = match tag {
+            Tag(0x0010, 0x0010) => &mut self.found.patient_name,
+            Tag(0x0010, 0x0020) => &mut self.found.patient_id,
+            Tag(0x0010, 0x0021) => &mut self.found.issuer,
+            Tag(0x0010, 0x0030) => &mut self.found.birth_date,
+            Tag(0x0010, 0x0040) => &mut self.found.sex,
+            Tag(0x0010, 0x1010) => &mut self.found.age,
+            Tag(0x0008, 0x0050) => &mut self.found.accession,
+            Tag(0x0008, 0x0020) => &mut self.found.study_date,
+            Tag(0x0008, 0x0090) => &mut self.found.referrer,
+            _ => return,
+        };
+        *place = Private::new(text);
+    }
+
+    /// The components of a name in the very bytes of the object.
+    fn raw_parts(&mut self, bytes: &[u8]) {
+        for part in bytes.split(|b| b"^= \\".contains(b)) {
+            if part.len() >= 4 && !part.is_ascii() {
+                self.raw.push(part.to_vec());
+            }
+        }
+    }
+
+    fn finish(mut self) -> Identifiers {
+        let own = encoding_rs::UTF_8;
+        let mut patterns = Patterns::default();
+        for name in &self.found.names {
+            patterns.name(name.reveal(), own);
+        }
+        for number in &self.found.numbers {
+            patterns.number(number.reveal(), own);
+        }
+        let mut places = Patterns::default();
+        for (tag, phrase) in &self.phrases {
+            let of_patient = tag.0 == 0x0010;
+            let kind = if of_patient {
+                &mut patterns
+            } else {
+                &mut places
+            };
+            kind.phrase(phrase, own);
+        }
+        for raw in self.raw.drain(..) {
+            patterns.add_bytes(raw.trim_ascii());
+        }
+        let found = &mut self.found;
+        let birth = found.birth_date.reveal().to_owned();
+        if !found.dates.contains(&birth) {
+            patterns.date(&birth);
+            found.digits.insert(birth);
+        }
+        for number in [found.patient_id.reveal(), found.accession.reveal()] {
+            let digits: String = number.chars().filter(char::is_ascii_digit).collect();
+            found
+                .digits
+                .insert(digits.trim_start_matches('0').to_owned());
+            found.digits.insert(digits);
+            let runs = number
+                .split(|c: char| !c.is_ascii_digit())
+                .map(str::to_owned);
+            found.digits.extend(runs);
+        }
+        found.digits.retain(|digits| {
+            let first = digits.chars().next();
+            digits.len() >= 6 && !digits.chars().all(|c| Some(c) == first)
+        });
+        // an accession number that begins with the day of the study says no more than the day
+        let dates = &found.dates;
+        found.digits.retain(|digits| !dates.contains(digits));
+        found.patterns = patterns;
+        found.places = places;
+        self.found
+    }
+}
+
+/// Whether a value of known length is a sequence that its writer did not know.
+pub(super) fn hidden_sequence(header: &Header, encoding: Encoding) -> bool {
+    header.vr == VR::UN && encoding != Encoding::ImplicitLittle && implicit_vr(header.tag) == VR::SQ
+}
+
+impl Identifiers {
+    /// The same, with the names of institutions among what is looked for.
+    pub(super) fn with_places(&self) -> Self {
+        let mut all = self.clone();
+        all.patterns.text.append(&mut all.places.text);
+        all.patterns.bytes.append(&mut all.places.bytes);
+        all
+    }
+
+    /// Where identifiers stand in a text, as ranges of its characters. In numbers and codes only those with letters count.
+    pub(super) fn in_text(
+        &self,
+        text: impl Iterator<Item = char>,
+        letters_only: bool,
+    ) -> Vec<Range<usize>> {
+        self.patterns.in_text(text, letters_only)
+    }
+
+    /// Where identifiers stand in bytes of unknown meaning.
+    pub(super) fn in_bytes(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        self.patterns.in_bytes(bytes)
+    }
+
+    /// Whether a UID holds the patient's ID, accession number or birth date as six digits or more.
+    pub(super) fn in_uid(&self, uid: &str) -> bool {
+        !uid.starts_with("1.2.840.10008.")
+            && uid.split('.').any(|part| {
+                self.digits
+                    .iter()
+                    .any(|digits| part.contains(digits.as_str()))
+            })
+    }
+
+    /// Whether a text is one of the numbers.
+    pub(super) fn is_number(&self, text: &str) -> bool {
+        text.len() >= 4 && self.numbers.iter().any(|number| number.reveal() == text)
+    }
+
+    /// Whether a DA or DT begins with the patient's birth date, and that is no date of the study.
+    pub(super) fn is_birth_date(&self, text: &str) -> bool {
+        let birth = self.birth_date.reveal();
+        birth.len() == 8 && text.starts_with(birth) && !self.dates.contains(birth)
+    }
+}
+
+/// Nothing of it.
+impl fmt::Debug for Identifiers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identifiers")
+    }
+}

@@ -1,0 +1,141 @@
+//! Finding this patient's identifiers in text, in bytes and in UIDs.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::fold::{Folded, find, fold, squeezed};
+
+/// How a pattern counts as found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rule {
+    /// Anywhere.
+    Anywhere,
+    /// As a word: no letter or digit before or behind.
+    Word,
+    /// In the text without its separators.
+    Squeezed,
+    /// As digits without more digits around them.
+    Digits,
+}
+
+/// A folded text to be found.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pattern {
+    pub(super) text: String,
+    pub(super) rule: Rule,
+}
+
+/// Everything that is looked for.
+#[derive(Clone, Default)]
+pub(super) struct Patterns {
+    /// In text.
+    pub(super) text: BTreeSet<Pattern>,
+    /// In bytes: in lower case as far as it is ASCII.
+    pub(super) bytes: BTreeSet<Vec<u8>>,
+}
+
+impl Patterns {
+    /// The indices of characters that belong to an identifier; empty when there is none.
+    pub(super) fn in_text(
+        &self,
+        text: impl Iterator<Item = char>,
+        letters_only: bool,
+    ) -> Vec<Range<usize>> {
+        let folded = fold(text);
+        let tight = squeezed(&folded);
+        let plain: String = folded.iter().map(|(c, _)| *c).collect();
+        let narrow: String = tight.iter().map(|(c, _)| *c).collect();
+        let mut found = Vec::new();
+        for pattern in &self.text {
+            if letters_only && !pattern.text.chars().any(char::is_alphabetic) {
+                continue;
+            }
+            let (here, whole) = match pattern.rule {
+                Rule::Squeezed => (&tight, &narrow),
+                _ => (&folded, &plain),
+            };
+            if !whole.contains(pattern.text.as_str()) {
+                continue;
+            }
+            let wanted: Vec<char> = pattern.text.chars().collect();
+            for range in find(here, &wanted) {
+                if stands(here, &range, pattern.rule) {
+                    found.extend(characters(here, &range));
+                }
+            }
+        }
+        join(found)
+    }
+
+    /// Ranges of bytes that belong to an identifier.
+    pub(super) fn in_bytes(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        let mut first: [Vec<&Vec<u8>>; 256] = std::array::from_fn(|_| Vec::new());
+        for pattern in &self.bytes {
+            let begin = pattern.first().copied().unwrap_or(0);
+            if let Some(list) = first.get_mut(usize::from(begin)) {
+                list.push(pattern);
+            }
+        }
+        let mut found = Vec::new();
+        for at in 0..bytes.len() {
+            let rest = bytes.get(at..).unwrap_or_default();
+            let begin = rest.first().copied().unwrap_or(0).to_ascii_lowercase();
+            for pattern in first.get(usize::from(begin)).into_iter().flatten() {
+                let here = rest.get(..pattern.len()).unwrap_or_default();
+                if here.eq_ignore_ascii_case(pattern) && alone(bytes, at, pattern) {
+                    found.push(at..at + pattern.len());
+                }
+            }
+        }
+        join(found)
+    }
+}
+
+/// Digits in bytes count only when no number goes on around them; anything else anywhere.
+fn alone(bytes: &[u8], at: usize, pattern: &[u8]) -> bool {
+    if !pattern.iter().all(u8::is_ascii_digit) {
+        return true;
+    }
+    let number = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_digit() || *b == b'.');
+    !number(at.checked_sub(1).and_then(|before| bytes.get(before)))
+        && !number(bytes.get(at + pattern.len()))
+}
+
+fn stands(text: &[Folded], range: &Range<usize>, rule: Rule) -> bool {
+    let before = range.start.checked_sub(1).and_then(|at| text.get(at));
+    let behind = text.get(range.end);
+    let around = |test: fn(char) -> bool| {
+        before.is_some_and(|(c, _)| test(*c)) || behind.is_some_and(|(c, _)| test(*c))
+    };
+    match rule {
+        Rule::Anywhere => true,
+        Rule::Word => !around(char::is_alphabetic),
+        Rule::Digits => !around(|c| c.is_ascii_digit()),
+        Rule::Squeezed => {
+            let digits = text
+                .get(range.clone())
+                .is_some_and(|hit| hit.iter().all(|(c, _)| c.is_ascii_digit()));
+            !digits || !around(|c| c.is_ascii_digit())
+        }
+    }
+}
+
+/// The range of received characters that a range of folded ones comes from.
+fn characters(text: &[Folded], range: &Range<usize>) -> Option<Range<usize>> {
+    let (_, first) = text.get(range.start)?;
+    let (_, last) = text.get(range.end.checked_sub(1)?)?;
+    Some(*first..last + 1)
+}
+
+/// Sorted, and without overlaps.
+fn join(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_by_key(|range| (range.start, range.end));
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match out.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => out.push(range),
+        }
+    }
+    out
+}

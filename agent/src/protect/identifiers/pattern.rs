@@ -1,0 +1,453 @@
+//! From identifiers to what is looked for: names, numbers and dates in every way in which they are written.
+
+use encoding_rs::Encoding;
+
+use super::find::{Pattern, Patterns, Rule};
+use super::fold::{fold, folded, spellings, squeezed};
+
+/// Words that stand in headers everywhere and tell nobody a name, even where the name is the same word.
+const STOP: &[&str] = &[
+    "abdomen",
+    "abdominal",
+    "acuson",
+    "agfa",
+    "anonym",
+    "anonymised",
+    "anonymized",
+    "anonymous",
+    "arm",
+    "axial",
+    "bilateral",
+    "brain",
+    "breast",
+    "canon",
+    "cardiac",
+    "case",
+    "cervical",
+    "chest",
+    "code",
+    "container",
+    "contrast",
+    "cor",
+    "coronal",
+    "cta",
+    "date",
+    "deidentified",
+    "demo",
+    "derived",
+    "dicom",
+    "diffusion",
+    "dose",
+    "electric",
+    "extremity",
+    "female",
+    "foot",
+    "fuji",
+    "fujifilm",
+    "general",
+    "hand",
+    "head",
+    "headneck",
+    "heart",
+    "hip",
+    "hitachi",
+    "hologic",
+    "image",
+    "images",
+    "kidney",
+    "knee",
+    "left",
+    "leg",
+    "liver",
+    "localizer",
+    "lumbar",
+    "lung",
+    "male",
+    "medical",
+    "mra",
+    "name",
+    "neck",
+    "noname",
+    "none",
+    "null",
+    "num",
+    "optima",
+    "original",
+    "patient",
+    "pelvis",
+    "perfusion",
+    "phantom",
+    "philips",
+    "pituitary",
+    "pname",
+    "primary",
+    "protocol",
+    "quality",
+    "regression",
+    "removed",
+    "report",
+    "right",
+    "routine",
+    "sag",
+    "sagittal",
+    "sample",
+    "screening",
+    "secondary",
+    "series",
+    "shoulder",
+    "siemens",
+    "skull",
+    "spine",
+    "study",
+    "systems",
+    "test",
+    "text",
+    "thoracic",
+    "thorax",
+    "time",
+    "toshiba",
+    "tra",
+    "transversal",
+    "uidref",
+    "unilateral",
+    "unknown",
+    "vascular",
+    "volunteer",
+    "water",
+    "wholebody",
+];
+
+fn stops(word: &str) -> bool {
+    STOP.contains(&word)
+}
+
+/// Ideographs and syllabaries: two characters of them say as much as four letters.
+fn dense(text: &str) -> bool {
+    text.chars().any(|c| {
+        ('\u{3040}'..='\u{D7FF}').contains(&c)
+            || ('\u{F900}'..='\u{FAFF}').contains(&c)
+            || ('\u{1100}'..='\u{11FF}').contains(&c)
+    })
+}
+
+impl Patterns {
+    /// A name of a person (PS3.5 6.2.1): its components alone where they are long enough, and any two of them together.
+    pub(super) fn name(&mut self, name: &str, own: &'static Encoding) {
+        for group in name.split('=') {
+            let parts: Vec<&str> = group
+                .split(['^', ' ', ',', '\u{3000}'])
+                .map(|part| part.trim_matches(|c: char| !c.is_alphanumeric()))
+                .filter(|part| !part.is_empty())
+                .take(12)
+                .collect();
+            for part in &parts {
+                self.word(part, own);
+                // double names are also written apart, and each half alone
+                for half in part
+                    .split(['-', '\'', '\u{2019}', '_'])
+                    .filter(|half| half.len() < part.len())
+                {
+                    self.word(half, own);
+                }
+            }
+            self.pairs(&parts, own);
+        }
+    }
+
+    fn word(&mut self, word: &str, own: &'static Encoding) {
+        for text in spellings(word) {
+            let length = text.chars().count();
+            let least = if dense(word) { 2 } else { 3 };
+            if length < least || stops(&text) || text.chars().all(|c| c.is_ascii_digit()) {
+                continue;
+            }
+            let rule = if length >= 6 || dense(word) {
+                Rule::Anywhere
+            } else {
+                Rule::Word
+            };
+            self.text.insert(Pattern { text, rule });
+        }
+        let long = word.chars().count() >= if dense(word) { 2 } else { 5 };
+        if long && !stops(&folded(word)) {
+            self.in_encodings(word, own);
+        }
+    }
+
+    /// Any two components, in any order, whatever stands between them.
+    fn pairs(&mut self, parts: &[&str], own: &'static Encoding) {
+        for (a, first) in parts.iter().enumerate() {
+            for (b, second) in parts.iter().enumerate() {
+                if a == b {
+                    continue;
+                }
+                for (first, second) in spellings(first).iter().zip(spellings(second)) {
+                    let text = tight(&format!("{first}{second}"));
+                    let single = first.chars().count() < 2 || second.chars().count() < 2;
+                    let least = if dense(&text) { 2 } else { 5 };
+                    if text.chars().count() >= least
+                        && (!single || dense(&text))
+                        && !(stops(first) && stops(&second))
+                    {
+                        self.text.insert(Pattern {
+                            text,
+                            rule: Rule::Squeezed,
+                        });
+                    }
+                }
+                if first.chars().count() + second.chars().count() >= 5
+                    && !(stops(&folded(first)) && stops(&folded(second)))
+                {
+                    for between in ["^", " ", ", ", "_"] {
+                        self.in_encodings(&format!("{first}{between}{second}"), own);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A number of the patient or of the order.
+    pub(super) fn number(&mut self, number: &str, own: &'static Encoding) {
+        let text = folded(number.trim());
+        let length = text.chars().count();
+        let digits = text.chars().all(|c| c.is_ascii_digit());
+        if length < 4 || stops(&text) || one_character(&text) {
+            return;
+        }
+        let rule = match (digits, length) {
+            (true, 4..=5) => Rule::Digits,
+            (false, 4..=5) => Rule::Word,
+            _ => Rule::Anywhere,
+        };
+        let narrow = tight(&text);
+        self.text.insert(Pattern {
+            text: text.clone(),
+            rule,
+        });
+        if narrow.chars().count() >= 6 && !one_character(&narrow) {
+            self.text.insert(Pattern {
+                text: narrow.clone(),
+                rule: Rule::Squeezed,
+            });
+            self.in_encodings(&narrow, own);
+        }
+        let bare = narrow.trim_start_matches('0');
+        if bare.chars().count() >= 6 {
+            self.text.insert(Pattern {
+                text: bare.to_owned(),
+                rule: Rule::Squeezed,
+            });
+        }
+        if length >= 6 || (length >= 5 && !digits) {
+            self.in_encodings(number.trim(), own);
+        }
+    }
+
+    /// A text that identifies as a whole only: an address, an institution.
+    pub(super) fn phrase(&mut self, phrase: &str, own: &'static Encoding) {
+        let text = tight(&folded(phrase));
+        if text.chars().count() >= 8 && !stops(&text) {
+            self.text.insert(Pattern {
+                text,
+                rule: Rule::Squeezed,
+            });
+            self.in_encodings(phrase.trim(), own);
+        }
+    }
+
+    /// A birth date (DA) as it is written in texts.
+    pub(super) fn date(&mut self, date: &str) {
+        let (Some(year), Some(month), Some(day)) = (date.get(..4), date.get(4..6), date.get(6..8))
+        else {
+            return;
+        };
+        if !date.bytes().all(|b| b.is_ascii_digit()) || year < "1800" || date.len() != 8 {
+            return;
+        }
+        for text in [
+            format!("{year}{month}{day}"),
+            format!("{day}{month}{year}"),
+            format!("{month}{day}{year}"),
+        ] {
+            self.bytes.insert(text.clone().into_bytes());
+            self.text.insert(Pattern {
+                text,
+                rule: Rule::Squeezed,
+            });
+        }
+        let (m, d) = (month.trim_start_matches('0'), day.trim_start_matches('0'));
+        let short = year.get(2..).unwrap_or_default();
+        for dot in ['.', '/', '-'] {
+            for (first, second) in [(d, m), (m, d)] {
+                self.text.insert(Pattern {
+                    text: format!("{first}{dot}{second}{dot}{year}"),
+                    rule: Rule::Digits,
+                });
+            }
+            for text in [
+                format!("{day}{dot}{month}{dot}{short}"),
+                format!("{month}{dot}{day}{dot}{short}"),
+                format!("{d}{dot}{m}{dot}{short}"),
+            ] {
+                self.text.insert(Pattern {
+                    text,
+                    rule: Rule::Digits,
+                });
+            }
+            for text in [
+                format!("{day}{dot}{month}{dot}{year}"),
+                format!("{year}{dot}{month}{dot}{day}"),
+            ] {
+                self.bytes.insert(text.into_bytes());
+            }
+        }
+        let number = month.parse().unwrap_or(0_usize).wrapping_sub(1);
+        for names in MONTHS {
+            let Some(name) = names.get(number) else {
+                continue;
+            };
+            let start: String = name.chars().take(3).collect();
+            for name in [*name, start.as_str()] {
+                for text in [
+                    format!("{d}{name}{year}"),
+                    format!("{day}{name}{year}"),
+                    format!("{name}{d}{year}"),
+                    format!("{name}{day}{year}"),
+                ] {
+                    self.text.insert(Pattern {
+                        text: tight(&folded(&text)),
+                        rule: Rule::Squeezed,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The bytes of a text in every encoding that an object or a private element may be in.
+    fn in_encodings(&mut self, text: &str, own: &'static Encoding) {
+        const OTHERS: [&Encoding; 13] = [
+            encoding_rs::WINDOWS_1252,
+            encoding_rs::ISO_8859_2,
+            encoding_rs::WINDOWS_1250,
+            encoding_rs::ISO_8859_5,
+            encoding_rs::WINDOWS_1251,
+            encoding_rs::KOI8_R,
+            encoding_rs::ISO_8859_7,
+            encoding_rs::WINDOWS_1254,
+            encoding_rs::SHIFT_JIS,
+            encoding_rs::EUC_JP,
+            encoding_rs::EUC_KR,
+            encoding_rs::GB18030,
+            encoding_rs::BIG5,
+        ];
+        let title: String = text
+            .split(' ')
+            .map(|word| {
+                let mut letters = word.chars();
+                letters.next().map_or_else(String::new, |first| {
+                    first
+                        .to_uppercase()
+                        .chain(letters.flat_map(char::to_lowercase))
+                        .collect()
+                })
+            })
+            .collect::<Vec<String>>()
+            .join(" ");
+        for form in [
+            text.to_owned(),
+            text.to_uppercase(),
+            text.to_lowercase(),
+            title,
+        ] {
+            self.add_bytes(form.as_bytes());
+            self.add_bytes(
+                &form
+                    .encode_utf16()
+                    .flat_map(u16::to_le_bytes)
+                    .collect::<Vec<u8>>(),
+            );
+            self.add_bytes(
+                &form
+                    .encode_utf16()
+                    .flat_map(u16::to_be_bytes)
+                    .collect::<Vec<u8>>(),
+            );
+            if form.is_ascii() {
+                continue;
+            }
+            for encoding in OTHERS.into_iter().chain([own]) {
+                let (bytes, _, lost) = encoding.encode(&form);
+                if !lost {
+                    self.add_bytes(&bytes);
+                }
+            }
+        }
+    }
+
+    /// Bytes as they stood in the object.
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
+        if bytes.len() >= 4 {
+            self.bytes.insert(bytes.to_ascii_lowercase());
+        }
+    }
+}
+
+const MONTHS: [[&str; 12]; 3] = [
+    [
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
+    ],
+    [
+        "januar",
+        "februar",
+        "märz",
+        "april",
+        "mai",
+        "juni",
+        "juli",
+        "august",
+        "september",
+        "oktober",
+        "november",
+        "dezember",
+    ],
+    [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ],
+];
+
+fn tight(text: &str) -> String {
+    squeezed(&fold(text.chars()))
+        .into_iter()
+        .map(|(c, _)| c)
+        .filter(|c| c.is_alphanumeric())
+        .collect()
+}
+
+/// Zeros, nines, Xs: placeholders, and part of everything.
+fn one_character(text: &str) -> bool {
+    let mut characters = text.chars().filter(|c| c.is_alphanumeric());
+    let first = characters.next();
+    characters.all(|c| Some(c) == first)
+}

@@ -1,0 +1,125 @@
+//! What pixels may give away (P1, P6). Nothing masks them yet: an object whose pixels may show who the patient is stays.
+
+use causeway_proto::dataset::Dataset;
+use dicom_core::Tag;
+
+use super::profile::Options;
+
+const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
+
+/// Classes of measured images, into which no device burns names as a rule; by what follows [`STORAGE`].
+const MEASURED: &[&str] = &[
+    // CR, DX, MG, intra-oral
+    "1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", // CT, MR, NM, PT
+    "2", "2.1", "2.2", "4", "4.1", "4.2", "4.3", "4.4", "5", "20", "128", "128.1", "130",
+    // XA, RF, tomosynthesis, intravascular OCT
+    "12.1", "12.1.1", "12.2", "12.2.1", "13.1.1", "13.1.2", "13.1.3", "13.1.4", "13.1.5", "14.1",
+    "14.2",
+    // what is computed of them: parametric maps, segmentations, RT images and doses
+    "30", "66.4", "66.7", "481.1", "481.2",
+];
+/// Classes in which a slice has a place in the patient.
+const SLICES: &[&str] = &["2", "4", "128"];
+/// Words of (0008,0008) by which screen saves, dose pages and drawn reports call themselves.
+const SCREENS: &[&str] = &[
+    "SCREEN SAVE",
+    "SCREENSAVE",
+    "SCREEN_SAVE",
+    "SCREEN SHOT",
+    "SCREENSHOT",
+    "SCREEN",
+    "SCREEN CAP",
+    "CAPTURE",
+    "DOSE",
+    "DOSE_INFO",
+    "DOSE REPORT",
+    "PROT",
+    "PROTOCOL",
+    "REPORT",
+    "CSA REPORT",
+    "TABLE",
+    "GRAPH",
+];
+
+/// What decides, from the top level of the dataset.
+#[derive(Default)]
+pub(super) struct Look {
+    /// Attributes of [`LOOKED_AT`], as they stand.
+    pub(super) header: Dataset,
+    /// Pixel Data, Float Pixel Data or Double Float Pixel Data stands in it.
+    pub(super) pixels: bool,
+    /// An overlay group without a plane of its own: its bits are in the pixels.
+    pub(super) overlay_in_pixels: bool,
+}
+
+/// The attributes that decide.
+pub(super) const LOOKED_AT: [Tag; 10] = [
+    Tag(0x0008, 0x0005),
+    Tag(0x0008, 0x0008),
+    Tag(0x0008, 0x0016),
+    Tag(0x0008, 0x0060),
+    Tag(0x0008, 0x0064),
+    Tag(0x0020, 0x0032),
+    Tag(0x0028, 0x0002),
+    Tag(0x0028, 0x0004),
+    Tag(0x0028, 0x0301),
+    Tag(0x0028, 0x0302),
+];
+
+/// Why an object stays for what its pixels or its document may show; nothing when it may leave.
+pub(super) fn reason(look: &Look, options: &Options) -> Option<String> {
+    let class = look.header.code(Tag(0x0008, 0x0016));
+    let Some(kind) = class.strip_prefix(STORAGE) else {
+        return Some("is of a kind that this profile does not know".to_owned());
+    };
+    if kind.split('.').next() == Some("104") {
+        return (!options.encapsulated_documents).then(|| may_show("an encapsulated document"));
+    }
+    if look.header.code(Tag(0x0028, 0x0302)) == "YES" && !options.headshots {
+        return Some(may_show("it shows a face"));
+    }
+    if !look.pixels {
+        return None;
+    }
+    if look.header.code(Tag(0x0028, 0x0301)) == "YES" {
+        return Some(may_show("it says that text is burned in"));
+    }
+    if look.overlay_in_pixels {
+        return Some(may_show("an overlay lies in its pixels"));
+    }
+    if !MEASURED.contains(&kind) {
+        return Some(may_show(name(kind)));
+    }
+    is_screen(&look.header, kind).then(|| may_show("a screen save or dose page"))
+}
+
+fn may_show(what: &str) -> String {
+    format!("may show identity in its pixels: {what}")
+}
+
+/// What a class is called to the reader.
+fn name(kind: &str) -> &'static str {
+    match kind {
+        "3" | "3.1" | "6" | "6.1" | "6.2" | "6.3" => "ultrasound",
+        "7" | "7.1" | "7.2" | "7.3" | "7.4" => "a secondary capture",
+        "77.1.1.1" | "77.1.2.1" | "77.1.4.1" => "a video",
+        _ if kind.starts_with("77.") => "a photograph",
+        _ => "an image of a kind that may carry text",
+    }
+}
+
+/// A drawn page that was stored as if it were a slice: it says so, or it was captured, or it is in colour and nowhere in the
+/// patient.
+fn is_screen(header: &Dataset, kind: &str) -> bool {
+    let image_type = header.code(Tag(0x0008, 0x0008)).to_uppercase();
+    let words: Vec<&str> = image_type.split('\\').map(str::trim).collect();
+    let said = words.iter().skip(2).any(|word| SCREENS.contains(word));
+    let second_hand = words.first() == Some(&"DERIVED") && words.get(1) == Some(&"SECONDARY");
+    let captured = !header.bytes(Tag(0x0008, 0x0064)).is_empty();
+    let colour = !matches!(
+        header.code(Tag(0x0028, 0x0004)).as_str(),
+        "" | "MONOCHROME1" | "MONOCHROME2"
+    );
+    let nowhere = SLICES.contains(&kind) && header.bytes(Tag(0x0020, 0x0032)).is_empty();
+    said || (second_hand && (captured || colour || nowhere))
+}

@@ -1,0 +1,130 @@
+//! The profile "reading": Basic Profile with the options that reading needs (PS3.15 Annex E), as one action per attribute.
+
+use dicom_core::{Tag, VR};
+use serde::{Deserialize, Serialize};
+
+use super::table::{self, Basic};
+
+/// Version of the profile, its tables and its transform: a change of what leaves raises it.
+pub const PROFILE: u32 = 1;
+
+/// What an agreement chooses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Shift dates by a constant per patient (113107). Not built: objects are withheld when it is asked for.
+    pub modified_dates: bool,
+    /// Serial numbers and other names of devices stay (113109).
+    pub retain_device: bool,
+    /// Name and address of the institution stay (113112).
+    pub retain_institution: bool,
+    /// Encapsulated documents leave as they are.
+    pub encapsulated_documents: bool,
+    /// What happens to an object with a UID that holds an identifier of the patient.
+    pub uids: UidRule,
+    /// Images that show a face leave.
+    pub headshots: bool,
+}
+
+/// What happens to an object with a UID that holds an identifier of the patient.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UidRule {
+    /// It stays at the site.
+    #[default]
+    Withhold,
+    /// It leaves, with a remark.
+    Accept,
+}
+
+/// What is done to an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// It stays; identifiers of this patient in it do not.
+    Keep,
+    /// It is taken out.
+    Remove,
+    /// It stays without a value.
+    Empty,
+    /// It gets a value that says nothing; in a sequence the texts of its items do.
+    Dummy,
+}
+
+/// What is done to a standard attribute that stands in the dataset or in an item of it.
+pub(super) fn action(tag: Tag, vr: VR, options: &Options) -> Action {
+    if let Some(action) = own_rule(tag) {
+        return action;
+    }
+    let Some(row) = table::row(tag) else {
+        // dictionaries do not know what this is, and nobody who reads images would
+        return if vr == VR::PN {
+            Action::Empty
+        } else {
+            Action::Keep
+        };
+    };
+    if row.options.chars().any(|letter| chosen(letter, options)) {
+        // names of persons are not descriptions: cleaning one leaves nothing
+        return if vr == VR::PN {
+            Action::Empty
+        } else {
+            Action::Keep
+        };
+    }
+    match row.basic {
+        Basic::X => Action::Remove,
+        Basic::Z | Basic::Xz => Action::Empty,
+        Basic::D | Basic::Xd | Basic::Xzd | Basic::Zd => Action::Dummy,
+        // Retain UIDs (113110)
+        Basic::U | Basic::Xzu => Action::Keep,
+    }
+}
+
+/// Options that are always on: UIDs, full dates, patient characteristics, clean descriptors, structured content and graphics.
+fn chosen(letter: char, options: &Options) -> bool {
+    match letter.to_ascii_lowercase() {
+        'u' | 't' | 'p' | 'e' | 's' | 'g' => true,
+        'd' => options.retain_device,
+        'i' => options.retain_institution,
+        _ => false,
+    }
+}
+
+/// Attributes that no row names, and that must not leave.
+fn own_rule(tag: Tag) -> Option<Action> {
+    match tag {
+        // group lengths: retired, and wrong once a value has changed (PS3.5 7.2)
+        Tag(_, 0x0000) => Some(Action::Remove),
+        // command, file meta: no part of a dataset
+        Tag(0x0000 | 0x0002, _) => Some(Action::Remove),
+        // what somebody else sealed, and for whom, is not known here
+        Tag(0x0400, 0x0500) => Some(Action::Remove),
+        // verifying observers, and persons who are identified: the structure stays, the persons do not
+        Tag(0x0040, 0xA073 | 0x1101) => Some(Action::Dummy),
+        _ => None,
+    }
+}
+
+/// (0012,0064): CID 7050 codes of what was done, with their meanings.
+pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
+    let mut methods = vec![
+        ("113100", "Basic Application Confidentiality Profile"),
+        ("113103", "Clean Graphics Option"),
+        ("113104", "Clean Structured Content Option"),
+        ("113105", "Clean Descriptors Option"),
+        (
+            "113106",
+            "Retain Longitudinal Temporal Information Full Dates Option",
+        ),
+        ("113108", "Retain Patient Characteristics Option"),
+    ];
+    if options.retain_device {
+        methods.push(("113109", "Retain Device Identity Option"));
+    }
+    methods.push(("113110", "Retain UIDs Option"));
+    methods.push(("113111", "Retain Safe Private Option"));
+    if options.retain_institution {
+        methods.push(("113112", "Retain Institution Identity Option"));
+    }
+    methods
+}

@@ -1,0 +1,324 @@
+//! Every public object: it leaves or stays with a reason; what leaves is readable, names nobody, and can be put back whole.
+
+use std::collections::BTreeMap;
+
+use causeway_proto::dataset::Value;
+use causeway_proto::prescan::{Limits, prescan};
+use dicom_core::Tag;
+
+use super::*;
+
+/// The names and numbers of a file that must not be found in what leaves: whole, and long enough to mean something.
+fn own_identity(original: &Dataset) -> Vec<String> {
+    let set = original.character_set();
+    let mut found = Vec::new();
+    for tag in [
+        Tag(0x0010, 0x0010),
+        Tag(0x0010, 0x0020),
+        Tag(0x0010, 0x0030),
+        Tag(0x0008, 0x0050),
+        Tag(0x0010, 0x1000),
+        Tag(0x0010, 0x1040),
+    ] {
+        let text = original.text(tag, &set).trim().to_owned();
+        let study = original.code(Tag(0x0008, 0x0020));
+        let placeholder = text
+            .chars()
+            .all(|c| !c.is_alphanumeric() || text.starts_with(c));
+        let silent = [
+            "REMOVED",
+            "ANONYMOUS",
+            "ANONYMIZED",
+            "UNKNOWN",
+            "TEST",
+            "HEAD",
+        ];
+        if text.chars().count() >= 4
+            && text != study
+            && !placeholder
+            && !silent.contains(&text.to_uppercase().as_str())
+        {
+            found.push(text);
+        }
+    }
+    found
+}
+
+fn holds(haystack: &[u8], needle: &str) -> bool {
+    let utf16 = |text: &str| {
+        text.encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect::<Vec<u8>>()
+    };
+    [needle.as_bytes().to_vec(), utf16(needle)]
+        .iter()
+        .any(|needle| {
+            haystack
+                .windows(needle.len())
+                .any(|window| window == &needle[..])
+        })
+}
+
+/// Whether a text is the value of an element at any depth.
+fn says(dataset: &Dataset, text: &str) -> bool {
+    dataset.iter().any(|(tag, element)| match &element.value {
+        Value::Bytes(_) => dataset.code(tag) == text,
+        Value::Items(items) => items.iter().any(|item| says(item, text)),
+        Value::Fragments(_) => false,
+    })
+}
+
+struct Seen {
+    reasons: BTreeMap<String, usize>,
+    remarks: BTreeMap<String, usize>,
+    leaves: usize,
+}
+
+fn check(path: &Path, seen: &mut Seen) {
+    let file = std::fs::read(path).unwrap();
+    let (syntax, dataset) = dataset_of(&file);
+    let options = Options::default();
+    let plan = match protect(dataset, &syntax, &options) {
+        Outcome::Withheld(reason) => {
+            *seen.reasons.entry(reason).or_default() += 1;
+            return;
+        }
+        Outcome::Leaves(plan) => plan,
+    };
+    seen.leaves += 1;
+    for remark in &plan.remarks {
+        *seen.remarks.entry(remark.clone()).or_default() += 1;
+    }
+    let out = bytes(&plan, dataset);
+    let Outcome::Leaves(again) = protect(dataset, &syntax, &options) else {
+        panic!("{path:?}: once it leaves, once it does not");
+    };
+    assert_eq!(again.pieces, plan.pieces, "{path:?}");
+
+    let limits = Limits {
+        digest_pixels: true,
+        ..Limits::default()
+    };
+    let before = prescan(dataset, &uid(&syntax), &limits).unwrap();
+    let after = prescan(&out[..], &plan.syntax, &limits)
+        .unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    assert_eq!(before.pixel_digest, after.pixel_digest, "{path:?}");
+    assert_eq!(
+        (before.study, before.series, before.instance),
+        (after.study, after.series, after.instance)
+    );
+    assert_eq!(after.patient_id.reveal(), stand().patient_id);
+
+    let original = Dataset::read(dataset, &uid(&syntax)).unwrap();
+    let protected = Dataset::read(&out, &plan.syntax).unwrap();
+    let header_end = after
+        .pixel_data
+        .map_or(out.len(), |pixels| usize::try_from(pixels.offset).unwrap());
+    for identity in own_identity(&original) {
+        // five digits stand in every UID: they must be nobody's value
+        let digits = identity.chars().all(|c| c.is_ascii_digit()) && identity.len() < 6;
+        let found = if digits {
+            says(&protected, &identity)
+        } else {
+            holds(&out[..header_end], &identity)
+        };
+        assert!(!found, "{path:?} still says who it is");
+    }
+    let back = put_back(protected, &plan.originals);
+    for (tag, element) in original.iter() {
+        assert!(
+            back.get(tag) == Some(element),
+            "{path:?}: {tag} does not come back"
+        );
+    }
+    assert!(back == original, "{path:?}: more comes back than was there");
+    let boundary: usize = plan.pieces[..plan.seal_at].iter().map(bytes_of).sum();
+    let head = Dataset::read(&out[..boundary], &plan.syntax).unwrap();
+    assert!(
+        head.iter().all(|(tag, _)| tag <= Tag(0x0400, 0x0500)),
+        "{path:?}"
+    );
+}
+
+fn bytes_of(piece: &Piece) -> usize {
+    match piece {
+        Piece::Bytes(bytes) => bytes.len(),
+        Piece::Source(range) => usize::try_from(range.end - range.start).unwrap(),
+    }
+}
+
+#[test]
+fn every_public_object_leaves_clean_or_stays() {
+    let Some(data) = public_data() else { return };
+    let mut seen = Seen {
+        reasons: BTreeMap::new(),
+        remarks: BTreeMap::new(),
+        leaves: 0,
+    };
+    for part in ["studies", "syntaxes", "charsets", "sr"] {
+        for path in files(&data.join(part)) {
+            check(&path, &mut seen);
+        }
+    }
+    println!(
+        "{} leave\nwithheld {:#?}\nremarks {:#?}",
+        seen.leaves, seen.reasons, seen.remarks
+    );
+    assert!(seen.leaves > 300);
+}
+
+#[test]
+fn hostile_objects_get_an_answer() {
+    let Some(data) = public_data() else { return };
+    for path in files(&data.join("bad")) {
+        let file = std::fs::read(&path).unwrap();
+        let (syntax, dataset) = dataset_of(&file);
+        if syntax.parse::<TransferSyntaxUid>().is_ok() {
+            protect(dataset, &syntax, &Options::default());
+        }
+    }
+}
+
+/// What reading needs (P25).
+const NEEDED: [(u16, u16); 36] = [
+    // rescale, geometry, orientation, laterality
+    (0x0028, 0x1052),
+    (0x0028, 0x1053),
+    (0x0028, 0x1050),
+    (0x0028, 0x1051),
+    (0x0028, 0x0030),
+    (0x0020, 0x0032),
+    (0x0020, 0x0037),
+    (0x0020, 0x0020),
+    (0x0020, 0x0060),
+    (0x0020, 0x0062),
+    (0x0018, 0x5101),
+    (0x0018, 0x5100),
+    (0x0018, 0x0050),
+    (0x0018, 0x1164),
+    (0x0020, 0x0052),
+    (0x0020, 0x0013),
+    (0x0008, 0x0060),
+    (0x0028, 0x0004),
+    // SUVbw
+    (0x0054, 0x0016),
+    (0x0054, 0x1001),
+    (0x0054, 0x1102),
+    (0x0028, 0x0051),
+    (0x0054, 0x1321),
+    (0x0008, 0x0031),
+    (0x0008, 0x0032),
+    (0x0008, 0x0021),
+    (0x0010, 0x1030),
+    (0x0010, 0x1020),
+    (0x0010, 0x0040),
+    // device, diffusion, scale factors, CSA
+    (0x0008, 0x0070),
+    (0x0008, 0x1090),
+    (0x0018, 0x9087),
+    (0x0043, 0x1039),
+    (0x0029, 0x1010),
+    (0x0029, 0x1020),
+    (0x0029, 0x1110),
+];
+
+/// P25: equal before and after, where they are there at all.
+#[test]
+fn nothing_that_reading_needs_is_removed() {
+    let Some(data) = public_data() else { return };
+    let mut seen = BTreeMap::new();
+    for folder in [
+        "petct-siemens-with-dose-sr",
+        "mr-epi-phantom-ge",
+        "mr-epi-phantom-siemens",
+        "mr-enhanced-siemens-xa10",
+        "dx-ge-xr220",
+        "mg-ge-seno-openrem",
+        "ct-head-phantom-philips",
+        "ct-tiny-50-headers-only",
+    ] {
+        for path in files(&data.join("studies").join(folder)) {
+            let file = std::fs::read(&path).unwrap();
+            let (syntax, dataset) = dataset_of(&file);
+            let (plan, out) = leaves(dataset, &syntax, &Options::default());
+            let before = Dataset::read(dataset, &uid(&syntax)).unwrap();
+            let after = Dataset::read(&out, &plan.syntax).unwrap();
+            for tag in NEEDED.map(|(group, element)| Tag(group, element)) {
+                if tag.0 == 0x0029 && before.code(Tag(0x0029, tag.1 >> 8)) != "SIEMENS CSA HEADER" {
+                    continue;
+                }
+                // this phantom bears the name of its model
+                let namesake = tag == Tag(0x0008, 0x1090) && folder == "dx-ge-xr220";
+                assert!(
+                    namesake || before.get(tag) == after.get(tag),
+                    "{path:?}: {tag}"
+                );
+                *seen.entry(tag).or_insert(0) += usize::from(before.get(tag).is_some());
+            }
+        }
+    }
+    println!("{seen:?}");
+    for tag in [
+        Tag(0x0043, 0x1039),
+        Tag(0x0029, 0x1010),
+        Tag(0x0029, 0x1020),
+        Tag(0x0054, 0x0016),
+        Tag(0x0020, 0x0062),
+    ] {
+        assert!(seen[&tag] > 0, "{tag} was in no object");
+    }
+}
+
+/// What `dciodvfy` calls an error in a file, without the places where it found them.
+fn errors(path: &Path) -> std::collections::BTreeSet<String> {
+    let told = std::process::Command::new("/usr/bin/dciodvfy")
+        .arg(path)
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&told.stderr)
+        .lines()
+        .filter(|line| line.starts_with("Error"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_protected_form_has_no_error_that_the_received_one_had_not() {
+    let Some(data) = public_data() else { return };
+    if !Path::new("/usr/bin/dciodvfy").exists() {
+        eprintln!("NOT RUN: dciodvfy is missing");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path_out = folder.path().join("protected.dcm");
+    let mut worse = BTreeMap::new();
+    let mut compared = 0;
+    for (number, path) in files(&data.join("studies")).into_iter().enumerate() {
+        // of long series of like images, some
+        if number % 10 != 0
+            && ["ct-head-phantom", "mr-epi-phantom-ge", "ct-tiny-50"]
+                .iter()
+                .any(|like| path.to_string_lossy().contains(like))
+        {
+            continue;
+        }
+        let file = std::fs::read(&path).unwrap();
+        let (syntax, dataset) = dataset_of(&file);
+        let Outcome::Leaves(plan) = protect(dataset, &syntax, &Options::default()) else {
+            continue;
+        };
+        let head = file.len() - dataset.len();
+        std::fs::write(
+            &path_out,
+            [&file[..head], &bytes(&plan, dataset)[..]].concat(),
+        )
+        .unwrap();
+        compared += 1;
+        let before = errors(&path);
+        for error in errors(&path_out).difference(&before) {
+            worse.entry(error.clone()).or_insert_with(|| path.clone());
+        }
+    }
+    println!("{compared} objects compared");
+    assert!(worse.is_empty(), "{worse:#?}");
+}

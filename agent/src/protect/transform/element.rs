@@ -1,0 +1,174 @@
+//! One element: which of the rules is for it.
+
+use std::io::{Read, Seek};
+
+use causeway_proto::dataset::Dataset;
+use causeway_proto::element::{Encoding, Header, implicit_vr};
+use causeway_proto::ids::TransferSyntaxUid;
+use causeway_proto::text::CharacterSet;
+use dicom_core::{Tag, VR};
+
+use super::super::documents::{self, Concept};
+use super::super::pixels::LOOKED_AT;
+use super::super::profile::{self, Action};
+use super::super::source::{Kind, Unreadable};
+use super::super::{private, table};
+use super::{Level, Stop, Transform};
+
+impl<S: Read + Seek> Transform<'_, '_, S> {
+    /// Walks an element whose header was taken and stands at `start`.
+    pub(super) fn element(
+        &mut self,
+        start: u64,
+        header: &Header,
+        level: &mut Level,
+        originals: &mut Dataset,
+    ) -> Result<(), Stop> {
+        let tag = header.tag;
+        let action = if tag.0 % 2 == 1 {
+            self.private(header, level)?
+        } else if matches!(tag.0 >> 8, 0x50 | 0x60) {
+            self.count_graphics(tag, level);
+            Action::Remove
+        } else if is_strange(header) {
+            self.counts.unknown += 1;
+            Action::Remove
+        } else {
+            self.look(start, header, level)?;
+            profile::action(tag, vr_of(header), self.options)
+        };
+        match action {
+            Action::Remove => {
+                self.counts.icons += u32::from(tag == Tag(0x0088, 0x0200));
+                self.remove(start, header, level, originals)
+            }
+            Action::Empty => self.empty(start, header, level, originals),
+            Action::Dummy => self.dummy(start, header, level, originals),
+            Action::Keep => self.keep(start, header, level, originals),
+        }
+    }
+
+    /// Notes what other decisions need of an element.
+    fn look(&mut self, start: u64, header: &Header, level: &mut Level) -> Result<(), Stop> {
+        let tag = header.tag;
+        if level.top()
+            && LOOKED_AT.contains(&tag)
+            && let Some(mut read) = self.peek(start, header, level)?
+            && let Some(element) = read.remove(tag)
+        {
+            self.look.header.put(tag, element.vr, element.value);
+        }
+        if tag == Tag(0x0008, 0x0005) {
+            self.character_set(header, level)?;
+        }
+        if tag == Tag(0x0040, 0xA043) && !level.top() {
+            let read = self.peek(start, header, level)?;
+            level.content = read.map_or(Concept::Plain, |read| documents::concept(&read));
+        }
+        Ok(())
+    }
+
+    /// PS3.5 7.8.1: blocks of private elements by creator. Only the safe ones stay (PS3.15 E.3.10).
+    fn private(&mut self, header: &Header, level: &mut Level) -> Result<Action, Stop> {
+        let Tag(group, element) = header.tag;
+        let [block, low] = element.to_be_bytes();
+        if block == 0 && low >= 0x10 {
+            let kind = self.source.kind(header, level.encoding, level.limit)?;
+            if let Kind::Value(end) = kind
+                && end - self.source.at() <= 64
+            {
+                let value = self.source.read(self.source.at()..end)?;
+                let creator = CharacterSet::default().decode(&value);
+                let creator = creator.trim_matches([' ', '\0']).to_owned();
+                let known = private::known(&creator, group);
+                level.blocks.reserve(group, low, creator);
+                if known {
+                    return Ok(Action::Keep);
+                }
+            }
+            return Ok(Action::Remove);
+        }
+        let creator = level.blocks.creator(group, block);
+        let safe = creator.is_some_and(|creator| private::safe(creator, group, low));
+        Ok(if safe && !level.dummy {
+            Action::Keep
+        } else {
+            Action::Remove
+        })
+    }
+
+    /// Curves and overlays all go; how many there were is told.
+    fn count_graphics(&mut self, tag: Tag, level: &Level) {
+        let plane = tag.1 == 0x3000;
+        if tag.0 >> 8 == 0x50 {
+            self.counts.curves += u32::from(plane);
+        } else if !level.top() {
+            self.counts.overlays += u32::from(plane);
+        } else if let Some(last) = self.overlays.last_mut().filter(|last| last.0 == tag.0) {
+            last.1 |= plane;
+        } else {
+            self.overlays.push((tag.0, plane));
+        }
+    }
+
+    /// An element alone, when it is short.
+    fn peek(
+        &mut self,
+        start: u64,
+        header: &Header,
+        level: &Level,
+    ) -> Result<Option<Dataset>, Stop> {
+        let value = self.source.at();
+        let kind = self.source.kind(header, level.encoding, level.limit)?;
+        self.source.pass(kind, level.limit, level.depth)?;
+        let end = self.source.at();
+        self.source.go(value);
+        if end - start > 64 << 10 {
+            return Ok(None);
+        }
+        let bytes = self.source.read(start..end)?;
+        Ok(Dataset::read(&bytes, &plain_syntax(level.encoding)?).ok())
+    }
+
+    fn character_set(&mut self, header: &Header, level: &mut Level) -> Result<(), Stop> {
+        let kind = self.source.kind(header, level.encoding, level.limit)?;
+        let Kind::Value(end) = kind else {
+            return Err(Unreadable::Malformed.into());
+        };
+        if end - self.source.at() > 1024 {
+            return Err(Unreadable::TooLong.into());
+        }
+        let value = self.source.read(self.source.at()..end)?;
+        if !CharacterSet::understood(&value) {
+            return Err(Stop::Withheld("its character set is not known".to_owned()));
+        }
+        level.set = CharacterSet::parse(&value);
+        Ok(())
+    }
+}
+
+/// What no dictionary knows, or is a value where items belong: nobody reads it, and what it says cannot be told.
+fn is_strange(header: &Header) -> bool {
+    let Header { tag, vr, .. } = *header;
+    let dictionary = implicit_vr(tag);
+    let unknown = table::row(tag).is_none() && dictionary == VR::UN && tag.1 != 0;
+    unknown || (dictionary == VR::SQ && header.length.is_some() && !matches!(vr, VR::SQ | VR::UN))
+}
+
+/// The VR by which a value is understood: UN of a standard element is what the dictionary says (PS3.5 6.2.2).
+pub(super) fn vr_of(header: &Header) -> VR {
+    match header.vr {
+        VR::UN => implicit_vr(header.tag),
+        vr => vr,
+    }
+}
+
+/// The syntax in which an element alone is read.
+pub(super) fn plain_syntax(encoding: Encoding) -> Result<TransferSyntaxUid, Stop> {
+    let uid = match encoding {
+        Encoding::ImplicitLittle => "1.2.840.10008.1.2",
+        Encoding::ExplicitLittle => "1.2.840.10008.1.2.1",
+        Encoding::ExplicitBig => return Err(Unreadable::Syntax.into()),
+    };
+    uid.parse().ok().ok_or_else(|| Unreadable::Syntax.into())
+}

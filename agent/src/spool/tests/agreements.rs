@@ -1,0 +1,228 @@
+//! What came before its agreement was known, and what is there under the agreement already: one study, and nothing lost.
+
+use super::*;
+
+/// Everything the rows hold of instances: UID, agreement, study, content and what keeps it from being sent.
+async fn instances(bench: &Bench) -> Vec<(String, String, String, String)> {
+    sqlx::query_as(
+        "SELECT i.sop_uid, i.agreement, s.study_uid, i.state FROM instance i JOIN study s ON s.id = i.study_id \
+         AND s.agreement = i.agreement ORDER BY i.sop_uid, i.agreement",
+    )
+    .fetch_all(bench.spool.rows().read())
+    .await
+    .unwrap()
+}
+
+async fn count(bench: &Bench, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql)
+        .fetch_one(bench.spool.rows().read())
+        .await
+        .unwrap()
+}
+
+fn named(study: &str, instance: &str) -> What {
+    What {
+        agreement: Some("a1"),
+        ..What::image(study, instance)
+    }
+}
+
+fn uids(out: &[Outgoing]) -> Vec<&str> {
+    out.iter().map(|o| o.key.instance.as_str()).collect()
+}
+
+#[tokio::test]
+async fn a_title_without_an_agreement_takes_that_of_the_study() {
+    let bench = Bench::new().await;
+    bench.store(&named("1.2.3", "1.2.3.1")).await.unwrap();
+    bench.store(&What::image("1.2.3", "1.2.3.2")).await.unwrap();
+    assert_eq!(count(&bench, "SELECT COUNT(*) FROM study").await, 1);
+    bench.greet(1, 0).await;
+    bench.greet_with(1, 0, &["a1", "a2"]).await;
+    bench.store(&What::image("1.2.3", "1.2.3.3")).await.unwrap();
+    let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+    assert_eq!(uids(&out), ["1.2.3.1", "1.2.3.2", "1.2.3.3"]);
+    bench.greet_with(1, 0, &["a2"]).await;
+    bench.store(&What::image("1.2.3", "1.2.3.4")).await.unwrap();
+    let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+    assert_eq!(
+        uids(&out),
+        ["1.2.3.4"],
+        "an agreement that has ended holds back nothing new"
+    );
+}
+
+#[tokio::test]
+async fn one_object_in_two_studies_does_not_stop_the_link() {
+    let bench = Bench::new().await;
+    bench.store(&named("1.2.3", "1.2.3.1")).await.unwrap();
+    let moved = What::image("1.2.4", "1.2.3.1");
+    bench
+        .store(&moved.clone().with_bytes(b"moved"))
+        .await
+        .unwrap();
+    let same = What::image("1.2.5", "1.2.3.1");
+    assert_eq!(bench.store(&same).await.unwrap(), Stored::Conflict);
+    bench.greet(1, 0).await;
+    let expect = [("1.2.3.1", "a1", "1.2.3", "waiting")];
+    let expect = expect.map(|(a, b, c, d)| (a.into(), b.into(), c.into(), d.into()));
+    assert_eq!(instances(&bench).await, expect);
+    assert_eq!(count(&bench, "SELECT COUNT(*) FROM study").await, 1);
+    let kept = "SELECT COUNT(*) FROM aside WHERE kind = 'conflict' AND study_uid = '1.2.4'";
+    assert_eq!(count(&bench, kept).await, 1);
+    bench.pass(30);
+    assert_eq!(study::seal_complete(&bench.spool).await.unwrap(), 1);
+    let bench = bench.restart().await;
+    assert_eq!(
+        bench.spool.recovery(),
+        &Recovery::default(),
+        "every file has its row"
+    );
+}
+
+#[tokio::test]
+async fn a_nameless_study_joins_the_one_that_is_there() {
+    let bench = Bench::new().await;
+    for n in 1..=4 {
+        let what = What::image("1.2.3", &format!("1.2.3.{n}"));
+        bench.store(&what).await.unwrap();
+    }
+    // under names of their own: the named ones do not find them, as an agent that had not looked for them would not have
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query("UPDATE study SET study_uid = '1.2.99'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE instance SET sop_uid = '9' || sop_uid")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let stat = What {
+        priority: Priority::Stat,
+        ..named("1.2.3", "1.2.3.1")
+    };
+    bench.store(&stat).await.unwrap();
+    let other = named("1.2.3", "1.2.3.2").with_bytes(b"other bytes, the same pixels");
+    bench.store(&other).await.unwrap();
+    let pixels = What {
+        pixels: Some(b"others"),
+        ..named("1.2.3", "1.2.3.3").with_bytes(b"other pixels")
+    };
+    bench.store(&pixels).await.unwrap();
+    bench.greet_with(1, 0, &["a1", "a2"]).await;
+    bench.pass(30);
+    study::seal_complete(&bench.spool).await.unwrap();
+    bench.receipt_all(1, 1).await;
+    let version = bench.spool.manifests_due().await.unwrap()[0].version;
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query("UPDATE study SET study_uid = '1.2.3'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    sqlx::query("UPDATE instance SET sop_uid = SUBSTR(sop_uid, 2) WHERE agreement = ''")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    bench.greet_with(1, 3, &["a1", "a2"]).await;
+    assert_eq!(count(&bench, "SELECT COUNT(*) FROM study").await, 1);
+    assert_eq!(count(&bench, "SELECT COUNT(*) FROM instance").await, 4);
+    let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+    assert_eq!(
+        uids(&out),
+        ["1.2.3.4"],
+        "what has a receipt is not sent again"
+    );
+    let open = bench.spool.studies_to_open().await.unwrap();
+    assert_eq!((open.len(), open[0].open.priority), (1, Priority::Stat));
+    let asides = "SELECT GROUP_CONCAT(kind) FROM (SELECT kind FROM aside ORDER BY kind)";
+    let kinds: String = sqlx::query_scalar(asides)
+        .fetch_one(bench.spool.rows().read())
+        .await
+        .unwrap();
+    assert_eq!(kinds, "conflict,correction");
+    bench.pass(30);
+    study::seal_complete(&bench.spool).await.unwrap();
+    bench.receipt_all(1, 4).await;
+    let due = bench.spool.manifests_due().await.unwrap().remove(0);
+    assert_eq!((due.version, due.entries.len()), (version + 1, 4));
+    let bench = bench.restart().await;
+    let recovery = bench.spool.recovery();
+    assert_eq!(
+        (recovery.lost, recovery.lost_aside, recovery.orphans),
+        (0, 0, 1)
+    );
+}
+
+#[tokio::test]
+async fn bytes_that_were_lost_are_taken_from_the_nameless_row() {
+    let bench = Bench::new().await;
+    bench.store(&named("1.2.3", "1.2.3.1")).await.unwrap();
+    bench.store(&What::image("1.2.4", "1.2.3.1")).await.unwrap();
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query(
+        "UPDATE instance SET handle = NULL, state = 'withheld', reason = 'lost' WHERE agreement = 'a1'",
+    )
+    .execute(&mut *tx)
+    .await
+    .unwrap();
+    tx.commit().await.unwrap();
+    bench.greet(1, 0).await;
+    let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+    assert_eq!(
+        (uids(&out), out[0].study.as_str()),
+        (vec!["1.2.3.1"], "1.2.3")
+    );
+    let bytes = bench.spool.read(&out[0].source.handle, 0, 999).await.unwrap();
+    assert_eq!(&bytes[..], &What::image("1.2.3", "1.2.3.1").bytes[..]);
+}
+
+#[tokio::test]
+async fn a_recall_of_either_is_a_recall_of_both() {
+    let bench = Bench::new().await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    let case: String = sqlx::query_scalar("SELECT case_code FROM study")
+        .fetch_one(bench.spool.rows().read())
+        .await
+        .unwrap();
+    assert!(
+        bench
+            .spool
+            .recall(&case.parse().unwrap(), "not ours")
+            .await
+            .unwrap()
+    );
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query("UPDATE study SET study_uid = '1.2.99'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    bench.store(&named("1.2.3", "1.2.3.2")).await.unwrap();
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query("UPDATE study SET study_uid = '1.2.3'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    bench.greet(1, 0).await;
+    assert_eq!(bench.spool.recalls().await.unwrap().len(), 1);
+    assert!(
+        bench
+            .spool
+            .next_to_send(9, &HashSet::new())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(
+        count(
+            &bench,
+            "SELECT COUNT(*) FROM instance WHERE agreement = 'a1'"
+        )
+        .await,
+        2
+    );
+}
