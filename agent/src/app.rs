@@ -26,8 +26,8 @@ use crate::delivery::{Deliveries, Destination, Store};
 use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
-use crate::protect::Protector;
 use crate::observe::control::{self, Desk};
+use crate::protect::Protector;
 use crate::restore::{self, Find, Restoring, Unseal};
 use crate::spool::disk::real::RealDisk;
 use crate::spool::{self, Spool};
@@ -161,9 +161,7 @@ impl Running {
 
         let protector = Protector::new(spool.clone());
         let protecting = (protector.clone(), cancel.clone());
-        parts.spawn(
-            async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"),
-        );
+        parts.spawn(async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"));
         let sealing = (spool.clone(), cancel.clone());
         parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));
         parts.spawn(deliver(

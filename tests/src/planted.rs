@@ -63,7 +63,11 @@ pub fn write(folder: &Path) -> anyhow::Result<(Vec<PathBuf>, usize)> {
         planted.script(4, "\\ISO 2022 IR 87", ISO_2022_JP, "山田^太郎"),
         planted.report(),
         planted.presentation(),
-        image(8, "ISO_IR 192", &format!("2.25.993311.9.{}", &PATIENT_ID[4..])),
+        image(
+            8,
+            "ISO_IR 192",
+            &format!("2.25.993311.9.{}", &PATIENT_ID[4..]),
+        ),
     ];
     planted.places += 1;
     let mut files = Vec::new();
@@ -112,7 +116,11 @@ impl Planted {
         self.places += 1;
         let mut bytes = bytes.to_vec();
         if bytes.len() % 2 == 1 {
-            bytes.push(if vr == VR::UI || vr == VR::OB || vr == VR::UN { 0 } else { b' ' });
+            bytes.push(if vr == VR::UI || vr == VR::OB || vr == VR::UN {
+                0
+            } else {
+                b' '
+            });
         }
         into.put(Tag(tag.0, tag.1), vr, Value::Bytes(bytes));
     }
@@ -145,7 +153,11 @@ impl Planted {
             ((0x0010, 0x1090), VR::LO, "4111-INSURED"),
             ((0x0010, 0x2154), VR::SH, "+43 664 1234567"),
             ((0x0010, 0x21B0), VR::LT, "came in as blomqvist"),
-            ((0x0010, 0x4000), VR::LT, "born 19551117, calls herself ärlig"),
+            (
+                (0x0010, 0x4000),
+                VR::LT,
+                "born 19551117, calls herself ärlig",
+            ),
             ((0x0018, 0x1030), VR::LO, "protocol for HOSP884213"),
             ((0x0020, 0x4000), VR::LT, "Zoë Blomqvist-Ärlig moved"),
             ((0x0032, 0x1032), VR::PN, "Copperfield^Carl"),
@@ -154,29 +166,53 @@ impl Planted {
         ] {
             self.put(&mut it, tag, vr, text.as_bytes());
         }
-        let deep = self.item(&[((0x0040, 0x1001), VR::SH, "ACC7731945-P"), ((0x0032, 0x1060), VR::LO, "head of Blomqvist")]);
+        let deep = self.item(&[
+            ((0x0040, 0x1001), VR::SH, "ACC7731945-P"),
+            ((0x0032, 0x1060), VR::LO, "head of Blomqvist"),
+        ]);
         let mut request = self.item(&[((0x0008, 0x0050), VR::SH, ACCESSION)]);
         request.put_items(Tag(0x0008, 0x1110), vec![deep]);
         it.put_items(Tag(0x0040, 0x0275), vec![request]);
         let other = self.item(&[((0x0010, 0x0020), VR::LO, "OTHER556677")]);
         it.put_items(Tag(0x0010, 0x1002), vec![other]);
         it.put_text(Tag(0x0009, 0x0010), VR::LO, "WARD SYSTEM 1");
-        self.put(&mut it, (0x0009, 0x1001), VR::LO, "Blomqvist private".as_bytes());
+        self.put(
+            &mut it,
+            (0x0009, 0x1001),
+            VR::LO,
+            "Blomqvist private".as_bytes(),
+        );
         let wide: Vec<u8> = "Ärlig".encode_utf16().flat_map(u16::to_le_bytes).collect();
         self.put(&mut it, (0x0009, 0x1002), VR::UN, &wide);
         // a name where no name belongs: an AE title and a decimal string
         self.put(&mut it, (0x0008, 0x0055), VR::AE, b"BLOMQVIST");
         self.put(&mut it, (0x0018, 0x9074), VR::DT, b"19551117");
-        self.put(&mut it, (0x6000, 0x4000), VR::LT, "Blomqvist overlay".as_bytes());
+        self.put(
+            &mut it,
+            (0x6000, 0x4000),
+            VR::LT,
+            "Blomqvist overlay".as_bytes(),
+        );
         it.put(Tag(0x6000, 0x0010), VR::US, Value::Bytes(vec![8, 0]));
-        self.put(&mut it, (0x6000, 0x3000), VR::OW, "BlomqvistÄrlig".as_bytes());
+        self.put(
+            &mut it,
+            (0x6000, 0x3000),
+            VR::OW,
+            "BlomqvistÄrlig".as_bytes(),
+        );
         let icon = self.item(&[((0x7FE0, 0x0010), VR::OW, "Blomqvist icon")]);
         it.put_items(Tag(0x0088, 0x0200), vec![icon]);
         it
     }
 
     /// A CT slice that spells the name in its own script and character set.
-    fn script(&mut self, number: u16, set: &str, encoding: &'static Encoding, name: &str) -> Dataset {
+    fn script(
+        &mut self,
+        number: u16,
+        set: &str,
+        encoding: &'static Encoding,
+        name: &str,
+    ) -> Dataset {
         let mut it = image(number, set, &format!("2.25.993311.3.{number}"));
         let (bytes, _, _) = encoding.encode(name);
         self.put(&mut it, (0x0010, 0x0010), VR::PN, &bytes);
@@ -198,7 +234,11 @@ impl Planted {
         ] {
             it.put_text(Tag(tag.0, tag.1), vr, text);
         }
-        let mut text = self.item(&[((0x0040, 0xA160), VR::UT, "Mrs BLOMQVIST-ärlig, HOSP884213, has no bleed.")]);
+        let mut text = self.item(&[(
+            (0x0040, 0xA160),
+            VR::UT,
+            "Mrs BLOMQVIST-ärlig, HOSP884213, has no bleed.",
+        )]);
         text.put_text(Tag(0x0040, 0xA010), VR::CS, "CONTAINS");
         text.put_text(Tag(0x0040, 0xA040), VR::CS, "TEXT");
         let mut person = self.item(&[((0x0040, 0xA123), VR::PN, "Nightingale^Nora")]);
@@ -211,7 +251,12 @@ impl Planted {
     /// A presentation state with the name drawn over the image.
     fn presentation(&mut self) -> Dataset {
         let mut it = common(6, PRESENTATION, "PR", "ISO_IR 192", "2.25.993311.6.1");
-        self.put(&mut it, (0x0070, 0x0084), VR::PN, "Nightingale^Nora".as_bytes());
+        self.put(
+            &mut it,
+            (0x0070, 0x0084),
+            VR::PN,
+            "Nightingale^Nora".as_bytes(),
+        );
         let text = self.item(&[((0x0070, 0x0006), VR::ST, "Zoë Blomqvist left")]);
         let mut layer = Dataset::new();
         layer.put_items(Tag(0x0070, 0x0008), vec![text]);
@@ -259,10 +304,26 @@ fn image(number: u16, set: &str, instance: &str) -> Dataset {
     ] {
         it.put_text(Tag(tag.0, tag.1), vr, text);
     }
-    for (element, value) in [(0x0002, 1_u16), (0x0010, 8), (0x0011, 8), (0x0100, 16), (0x0101, 12), (0x0102, 11), (0x0103, 0)] {
-        it.put(Tag(0x0028, element), VR::US, Value::Bytes(value.to_le_bytes().to_vec()));
+    for (element, value) in [
+        (0x0002, 1_u16),
+        (0x0010, 8),
+        (0x0011, 8),
+        (0x0100, 16),
+        (0x0101, 12),
+        (0x0102, 11),
+        (0x0103, 0),
+    ] {
+        it.put(
+            Tag(0x0028, element),
+            VR::US,
+            Value::Bytes(value.to_le_bytes().to_vec()),
+        );
     }
-    it.put(Tag(0x7FE0, 0x0010), VR::OW, Value::Bytes(vec![number.to_le_bytes()[0]; 128]));
+    it.put(
+        Tag(0x7FE0, 0x0010),
+        VR::OW,
+        Value::Bytes(vec![number.to_le_bytes()[0]; 128]),
+    );
     it
 }
 
@@ -270,7 +331,10 @@ fn image(number: u16, set: &str, instance: &str) -> Dataset {
 fn part10(dataset: &Dataset) -> Vec<u8> {
     let mut meta = Vec::new();
     let mut put = |element: u16, vr, bytes: Vec<u8>| {
-        let element_of = causeway_proto::dataset::Element { vr, value: Value::Bytes(bytes) };
+        let element_of = causeway_proto::dataset::Element {
+            vr,
+            value: Value::Bytes(bytes),
+        };
         write_element(&mut meta, Tag(0x0002, element), &element_of);
     };
     put(0x0001, VR::OB, vec![0, 1]);

@@ -57,7 +57,12 @@ async fn no_word_of_an_identity_reaches_the_gateway_and_the_report_is_filed_unde
     assert_eq!(text(0x0010, 0x0030), planted::BIRTH_DATE);
     assert_eq!(text(0x0008, 0x0050), planted::ACCESSION);
     assert_eq!(text(0x0008, 0x0090), planted::REFERRER);
-    for mark in [(0x0012, 0x0062), (0x0012, 0x0063), (0x0012, 0x0064), (0x0400, 0x0500)] {
+    for mark in [
+        (0x0012, 0x0062),
+        (0x0012, 0x0063),
+        (0x0012, 0x0064),
+        (0x0400, 0x0500),
+    ] {
         assert!(report.get(Tag(mark.0, mark.1)).is_none(), "{mark:x?} stays");
     }
     hospital.close().await
@@ -65,8 +70,10 @@ async fn no_word_of_an_identity_reaches_the_gateway_and_the_report_is_filed_unde
 
 /// Every word of [`SECRETS`] in every spelling that stands in a file, with the file.
 fn found(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<String>> {
-    let words: Vec<(&str, Vec<Vec<u8>>)> =
-        SECRETS.iter().map(|word| (*word, spellings(word))).collect();
+    let words: Vec<(&str, Vec<Vec<u8>>)> = SECRETS
+        .iter()
+        .map(|word| (*word, spellings(word)))
+        .collect();
     let mut files = Vec::new();
     for place in places {
         walk(place.as_ref(), &mut files)?;
@@ -76,7 +83,10 @@ fn found(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<String>> {
     for path in files {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         for (word, spellings) in &words {
-            if spellings.iter().any(|one| memmem::find(&bytes, one).is_some()) {
+            if spellings
+                .iter()
+                .any(|one| memmem::find(&bytes, one).is_some())
+            {
                 hits.push(format!("{word} in {}", path.display()));
             }
         }

@@ -143,7 +143,11 @@ pub(super) async fn run(
         connection: connection.clone(),
         to_gateway,
         reader,
-        upload: Upload::new(link.spool.clone(), link.protector.clone(), link.config.bounds()),
+        upload: Upload::new(
+            link.spool.clone(),
+            link.protector.clone(),
+            link.config.bounds(),
+        ),
         download: Download::new(link.deliveries.clone()),
         tasks: JoinSet::new(),
         started: now,

@@ -41,10 +41,7 @@ impl Received {
     /// To be read from the beginning, on a blocking thread.
     pub(super) fn reader(&self, spool: &Spool) -> Box<dyn ReadSeek> {
         match self {
-            Self::Kept(kept) => Box::new(BufReader::with_capacity(
-                256 * 1024,
-                spool.reader(kept),
-            )),
+            Self::Kept(kept) => Box::new(BufReader::with_capacity(256 * 1024, spool.reader(kept))),
             Self::Inflated(bytes) => Box::new(io::Cursor::new(bytes.clone())),
         }
     }
@@ -134,7 +131,9 @@ impl Form {
                     source.seek(SeekFrom::Start(range.start))?;
                     let mut left = stretch.length();
                     while left > 0 {
-                        let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+                        let most = usize::try_from(left)
+                            .unwrap_or(usize::MAX)
+                            .min(buffer.len());
                         let piece = buffer.get_mut(..most).unwrap_or_default();
                         source.read_exact(piece)?;
                         hasher.update(piece);

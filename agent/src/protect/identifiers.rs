@@ -316,6 +316,14 @@ pub(super) fn hidden_sequence(header: &Header, encoding: Encoding) -> bool {
 }
 
 impl Identifiers {
+    /// The same, with what else the study says of its patient: an object may draw a name that it does not state.
+    #[must_use]
+    pub(super) fn also(mut self, name: &str, accession: &str) -> Self {
+        self.patterns.name(name, encoding_rs::UTF_8);
+        self.patterns.number(accession, encoding_rs::UTF_8);
+        self
+    }
+
     /// The same, with the names of institutions among what is looked for.
     pub(super) fn with_places(&self) -> Self {
         let mut all = self.clone();

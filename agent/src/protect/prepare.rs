@@ -9,8 +9,8 @@ use causeway_proto::element::Encoding;
 use causeway_proto::ids::TransferSyntaxUid;
 use flate2::read::DeflateDecoder;
 
-use super::form::{Form, Received, Stretch};
 use super::age::age;
+use super::form::{Form, Received, Stretch};
 use super::identifiers::{Identifiers, identifiers};
 use super::pieces::Piece;
 use super::profile::{Options, PROFILE, UidRule};
@@ -49,16 +49,14 @@ pub(super) struct Draft {
 }
 
 /// Reads the object and takes the identity out of it. Blocks.
-pub(super) fn draft(
-    protector: &Protector,
-    instance: &Unprotected,
-) -> Result<Draft, PrepareError> {
+pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Draft, PrepareError> {
     let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
     let found = identifiers(&mut source, &syntax)
         .map_err(|_| withheld("its header cannot be read as far as its identity goes"))?;
     same_patient(instance, &found)?;
+    let found = found.also(instance.patient_name.reveal(), instance.accession.reveal());
     let pseudonym = pseudonym(protector, instance)?;
     let keys = &protector.keys;
     // a value without a token is left out: nothing falls through

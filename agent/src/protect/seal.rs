@@ -51,7 +51,17 @@ fn is_of_study(tag: Tag) -> bool {
         0x0010 | 0x0032 | 0x0038 => true,
         0x0008 => matches!(
             tag.1,
-            0x0050 | 0x0051 | 0x0090 | 0x0092 | 0x0094 | 0x0096 | 0x1030 | 0x1048 | 0x1049 | 0x1060 | 0x1062
+            0x0050
+                | 0x0051
+                | 0x0090
+                | 0x0092
+                | 0x0094
+                | 0x0096
+                | 0x1030
+                | 0x1048
+                | 0x1049
+                | 0x1060
+                | 0x1062
         ),
         0x0020 => tag.1 == 0x0010,
         0x0040 => matches!(tag.1, 0x1001..=0x2400),
@@ -121,7 +131,10 @@ mod tests {
         let mut originals = Dataset::new();
         originals.put_text(Tag(0x0010, 0x0020), VR::LO, "4711");
         originals.put_text(Tag(0x0008, 0x1070), VR::PN, "Operator^One");
-        assert_eq!(super::originals(&plain(&originals, b"ISO_IR 192")), Some(originals.clone()));
+        assert_eq!(
+            super::originals(&plain(&originals, b"ISO_IR 192")),
+            Some(originals.clone())
+        );
         assert!(of_study(&originals).get(Tag(0x0008, 0x1070)).is_none());
         for (encoding, syntax) in [
             (Encoding::ExplicitLittle, "1.2.840.10008.1.2.1"),

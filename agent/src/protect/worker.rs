@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::prepare::{DECIDES, PrepareError, draft, form};
 use super::form::Form;
+use super::prepare::{DECIDES, PrepareError, draft, form};
 use super::{ProtectError, Protector, seal};
 use crate::spool::{Outgoing, Sent, Unprotected, Verdict};
 
@@ -64,10 +64,7 @@ impl Protector {
         Ok(decided.len())
     }
 
-    async fn decide(
-        &self,
-        instance: Unprotected,
-    ) -> Result<(Unprotected, Verdict), ProtectError> {
+    async fn decide(&self, instance: Unprotected) -> Result<(Unprotected, Verdict), ProtectError> {
         let verdict = match self.prepared(&instance).await {
             Ok(verdict) => verdict,
             Err(PrepareError::Spool(error)) => return Err(error.into()),
@@ -101,7 +98,8 @@ impl Protector {
             None => {
                 let (this, originals) = (self.clone(), seal::of_study(&draft.plan.originals));
                 let set = draft.plan.character_set.clone();
-                let made = blocking(move || this.keys.seal(&seal::plain(&originals, &set))).await??;
+                let made =
+                    blocking(move || this.keys.seal(&seal::plain(&originals, &set))).await??;
                 self.spool
                     .study_seal(instance, &draft.pseudonym, &made)
                     .await?
@@ -109,7 +107,10 @@ impl Protector {
         };
         let this = self.clone();
         blocking(move || {
-            let own = this.keys.seal(&seal::plain(&draft.plan.originals, &draft.plan.character_set))?;
+            let own = this.keys.seal(&seal::plain(
+                &draft.plan.originals,
+                &draft.plan.character_set,
+            ))?;
             let remarks = draft.plan.remarks.clone();
             let (form, syntax) = form(&this, draft, &study, &own);
             let digest = form

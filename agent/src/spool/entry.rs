@@ -191,6 +191,10 @@ pub struct Unprotected {
     pub bound_id: Private,
     /// (0010,0021) of the first object of its study.
     pub bound_issuer: Private,
+    /// (0010,0010) of the study, as its first object or the newest correction says.
+    pub patient_name: Private,
+    /// (0008,0050) of the study.
+    pub accession: Private,
     /// What stands for the patient in this study, once its first object was protected.
     pub pseudonym: Option<String>,
     /// The bytes as received.

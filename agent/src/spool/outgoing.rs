@@ -20,7 +20,8 @@ use super::{Spool, SpoolError, greet, manifest, parsed, refused_row, retain};
 use crate::rows::{from_row, number, set_fact, to_row};
 
 /// A study's rank in the queue (P26): the same order as [`Priority`].
-pub(super) const BY_URGENCY: &str = "CASE s.priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, s.id";
+pub(super) const BY_URGENCY: &str =
+    "CASE s.priority WHEN 'stat' THEN 0 WHEN 'urgent' THEN 1 ELSE 2 END, s.id";
 
 /// How the reason of an instance begins that the gateway refused for good, or until the link gave up.
 pub(super) const NOT_TAKEN: &str = "the gateway did not take it: ";

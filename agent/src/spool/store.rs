@@ -7,7 +7,9 @@ use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
 use super::disk::Handle;
 use super::entry::{Arrival, CallingKind, Header, Stored};
-use super::insert::{block_other_patient, correct_study, grow_study, insert_aside, insert_instance, insert_study};
+use super::insert::{
+    block_other_patient, correct_study, grow_study, insert_aside, insert_instance, insert_study,
+};
 use super::outgoing::NOT_TAKEN;
 use super::{Spool, SpoolError, StoreError, Writer, refused_row};
 

@@ -175,7 +175,11 @@ async fn bytes_that_were_lost_are_taken_from_the_nameless_row() {
         (uids(&out), out[0].study.as_str()),
         (vec!["1.2.3.1"], "1.2.3")
     );
-    let bytes = bench.spool.read(&out[0].source.handle, 0, 999).await.unwrap();
+    let bytes = bench
+        .spool
+        .read(&out[0].source.handle, 0, 999)
+        .await
+        .unwrap();
     assert_eq!(&bytes[..], &What::image("1.2.3", "1.2.3.1").bytes[..]);
 }
 

@@ -349,7 +349,11 @@ async fn bytes_go_only_after_receipt_hand_off_and_both_clocks() {
     );
     let again = waiting(&bench).await;
     assert_eq!(again[0].key, out[0].key, "what was removed is kept again");
-    let bytes = bench.spool.read(&again[0].source.handle, 0, 99).await.unwrap();
+    let bytes = bench
+        .spool
+        .read(&again[0].source.handle, 0, 99)
+        .await
+        .unwrap();
     assert_eq!(&bytes[..], &What::image("1.2.3", "1.2.3.1").bytes[..]);
 
     assert!(

@@ -64,7 +64,11 @@ async fn a_repeated_uid_is_the_same_a_correction_or_a_conflict() {
     bench.greet(1, 0).await;
     let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
     assert_eq!(out.len(), 1, "only the first is sent");
-    let bytes = bench.spool.read(&out[0].source.handle, 0, 1000).await.unwrap();
+    let bytes = bench
+        .spool
+        .read(&out[0].source.handle, 0, 1000)
+        .await
+        .unwrap();
     assert_eq!(&bytes[..], &first.bytes[..]);
     let kept: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM aside")
         .fetch_one(bench.spool.inner.rows.read())
