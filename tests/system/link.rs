@@ -299,6 +299,9 @@ async fn a_stream_that_stalls_is_answered_and_its_bytes_are_kept() -> anyhow::Re
             priority: Priority::Routine,
             case: CaseCode::draw(&random()),
             first_received: clock().now(),
+            blocked: None,
+            remarks: Vec::new(),
+            identity: None,
         })
         .await?;
     let instance = Instance {
