@@ -2,6 +2,8 @@
 
 mod adopt;
 mod association;
+pub mod context;
+pub mod decision;
 pub mod disk;
 pub mod entry;
 mod error;
@@ -17,6 +19,7 @@ mod retain;
 mod store;
 pub mod study;
 pub mod view;
+pub mod withheld;
 mod writer;
 
 use std::collections::{HashMap, HashSet};

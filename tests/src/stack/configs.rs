@@ -80,7 +80,7 @@ pub fn write_gateway(options: &Options, ports: &GatewayPorts) -> anyhow::Result<
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_agent(options: &Options, link: &str, dicom: &str) -> anyhow::Result<()> {
+pub fn write_agent(options: &Options, link: &str, dicom: &str, page: &str) -> anyhow::Result<()> {
     let PacsAddress { ae_title, address } = &options.pacs;
     let host = address
         .rsplit_once(':')
@@ -96,7 +96,7 @@ pub fn write_agent(options: &Options, link: &str, dicom: &str) -> anyhow::Result
          [[dicom.called]]\nae_title = \"CW_STAT\"\npurpose = \"read\"\npriority = \"stat\"\n\n\
          [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\
          [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
-         [complete]\npacs_silence_s = 1\n\n\
+         [complete]\npacs_silence_s = 1\n\n[site_page]\nlisten = \"{page}\"\n\n\
          [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n"
     );
     std::fs::write(options.folder.join("agent.toml"), text).context("writing agent.toml")
