@@ -87,6 +87,7 @@ CREATE TABLE instance (
     state           TEXT NOT NULL CHECK (state IN ('waiting', 'receipted', 'withheld')),
     reason          TEXT NOT NULL DEFAULT '',
     quarantined     BIGINT NOT NULL DEFAULT 0,
+    released        TEXT NOT NULL DEFAULT '',
     refusals        BIGINT NOT NULL DEFAULT 0,
     next_try_us     BIGINT NOT NULL DEFAULT 0,
     received_us     BIGINT NOT NULL,
@@ -165,6 +166,55 @@ CREATE TABLE orphan (
     handle    TEXT PRIMARY KEY,
     running_s BIGINT NOT NULL
 );
+
+-- what a person at the site decided: one row each, never changed. For a release, instance.released also names who
+CREATE TABLE decision (
+    id          INTEGER PRIMARY KEY,
+    study_id    BIGINT NOT NULL REFERENCES study (id),
+    instance_id BIGINT REFERENCES instance (id),
+    what        TEXT NOT NULL CHECK (what IN ('release', 'keep', 'unblock', 'keep-blocked', 'raise', 'send-now', 'recall',
+                    'retry', 'context', 'print', 'file-ours', 'file-pacs', 'refuse')),
+    who         TEXT NOT NULL,
+    reason      TEXT NOT NULL,
+    at_us       BIGINT NOT NULL
+);
+CREATE INDEX decision_by_study ON decision (study_id);
+CREATE INDEX decision_by_instance ON decision (instance_id);
+
+-- what a person at the site says about a case (P9), as typed: the newest row of a study is the one that counts
+CREATE TABLE case_context (
+    id          INTEGER PRIMARY KEY,
+    study_id    BIGINT NOT NULL REFERENCES study (id),
+    question    TEXT NOT NULL,
+    contrast    TEXT NOT NULL,
+    renal       TEXT NOT NULL,
+    renal_date  TEXT NOT NULL,
+    allergy     TEXT NOT NULL,
+    pregnancy   TEXT NOT NULL,
+    weight_kg   TEXT NOT NULL,
+    call_role   TEXT NOT NULL,
+    call_number TEXT NOT NULL,
+    who         TEXT NOT NULL,
+    at_us       BIGINT NOT NULL
+);
+CREATE INDEX case_context_by_study ON case_context (study_id);
+
+-- room `page`: people of the site, and their sessions by the digest of what the cookie holds
+CREATE TABLE site_user (
+    name     TEXT PRIMARY KEY,
+    password TEXT NOT NULL,
+    role     TEXT NOT NULL CHECK (role IN ('radiographer', 'administrator')),
+    made_us  BIGINT NOT NULL
+);
+
+CREATE TABLE site_session (
+    token    TEXT PRIMARY KEY,
+    name     TEXT NOT NULL REFERENCES site_user (name),
+    form     TEXT NOT NULL,
+    begun_us BIGINT NOT NULL,
+    seen_us  BIGINT NOT NULL
+);
+CREATE INDEX site_session_by_name ON site_session (name);
 
 -- room `delivery`
 CREATE TABLE report (

@@ -2,9 +2,11 @@
 
 pub mod cli;
 pub mod doctor;
+mod people;
 mod ports;
 mod system;
 
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
 use crate::observe::control::{self, Desk};
+use crate::page::{self, Page};
 use crate::protect::Protector;
 use crate::restore::{self, Find, Restoring, Unseal};
 use crate::spool::disk::real::RealDisk;
@@ -147,7 +150,8 @@ impl Running {
         };
         let socket = control::open(&config.spool).context("opening the socket for `status`")?;
         parts.spawn(
-            control::serve(socket, desk, cancel.clone()).map(|()| "the socket for `status`"),
+            control::serve(socket, desk.clone(), cancel.clone())
+                .map(|()| "the socket for `status`"),
         );
         let address = dicom::listen(
             config.dicom.clone(),
@@ -156,7 +160,8 @@ impl Running {
             cancel.clone(),
         )
         .await?;
-        ports::write(&config.spool, address).context("writing ports.json")?;
+        let shown = site_page(&config, &desk, &mut parts, &cancel)?;
+        ports::write(&config.spool, address, shown).context("writing ports.json")?;
         tracing::info!(dicom = %address, "the agent is listening");
 
         let protector = Protector::new(spool.clone());
@@ -237,6 +242,28 @@ async fn deliver(
 ) -> &'static str {
     deliveries.run(store(), restoring, cancel).await;
     "the deliveries"
+}
+
+/// Starts the site page and answers where it is. An address that is taken is no reason to close the road: it is said, and the agent
+/// goes on without its page. A certificate that cannot be used is a fault of the configuration.
+fn site_page(
+    config: &Config,
+    desk: &Desk,
+    parts: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+) -> anyhow::Result<Option<SocketAddr>> {
+    let tls = page::tls(&config.site_page, &keys(&config.spool), &clock(), &random())?;
+    let (listener, address) = match page::listen(&config.site_page) {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::error!(error = %anyhow::anyhow!(error), "the agent goes on without its site page");
+            return Ok(None);
+        }
+    };
+    let page = Page::new(desk.clone(), &config.site_page, random())?;
+    let serving = page::serve(page, listener, tls, cancel.clone());
+    parts.spawn(serving.map(|()| "the site page"));
+    Ok(Some(address))
 }
 
 /// C-STORE to a destination, as the deliveries know it.

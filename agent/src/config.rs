@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::{self, Destination};
 use crate::restore::{self, Truth};
-use crate::{dicom, link, observe, spool};
+use crate::{dicom, link, observe, page, spool};
 
 /// The whole file. Each section belongs to its room.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +42,9 @@ pub struct Config {
     /// `[restore]`: how a report under a pseudonym gets its patient back.
     #[serde(default)]
     pub restore: restore::Config,
+    /// `[site_page]`: the page for people at the site.
+    #[serde(default)]
+    pub site_page: page::Config,
     /// `[log]`
     #[serde(default)]
     pub log: observe::log::Config,
@@ -173,6 +176,12 @@ impl Config {
             wrong(
                 "restore.pacs.address",
                 "write host:port, such as \"10.0.0.5:104\"".to_owned(),
+            );
+        }
+        if self.site_page.certificate.is_some() != self.site_page.key.is_some() {
+            wrong(
+                "site_page.certificate",
+                "certificate and key belong together; leave both out to have one made".to_owned(),
             );
         }
         for (index, destination) in self.destination.iter().enumerate() {

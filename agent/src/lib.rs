@@ -7,6 +7,7 @@ pub mod dicom;
 pub mod keys;
 pub mod link;
 pub mod observe;
+pub mod page;
 pub mod protect;
 pub mod restore;
 pub mod rows;

@@ -3,6 +3,8 @@
 mod adopt;
 mod association;
 pub mod choice;
+pub mod context;
+pub mod decision;
 pub mod disk;
 pub mod entry;
 mod error;
@@ -19,6 +21,7 @@ mod retain;
 mod store;
 pub mod study;
 pub mod view;
+pub mod withheld;
 mod writer;
 
 use std::collections::{HashMap, HashSet};

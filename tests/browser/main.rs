@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod sent;
+#[cfg(test)]
+mod site;
 
 #[cfg(test)]
 mod tests {
@@ -99,6 +101,26 @@ mod tests {
             hospital.reports(&study.study()).len() == 1,
             "the PACS does not hold the report"
         );
+        hospital.close().await
+    }
+
+    #[tokio::test]
+    async fn the_site_page_is_looked_at_and_decided_on() -> anyhow::Result<()> {
+        let _one = ONE.lock().await;
+        let hospital = Hospital::start(Behaviour::default()).await?;
+        let site = crate::site::prepare(&hospital).await?;
+        let environment = [
+            ("CAUSEWAY_SITE", hospital.stack.page()),
+            (
+                "CAUSEWAY_RADIOGRAPHER",
+                hospital.stack.page_password.clone(),
+            ),
+            ("CAUSEWAY_ADMINISTRATOR", crate::site::PASSWORD.to_owned()),
+            ("CAUSEWAY_CASE", site.held),
+            ("CAUSEWAY_READ", site.read),
+        ];
+        let said = node(&["tests/browser/site.mjs", &pictures("site")], &environment).await?;
+        println!("{said}");
         hospital.close().await
     }
 

@@ -60,6 +60,9 @@ pub struct Options {
 /// The reading organisation of every stack.
 pub const ORGANISATION: &str = "Causeway TEST reading";
 
+/// The account on every stack's site page.
+pub const RADIOGRAPHER: &str = "radiographer";
+
 /// A running stack. Dropping it kills both processes.
 #[derive(Debug)]
 pub struct Stack {
@@ -71,7 +74,7 @@ pub struct Stack {
     pub agent: Running,
     /// The gateway's addresses: `http`, `link`, `enrolment`, `health`.
     pub gateway_ports: Value,
-    /// The agent's addresses: `dicom`.
+    /// The agent's addresses: `dicom`, `page`.
     pub agent_ports: Value,
     /// The site's identifier.
     pub site: String,
@@ -79,6 +82,8 @@ pub struct Stack {
     pub agreement: String,
     /// The reader's password; the user is `reader`.
     pub password: String,
+    /// The radiographer's password on the site page; the user is [`RADIOGRAPHER`].
+    pub page_password: String,
 }
 
 impl Stack {
@@ -91,6 +96,7 @@ impl Stack {
         let (site, agreement, code) = add_site(&options).await?;
         let password = add_reader(&options, "reader").await?;
         let (agent, agent_ports) = start_agent(&options, &agreement, &gateway_ports, &code).await?;
+        let page_password = add_radiographer(&options).await?;
         Ok(Self {
             options,
             gateway,
@@ -100,6 +106,7 @@ impl Stack {
             site,
             agreement,
             password,
+            page_password,
         })
     }
 
@@ -185,6 +192,13 @@ impl Stack {
             .and_then(Value::as_str)
             .unwrap_or_default()
             .to_owned()
+    }
+
+    /// Base of the site page, such as `http://127.0.0.1:4001`.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let address = self.agent_ports.get("page").and_then(Value::as_str);
+        format!("http://{}", address.unwrap_or_default())
     }
 
     /// Ends both processes with SIGTERM and waits for them.
@@ -301,7 +315,8 @@ async fn start_agent(
         .get("link")
         .and_then(Value::as_str)
         .context("the gateway has no link address")?;
-    configs::write_agent(options, agreement, link, "127.0.0.1:0")?;
+    let any = "127.0.0.1:0";
+    configs::write_agent(options, agreement, link, any, any)?;
     agent_cli(options, &["enrol", "--gateway", enrolment, "--code", code]).await?;
     let mut agent = Running::start(
         &options.binaries.agent,
@@ -316,9 +331,33 @@ async fn start_agent(
         .get("dicom")
         .and_then(Value::as_str)
         .context("the agent has no DICOM address")?;
-    configs::write_agent(options, agreement, link, dicom)?;
+    let page = ports
+        .get("page")
+        .and_then(Value::as_str)
+        .context("the agent has no address of its site page")?;
+    configs::write_agent(options, agreement, link, dicom, page)?;
     wait_listening("the agent's DICOM port", dicom).await?;
     Ok((agent, ports))
+}
+
+/// Makes an account of the site page, and returns its password.
+async fn add_radiographer(options: &Options) -> anyhow::Result<String> {
+    let password = process::random_password()?;
+    let file = options.folder.join("radiographer-password");
+    process::write_secret(&file, &password)?;
+    let file = file.display().to_string();
+    let arguments = [
+        "page",
+        "user",
+        "add",
+        RADIOGRAPHER,
+        "--role",
+        "radiographer",
+        "--password-file",
+        &file,
+    ];
+    agent_cli(options, &arguments).await?;
+    Ok(password)
 }
 
 async fn gateway_cli(options: &Options, arguments: &[&str]) -> anyhow::Result<String> {

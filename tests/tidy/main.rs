@@ -152,6 +152,7 @@ fn rooms_import_only_rooms_to_their_left() {
 fn only_the_edges_know_a_protocol() {
     let edges = [
         ("gateway/src/http", "axum"),
+        ("agent/src/page", "axum"),
         ("gateway/src/link", "quinn"),
         ("agent/src/link", "quinn"),
         ("agent/src/dicom", "dicom_ul"),

@@ -14,7 +14,7 @@ use causeway_certs::enrol::{Code, CredentialsError};
 use causeway_proto::ids::CaseCode;
 use clap::{Parser, Subcommand};
 
-use super::{clock, doctor, keys, look, make_folder, random};
+use super::{clock, doctor, keys, look, make_folder, people, random};
 use crate::config::{Config, ConfigError};
 use crate::delivery::{self, Ruling};
 use crate::keys::KeysError;
@@ -108,6 +108,9 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// The page for people at the site.
+    #[command(subcommand)]
+    Page(people::Verb),
     /// Check disk, spool, certificate, clock, link, and what the destinations take.
     Doctor,
 }
@@ -244,6 +247,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,
         Verb::Keys { verb } => keyring::act(&config, verb)?,
         Verb::Open { file, json } => originals::open(&config, &file, json)?,
+        Verb::Page(verb) => people::act(&config, verb).await?,
         Verb::Doctor => {
             let healthy = doctor::examine(&config, &mut io::stdout()).await?;
             return Ok(if healthy {

@@ -5,10 +5,18 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 /// Writes the file whole or not at all.
-pub(super) fn write(spool: &Path, dicom: SocketAddr) -> std::io::Result<()> {
+pub(super) fn write(
+    spool: &Path,
+    dicom: SocketAddr,
+    page: Option<SocketAddr>,
+) -> std::io::Result<()> {
     let temporary = spool.join("ports.json.new");
     let mut file = std::fs::File::create(&temporary)?;
-    writeln!(file, "{}", serde_json::json!({ "dicom": dicom }))?;
+    writeln!(
+        file,
+        "{}",
+        serde_json::json!({ "dicom": dicom, "page": page })
+    )?;
     file.sync_all()?;
     std::fs::rename(&temporary, spool.join("ports.json"))
 }

@@ -48,7 +48,7 @@ fn config(spool: &Path) -> Config {
         "spool = \"{}\"\n[gateway]\naddress = \"127.0.0.1:9\"\n[dicom]\nlisten = \"127.0.0.1:0\"\n\
          [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\n\
          [[dicom.calling]]\nae_title = \"PACS\"\naddresses = [\"127.0.0.1\"]\nkind = \"pacs\"\n\
-         [complete]\npacs_silence_s = 3600\n[disk]\nsoft_floor_bytes = 0\nhard_floor_bytes = 0\n",
+         [complete]\npacs_silence_s = 3600\n[site_page]\nlisten = \"127.0.0.1:0\"\n[disk]\nsoft_floor_bytes = 0\nhard_floor_bytes = 0\n",
         spool.display()
     );
     Config::parse(&text).unwrap()

@@ -1,13 +1,16 @@
 //! What people ask of the deliveries: where each report stands, and what has happened to those of a study.
 
+use causeway_proto::ids::{CaseCode, TransferSyntaxUid};
 use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::work::parsed;
 use super::{DeliveryError, refused};
 use crate::restore::{self, rows::Mismatch};
-use crate::rows::Rows;
+use crate::rows::{Rows, from_row};
+use crate::spool::Handle;
 use crate::spool::view::Event;
 
 /// One report towards one destination.
@@ -104,4 +107,76 @@ pub async fn events(rows: &Rows, study: &str) -> Result<Vec<Event>, DeliveryErro
             what,
         })
         .collect())
+}
+
+/// A signed report that is kept at the site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its row.
+    pub id: i64,
+    /// The case it answers.
+    pub case: CaseCode,
+    /// `preliminary` or `final`.
+    pub status: String,
+    /// When it was signed.
+    pub signed: Timestamp,
+    /// By whom.
+    pub signer: String,
+    /// Where the bytes are, how many, and in which syntax.
+    pub bytes: (Handle, u64, TransferSyntaxUid),
+}
+
+/// What [`kept`] reads.
+const KEPT: &str = "SELECT r.id, r.case_code, r.status, r.signed_us, r.signer, o.handle, o.length, r.syntax \
+     FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE ";
+
+/// The reports of a study, newest first.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn reports(rows: &Rows, study: &str) -> Result<Vec<Kept>, DeliveryError> {
+    let found = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{KEPT} r.study_uid = $1 ORDER BY r.id DESC"
+    )))
+    .bind(study)
+    .fetch_all(rows.read())
+    .await
+    .map_err(refused("listing the reports of a study"))?;
+    found
+        .iter()
+        .map(kept)
+        .collect::<Result<_, _>>()
+        .map_err(refused("reading the reports of a study"))
+}
+
+/// One report.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn report(rows: &Rows, id: i64) -> Result<Option<Kept>, DeliveryError> {
+    let found = sqlx::query(sqlx::AssertSqlSafe(format!("{KEPT} r.id = $1")))
+        .bind(id)
+        .fetch_optional(rows.read())
+        .await
+        .map_err(refused("looking for a report"))?;
+    found
+        .as_ref()
+        .map(kept)
+        .transpose()
+        .map_err(refused("reading a report"))
+}
+
+fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
+    Ok(Kept {
+        id: row.try_get(0)?,
+        case: parsed(row, 1)?,
+        status: row.try_get(2)?,
+        signed: Timestamp(row.try_get(3)?),
+        signer: row.try_get(4)?,
+        bytes: (
+            Handle::from_row(row.try_get(5)?),
+            from_row(row.try_get(6)?),
+            parsed(row, 7)?,
+        ),
+    })
 }

@@ -183,7 +183,8 @@ async fn lease(
     work.await.map_err(refused("leasing what is due"))
 }
 
-fn parsed<T: std::str::FromStr>(
+/// A column as an identifier.
+pub(super) fn parsed<T: std::str::FromStr>(
     row: &sqlx::sqlite::SqliteRow,
     index: usize,
 ) -> Result<T, sqlx::Error> {

@@ -224,7 +224,11 @@ impl Desk {
         })
     }
 
-    async fn status(&self) -> Result<Status, status::ViewError> {
+    /// How the agent stands, as the running process knows it.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn status(&self) -> Result<Status, status::ViewError> {
         let mut status = status::of_rows(self.spool.rows(), self.clock.now()).await?;
         let link = self.link.borrow().clone();
         status.running = true;

@@ -236,6 +236,7 @@ mod tests {
             accession: String::new(),
             description: String::new(),
             study: String::new(),
+            priority: String::new(),
             state: String::new(),
             waits_for: String::new(),
             events: vec![],

@@ -74,7 +74,7 @@ pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Dra
         token: &token,
         age: age(found.birth_date.reveal(), found.study_date.reveal()),
     };
-    let options = options(&instance.options);
+    let options = options(&instance.options, instance.released);
     let length = received.length();
     match transform(&mut source, length, &syntax, &found, &stand, &options) {
         Outcome::Leaves(plan) => Ok(Draft {
@@ -86,19 +86,20 @@ pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Dra
     }
 }
 
-/// What the agreement and the site both allow beyond the profile.
-fn options(words: &[String]) -> Options {
+/// What the agreement and the site both allow beyond the profile, and what a person has released.
+fn options(words: &[String], released: bool) -> Options {
     let allowed = |word: &str| words.iter().any(|it| it == word);
     Options {
         retain_device: allowed("device"),
         retain_institution: allowed("institution"),
         encapsulated_documents: allowed("documents"),
-        uids: if allowed("accept-uids") {
+        uids: if allowed("accept-uids") || released {
             UidRule::Accept
         } else {
             UidRule::Withhold
         },
         headshots: allowed("headshots"),
+        released,
         ..Options::default()
     }
 }

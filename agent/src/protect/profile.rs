@@ -24,6 +24,8 @@ pub struct Options {
     pub uids: UidRule,
     /// Images that show a face leave.
     pub headshots: bool,
+    /// A person at the site has looked at this object and releases its pixels, its document and its UIDs.
+    pub released: bool,
 }
 
 /// What happens to an object with a UID that holds an identifier of the patient.

@@ -220,7 +220,8 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
         // a dataset that ends before (0400,0500) is sealed at its end
         let seal_at = seal_at.unwrap_or_else(|| self.out.boundary());
         self.look.overlay_in_pixels = self.overlays.iter().any(|(_, plane)| !plane);
-        if let Some(reason) = pixels::reason(&self.look, self.options) {
+        let shows = pixels::reason(&self.look, self.options);
+        if let Some(reason) = shows.filter(|_| !self.options.released) {
             return Err(Stop::Withheld(reason));
         }
         original::note_added(&mut originals, inserts.added());
@@ -273,6 +274,9 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             remarks.push(
                 "a UID holds an identifier of the patient; the agreement accepts it".to_owned(),
             );
+        }
+        if self.options.released {
+            remarks.push("looked at and released by a person at the site".to_owned());
         }
         if originals.code(Tag(0x0012, 0x0062)) == "YES" {
             remarks.push("was de-identified before it came to the site".to_owned());

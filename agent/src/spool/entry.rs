@@ -195,6 +195,8 @@ pub struct Unprotected {
     pub patient_name: Private,
     /// (0008,0050) of the study.
     pub accession: Private,
+    /// A person at the site has looked at it and lets it leave.
+    pub released: bool,
     /// What stands for the patient in this study, once its first object was protected.
     pub pseudonym: Option<String>,
     /// The bytes as received.

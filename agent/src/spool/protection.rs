@@ -20,7 +20,7 @@ pub struct Seals {
 
 /// What [`unprotected`] reads, and from where.
 const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
-     s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession FROM instance i \
+     s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '' FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
      JOIN agreement a ON a.id = s.agreement";
 
@@ -224,6 +224,7 @@ fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Erro
         pseudonym: row.try_get(14)?,
         patient_name: Private::new(row.try_get::<String, _>(15)?),
         accession: Private::new(row.try_get::<String, _>(16)?),
+        released: row.try_get::<i64, _>(17)? != 0,
     })
 }
 

@@ -1,12 +1,14 @@
 //! What people ask of the spool: how the queue stands, which case is whose, and what has happened to it. Works on the rows alone, so
 //! that it answers when the agent is not running. Names of patients leave this file only towards a person at the site (P10).
 
+use causeway_proto::ids::CaseCode;
 use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
-use super::{SpoolError, refused_row};
+use super::entry::Private;
+use super::{SpoolError, parsed, refused_row};
 use crate::rows::{Rows, from_row};
 
 /// How the queue stands.
@@ -79,6 +81,8 @@ pub struct Case {
     pub description: String,
     /// (0020,000D).
     pub study: String,
+    /// How urgent.
+    pub priority: String,
     /// `arriving`, `complete`, `handed-off` or `recalled`.
     pub state: String,
     /// What it waits for, in words; empty when for nothing.
@@ -163,7 +167,7 @@ fn line(row: &SqliteRow) -> Result<StudyLine, sqlx::Error> {
 /// When the rows refuse.
 pub async fn find(rows: &Rows, what: &str) -> Result<Vec<Case>, SpoolError> {
     let found = sqlx::query(
-        "SELECT id, case_code, patient_name, patient_id, accession, description, study_uid, state FROM study \
+        "SELECT id, case_code, patient_name, patient_id, accession, description, study_uid, state, priority FROM study \
          WHERE case_code = UPPER($1) OR accession = $1 OR patient_id = $1 ORDER BY id DESC LIMIT 50",
     )
     .bind(what)
@@ -181,10 +185,61 @@ pub async fn find(rows: &Rows, what: &str) -> Result<Vec<Case>, SpoolError> {
     Ok(cases)
 }
 
+/// A case as it stands in a list for people at the site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lately {
+    /// The word for it.
+    pub case: CaseCode,
+    /// (0010,0010).
+    pub patient_name: Private,
+    /// (0010,0020).
+    pub patient_id: Private,
+    /// (0008,1030).
+    pub description: Private,
+    /// How urgent.
+    pub priority: String,
+    /// `arriving`, `complete`, `handed-off` or `recalled`.
+    pub state: String,
+    /// When the first instance came.
+    pub first_received: Timestamp,
+}
+
+/// The cases that came last, newest first.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn lately(rows: &Rows, most: u32) -> Result<Vec<Lately>, SpoolError> {
+    let found = sqlx::query(
+        "SELECT case_code, patient_name, patient_id, description, priority, state, first_us FROM study ORDER BY id DESC LIMIT $1",
+    )
+    .bind(i64::from(most))
+    .fetch_all(rows.read())
+    .await
+    .map_err(refused_row("listing the last cases"))?;
+    let read = |row: &SqliteRow| -> Result<Lately, sqlx::Error> {
+        let private = |index| row.try_get::<String, _>(index).map(Private::new);
+        Ok(Lately {
+            case: parsed(row, 0, "a case code")?,
+            patient_name: private(1)?,
+            patient_id: private(2)?,
+            description: private(3)?,
+            priority: row.try_get(4)?,
+            state: row.try_get(5)?,
+            first_received: Timestamp(row.try_get(6)?),
+        })
+    };
+    found
+        .iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(refused_row("reading the last cases"))
+}
+
 async fn case(rows: &Rows, row: &SqliteRow) -> Result<Case, sqlx::Error> {
     let id: i64 = row.try_get(0)?;
     let mut events = arrivals(rows, id).await?;
     events.extend(seals(rows, id).await?);
+    events.extend(decisions(rows, id).await?);
     events.sort();
     Ok(Case {
         case: row.try_get(1)?,
@@ -194,6 +249,7 @@ async fn case(rows: &Rows, row: &SqliteRow) -> Result<Case, sqlx::Error> {
         description: row.try_get(5)?,
         study: row.try_get(6)?,
         state: row.try_get(7)?,
+        priority: row.try_get(8)?,
         waits_for: waits_for(rows, id).await?,
         events,
     })
@@ -230,6 +286,23 @@ async fn seals(rows: &Rows, id: i64) -> Result<Vec<Event>, sqlx::Error> {
          UNION ALL SELECT recall_heard_us, 'the gateway has confirmed the recall' FROM study WHERE id = $1 \
          UNION ALL SELECT o.noted_us, 'the PACS sent our report back ' || o.returned || ' time(s); dropped' \
            FROM own_report o JOIN study s ON s.study_uid = o.study_uid WHERE s.id = $1 AND o.returned > 0",
+    )
+    .bind(id)
+    .fetch_all(rows.read())
+    .await?;
+    Ok(events(told))
+}
+
+/// What people at the site decided; many objects decided in one go are one event. A recall stands among the seals.
+async fn decisions(rows: &Rows, id: i64) -> Result<Vec<Event>, sqlx::Error> {
+    let told: Vec<(Option<i64>, String)> = sqlx::query_as(
+        "SELECT MAX(at_us), CASE what WHEN 'release' THEN COUNT(*) || ' released' WHEN 'keep' THEN COUNT(*) || ' kept back for good' \
+           WHEN 'unblock' THEN 'signing allowed again' WHEN 'keep-blocked' THEN 'stays blocked' WHEN 'raise' THEN 'made more urgent' \
+           WHEN 'send-now' THEN 'wait for more ended' WHEN 'recall' THEN 'recall asked for' WHEN 'retry' THEN 'reports offered again' \
+           WHEN 'context' THEN 'clinical context typed' WHEN 'print' THEN 'report opened' \
+           WHEN 'file-ours' THEN 'report filed under the names received' WHEN 'file-pacs' THEN 'report filed under the names of the PACS' \
+           ELSE 'report not to be filed' END || ' by ' || who || CASE reason WHEN '' THEN '' ELSE ': ' || reason END \
+         FROM decision WHERE study_id = $1 GROUP BY what, who, reason, at_us / 1000000",
     )
     .bind(id)
     .fetch_all(rows.read())

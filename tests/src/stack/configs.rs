@@ -85,6 +85,7 @@ pub fn write_agent(
     agreement: &str,
     link: &str,
     dicom: &str,
+    page: &str,
 ) -> anyhow::Result<()> {
     let identified = if options.identified {
         format!("\"{agreement}\"")
@@ -114,6 +115,7 @@ pub fn write_agent(
          [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\
          [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
          [agreement]\nidentified = [{identified}]\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
+         [site_page]\nlisten = \"{page}\"\n\n\
          [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n"
     );
     std::fs::write(options.folder.join("agent.toml"), text).context("writing agent.toml")

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
 
-use super::{PacsAddress, Stack, log};
+use super::{PacsAddress, RADIOGRAPHER, Stack, log};
 
 /// Writes the facts of `stack` to `file`. `received` is the folder of a stand-in PACS, if there is one; `token` the reader's.
 ///
@@ -49,6 +49,9 @@ pub fn write(
     put("agent.program", json!(stack.options.binaries.agent));
     put("agent.ae_title", json!("CAUSEWAY"));
     put("agent.dicom", json!(stack.dicom()));
+    put("agent.page", json!(stack.page()));
+    put("agent.page_user", json!(RADIOGRAPHER));
+    put("agent.page_password", json!(stack.page_password));
     put("agreement.id", json!(stack.agreement));
     put("site.id", json!(stack.site));
     put("pacs.ae_title", json!(ae_title));

@@ -1,0 +1,295 @@
+//! One case: whose it is, what is withheld of it, what has happened, what the reader is told, its reports, and what may be done.
+
+use axum::extract::{Path, Query, State};
+use causeway_proto::ids::CaseCode;
+use maud::{Markup, html};
+
+use super::answer::Refusal;
+use super::session::Person;
+use super::shell::{self, bytes, code, level, name, said, time, token};
+use super::work::Done;
+use super::{Page, help};
+use crate::delivery::view::{self as reports, Kept, Line};
+use crate::observe::status;
+use crate::spool::context::{self, Context, Typed};
+use crate::spool::view::Case;
+use crate::spool::withheld::{self, Blocked, Facts, Object};
+
+/// Everything that the page shows.
+struct Seen {
+    case: CaseCode,
+    of: Case,
+    block: Option<Blocked>,
+    objects: Vec<(Object, Facts)>,
+    context: Option<Typed>,
+    reports: Vec<Kept>,
+    lines: Vec<Line>,
+}
+
+/// Headers are read for so many objects; the others are listed without.
+const LOOKED_AT: usize = 40;
+
+/// The case of a code in an address.
+pub(super) fn parsed(text: &str) -> Result<CaseCode, Refusal> {
+    match text.to_uppercase().parse() {
+        Ok(case) => Ok(case),
+        Err(_) => Err(Refusal::none("This is no case code.")),
+    }
+}
+
+/// The page.
+pub(super) async fn show(
+    State(page): State<Page>,
+    Path(code): Path<String>,
+    Query(done): Query<Done>,
+    person: Person,
+) -> Result<Markup, Refusal> {
+    let seen = seen(&page, parsed(&code)?).await?;
+    let of = &seen.of;
+    let body = html! {
+        (banner(&seen))
+        (said(done.said.as_deref()))
+        @if !of.waits_for.is_empty() { p.note { "Waits for " (of.waits_for) "." } }
+        @if let Some(block) = &seen.block { (blocked(&person, &seen.case, block)) }
+        div.columns {
+            div {
+                @if !seen.objects.is_empty() { (withheld_objects(&person, &seen)) }
+                (for_the_reader(&person, &seen))
+            }
+            div {
+                (reports_of(&person, &seen))
+                (acts(&person, &seen))
+                (timeline(of))
+            }
+        }
+    };
+    let title = format!("Case {}", seen.case);
+    Ok(shell::page(Some(&person), "", &title, &body))
+}
+
+async fn seen(page: &Page, case: CaseCode) -> Result<Seen, Refusal> {
+    let rows = page.desk.spool.rows();
+    let found = status::find(rows, case.as_str()).await?;
+    let of = found.into_iter().find(|one| one.case == case.as_str());
+    let Some(of) = of else {
+        return Err(Refusal::none("There is no case of this code at this site."));
+    };
+    let mut objects = Vec::new();
+    for object in withheld::objects(rows, &case).await? {
+        let facts = match objects.len() < LOOKED_AT {
+            true => page.desk.spool.facts(&object).await,
+            false => Facts::default(),
+        };
+        objects.push((object, facts));
+    }
+    let blocked = withheld::blocked(rows).await?;
+    let lines = reports::standing(rows).await?;
+    Ok(Seen {
+        block: blocked.into_iter().find(|one| one.case == case),
+        objects,
+        context: context::of(rows, &case).await?,
+        reports: reports::reports(rows, &of.study).await?,
+        lines: lines
+            .into_iter()
+            .filter(|line| line.case == case.as_str())
+            .collect(),
+        case,
+        of,
+    })
+}
+
+fn banner(seen: &Seen) -> Markup {
+    let of = &seen.of;
+    html! {
+        div.banner {
+            h1 { span.unseen { "Case " } (code(&seen.case)) }
+            div {
+                p.who { (name(&of.patient_name)) }
+                p.dim { "ID " (of.patient_id) @if !of.accession.is_empty() { " · accession " (of.accession) } }
+            }
+            div {
+                p { @if of.description.is_empty() { span.dim { "no study description" } } @else { (of.description) } }
+                p { (level(&of.priority)) " " span.state { (of.state) } }
+            }
+        }
+    }
+}
+
+fn blocked(person: &Person, case: &CaseCode, block: &Blocked) -> Markup {
+    html! {
+        section.alert id="block" aria-labelledby="block-title" {
+            h2 id="block-title" { "Blocked: nobody can sign this case" }
+            p { (block.sentence) }
+            @if block.kept { p.dim { "Somebody has decided that it stays so." } }
+            @if person.decides() {
+                form method="post" action={ "/case/" (case) "/block" } {
+                    (token(person))
+                    label for="block-reason" { "Why" }
+                    input id="block-reason" name="reason" maxlength="300" required autocomplete="off";
+                    div.buttons {
+                        button name="act" value="lift" { "It is right: allow signing" }
+                        button name="act" value="keep" { "Keep it blocked" }
+                    }
+                }
+                p.dim { "If the study went out under the wrong patient, recall it: see " a href="#recall" { "below" } "." }
+            } @else { p.dim { "A radiographer decides this." } }
+        }
+    }
+}
+
+fn withheld_objects(person: &Person, seen: &Seen) -> Markup {
+    let recalled = seen.of.state == "recalled";
+    html! {
+        section id="withheld" aria-labelledby="withheld-title" {
+            h2 id="withheld-title" { "Withheld here: " (seen.objects.len()) @if seen.objects.len() == 1 { " object" } @else { " objects" } }
+            p.dim {
+                "The picture itself is not shown on this page yet: look at it in your PACS before you release it. "
+                a href={ "/help#" (help::WITHHELD) } { "What this means" }
+            }
+            form method="post" action={ "/case/" (seen.case) "/withheld" } {
+                (token(person))
+                ul.objects { @for (object, facts) in &seen.objects { li { (one_object(person, object, facts)) } } }
+                @if recalled { p.dim { "The study was recalled: nothing of it leaves." } }
+                @else if person.decides() {
+                    label for="reason" { "Why" }
+                    input id="reason" name="reason" maxlength="300" required autocomplete="off" placeholder="for example: looked at, no name in the picture";
+                    div.buttons {
+                        button name="act" value="release" { "Release what is ticked" }
+                        button name="act" value="keep" { "Keep it back for good" }
+                    }
+                } @else { p.dim { "A radiographer decides this." } }
+            }
+        }
+    }
+}
+
+fn one_object(person: &Person, object: &Object, facts: &Facts) -> Markup {
+    let kept = object.decided.as_ref().filter(|(what, _)| what == "keep");
+    html! {
+        label.object {
+            @if person.decides() { input type="checkbox" name="object" value=(object.id) checked[kept.is_none()]; }
+            span {
+                strong { (shell::class(&object.class)) } @if !object.modality.is_empty() { " " (object.modality) }
+                span.facts {
+                    @if let Some((rows, columns)) = facts.size { (columns) " × " (rows) " pixels, " }
+                    @if let Some(frames) = &facts.frames { (frames) " frames, " }
+                    (bytes(object.length))
+                    @if !facts.series.reveal().is_empty() { ", series “" (facts.series.reveal()) "”" }
+                    @if !facts.device.is_empty() { ", " (facts.device) }
+                    @if let Some(word) = &facts.burned_in { ", names burned in: the sender says " (word) }
+                }
+                span.reason { (object.reason) }
+                @match &object.decided {
+                    Some((what, who)) if what == "keep" => span.dim { "kept back for good by " (who) },
+                    Some((what, who)) if what == "release" => span.warn { "withheld again after " (who) " had released it" },
+                    _ => {},
+                }
+            }
+        }
+    }
+}
+
+fn for_the_reader(person: &Person, seen: &Seen) -> Markup {
+    let empty = Context::default();
+    let now = seen.context.as_ref().map_or(&empty, |typed| &typed.context);
+    let field = |id: &str, word: &str, value: &str, hint: &str| {
+        html! { div { label for=(id) { (word) } input id=(id) name=(id) value=(value) maxlength="200" autocomplete="off" placeholder=(hint) readonly[!person.decides()]; } }
+    };
+    html! {
+        section id="context" aria-labelledby="context-title" {
+            h2 id="context-title" { "What the reader should know" }
+            @match &seen.context {
+                Some(typed) => p.warn { "Not sent yet. Typed by " (typed.who) ", " (time(typed.at)) ", and kept at this site." },
+                None => p.dim { "No clinical question supplied. What you type here is kept at this site; it is not sent to the reader yet." },
+            }
+            form.context method="post" action={ "/case/" (seen.case) "/context" } {
+                (token(person))
+                div.wide {
+                    label for="question" { "Clinical question" }
+                    textarea id="question" name="question" rows="3" maxlength="2000" readonly[!person.decides()] { (now.question) }
+                }
+                (field("contrast", "Contrast", &now.contrast, "none, or which and how much"))
+                (field("allergy", "Allergy", &now.allergy, "none known"))
+                (field("renal", "eGFR or creatinine", &now.renal, "with its unit"))
+                (field("renal_date", "Measured on", &now.renal_date, "date"))
+                (field("pregnancy", "Pregnancy", &now.pregnancy, "no, yes, not known"))
+                (field("weight_kg", "Weight in kg", &now.weight_kg, ""))
+                (field("call_role", "Whom to call (role)", &now.call_role, "ward, emergency doctor"))
+                (field("call_number", "Number", &now.call_number, ""))
+                @if person.decides() {
+                    div.wide.buttons { span.dim { "No names: a role, not a person." } button { "Keep" } }
+                }
+            }
+        }
+    }
+}
+
+fn reports_of(person: &Person, seen: &Seen) -> Markup {
+    html! {
+        section id="reports" aria-labelledby="reports-title" {
+            h2 id="reports-title" { "Reports" }
+            @if seen.reports.is_empty() && seen.lines.is_empty() { p.dim { "No report has come back yet." } }
+            ul.plain {
+                @for report in &seen.reports {
+                    li {
+                        a href={ "/report/" (report.id) } { (report.status) " report" }
+                        " by " (report.signer) ", " (time(report.signed))
+                    }
+                }
+                @for line in &seen.lines {
+                    li {
+                        "to " (line.destination) ": " span.state { (line.state) } " " (line.sentence)
+                        @if let Some(at) = line.next_try { span.dim { ", tried again " (time(at)) } }
+                    }
+                }
+            }
+            @if seen.lines.iter().any(|line| matches!(line.state.as_str(), "waiting" | "held" | "not-taken")) {
+                form method="post" action={ "/case/" (seen.case) "/retry" } { (token(person)) button { "Offer again now" } }
+            }
+        }
+    }
+}
+
+fn acts(person: &Person, seen: &Seen) -> Markup {
+    let (of, case) = (&seen.of, &seen.case);
+    if of.state == "recalled" {
+        return html! {};
+    }
+    html! {
+        section aria-labelledby="acts-title" {
+            h2 id="acts-title" { "Do" }
+            @if of.state == "arriving" {
+                form method="post" action={ "/case/" (case) "/send-now" } {
+                    (token(person)) button { "Everything has come: send now" }
+                }
+            }
+            @if person.decides() && of.priority != "stat" {
+                form.buttons.left method="post" action={ "/case/" (case) "/raise" } {
+                    (token(person))
+                    @if of.priority != "urgent" { button name="to" value="urgent" { "Make it urgent" } }
+                    button name="to" value="stat" { "Make it STAT" }
+                }
+            }
+            details id="recall" {
+                summary { "Recall this study" }
+                form method="post" action={ "/case/" (case) "/recall" } {
+                    (token(person))
+                    p { "Nothing more of it is sent. The gateway deletes what it has and the reader loses the images. This cannot be undone." }
+                    label for="recall-reason" { "Why" }
+                    input id="recall-reason" name="reason" maxlength="300" required autocomplete="off" placeholder="wrong patient, wrong study, objection";
+                    p.dim { "The reason is sent to the gateway: name nobody in it." }
+                    div.buttons { button.danger { "Recall " (case) } }
+                }
+            }
+        }
+    }
+}
+
+fn timeline(of: &Case) -> Markup {
+    html! {
+        section aria-labelledby="timeline-title" {
+            h2 id="timeline-title" { "What has happened" }
+            ol.timeline { @for event in &of.events { li { (time(event.at)) span { (event.what) } } } }
+        }
+    }
+}
