@@ -100,10 +100,13 @@ enum Verb {
         #[command(subcommand)]
         verb: keyring::Verb,
     },
-    /// Print the originals of a pseudonymous object (a Part 10 file), opened with the hospital's key.
+    /// Open the originals of a pseudonymous object (a Part 10 file) with the hospital's key: print them, or put them back.
     Open {
         /// The file, as fetched from the gateway.
         file: PathBuf,
+        /// Write the object with its originals in their places into this new file, instead of printing them.
+        #[arg(long, conflicts_with = "json")]
+        to: Option<PathBuf>,
         /// As JSON, for scripts.
         #[arg(long)]
         json: bool,
@@ -246,7 +249,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,
         Verb::Keys { verb } => keyring::act(&config, verb)?,
-        Verb::Open { file, json } => originals::open(&config, &file, json)?,
+        Verb::Open { file, to, json } => originals::open(&config, &file, to.as_deref(), json)?,
         Verb::Page(verb) => people::act(&config, verb).await?,
         Verb::Doctor => {
             let healthy = doctor::examine(&config, &mut io::stdout()).await?;

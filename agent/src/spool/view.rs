@@ -161,14 +161,15 @@ fn line(row: &SqliteRow) -> Result<StudyLine, sqlx::Error> {
     })
 }
 
-/// The cases with this code, accession number or patient ID, newest first, at most 50.
+/// The cases with this code, accession number, patient ID or pseudonym, newest first, at most 50.
 ///
 /// # Errors
 /// When the rows refuse.
 pub async fn find(rows: &Rows, what: &str) -> Result<Vec<Case>, SpoolError> {
     let found = sqlx::query(
         "SELECT id, case_code, patient_name, patient_id, accession, description, study_uid, state, priority FROM study \
-         WHERE case_code = UPPER($1) OR accession = $1 OR patient_id = $1 ORDER BY id DESC LIMIT 50",
+         WHERE case_code = UPPER($1) OR accession = $1 OR patient_id = $1 \
+         OR id IN (SELECT study_id FROM sealed_set WHERE pseudonym = UPPER($1)) ORDER BY id DESC LIMIT 50",
     )
     .bind(what)
     .fetch_all(rows.read())

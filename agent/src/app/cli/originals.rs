@@ -6,23 +6,35 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use causeway_proto::dataset::{Dataset, Element, MAX_BYTES, Value};
+use causeway_proto::element::Encoding;
 use causeway_proto::ids::TransferSyntaxUid;
 use causeway_proto::text::CharacterSet;
 use dicom_core::{Tag, VR};
-use dicom_dictionary_std::tags;
+use dicom_dictionary_std::{tags, uids};
 use dicom_object::FileMetaTable;
 use serde_json::{Value as Json, json};
 
+use super::keyring::write_new;
 use crate::app::open_keys;
 use crate::config::Config;
 use crate::keys::{Keys, KeysError};
+use crate::protect::put_back;
 
-pub(super) fn open(config: &Config, file: &Path, as_json: bool) -> anyhow::Result<()> {
+pub(super) fn open(
+    config: &Config,
+    file: &Path,
+    to: Option<&Path>,
+    as_json: bool,
+) -> anyhow::Result<()> {
     let keys = open_keys(config)?;
     let object = Object::read(file).with_context(|| format!("reading {}", file.display()))?;
     let originals = object.originals(&keys)?;
     let mut out = io::stdout();
-    if as_json {
+    if let Some(to) = to {
+        let bytes = object.rebuilt(&originals)?;
+        write_new(to, &bytes).with_context(|| format!("writing {}", to.display()))?;
+        writeln!(out, "written to {}", to.display())?;
+    } else if as_json {
         writeln!(out, "{}", json_of(&originals, &object.character_set()))?;
     } else {
         print(&mut out, &originals, &object.character_set(), 0)?;
@@ -33,6 +45,7 @@ pub(super) fn open(config: &Config, file: &Path, as_json: bool) -> anyhow::Resul
 /// A Part 10 file.
 #[derive(Debug)]
 struct Object {
+    meta: FileMetaTable,
     dataset: Dataset,
 }
 
@@ -53,6 +66,7 @@ impl Object {
         let meta = FileMetaTable::from_reader(&mut rest).context("its group 0002 is broken")?;
         let syntax: TransferSyntaxUid = meta.transfer_syntax().parse()?;
         Ok(Self {
+            meta,
             dataset: Dataset::read(rest, &syntax)?,
         })
     }
@@ -74,6 +88,21 @@ impl Object {
             }
         }
         Err(KeysError::Sealed.into())
+    }
+
+    /// The object as it was received, in explicit VR little endian when its syntax has another encoding.
+    fn rebuilt(self, originals: &Dataset) -> anyhow::Result<Vec<u8>> {
+        let mut meta = self.meta;
+        let plain = (Encoding::ExplicitLittle, false);
+        if Encoding::of(&meta.transfer_syntax().parse()?) != plain {
+            meta.transfer_syntax = uids::EXPLICIT_VR_LITTLE_ENDIAN.to_owned();
+            meta.update_information_group_length();
+        }
+        let mut out = vec![0; 128];
+        out.extend(b"DICM");
+        meta.write(&mut out)?;
+        out.extend(put_back(self.dataset, originals).write());
+        Ok(out)
     }
 
     fn character_set(&self) -> CharacterSet {
@@ -226,6 +255,23 @@ mod tests {
         let name = json!({ "tag": "00100010", "vr": "PN", "value": "OBJECT\u{1b}" });
         assert!(json.as_array().unwrap().contains(&name), "{json}");
         assert!(json.to_string().contains("Opérateur"), "{json}");
+    }
+
+    #[test]
+    fn the_object_comes_back_with_its_originals_in_a_file_that_reads() {
+        let here = tempfile::tempdir().unwrap();
+        let keys = keys(&here);
+        let object = Object::parse(&file(vec![sealed(&keys, "NAME^HOME")])).unwrap();
+        let originals = object.originals(&keys).unwrap();
+        let back = Object::parse(&object.rebuilt(&originals).unwrap()).unwrap();
+        let text = back.dataset.text(tags::PATIENT_NAME, &back.character_set());
+        assert_eq!(text, "NAME^HOME");
+        assert!(
+            back.dataset
+                .get(tags::ENCRYPTED_ATTRIBUTES_SEQUENCE)
+                .is_none()
+        );
+        assert_eq!(back.dataset.bytes(Tag(9, 0x1001)), [1, 2]);
     }
 
     #[test]
