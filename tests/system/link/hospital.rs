@@ -45,8 +45,10 @@ impl Hospital {
     async fn on(folder: TempDir, tls: &ClientTls, gateway: SocketAddr) -> anyhow::Result<Self> {
         let mut config = spool::Config::default();
         config.complete.pacs_silence_s = 1;
-        let agreement = format!("{}-a", tls.live.credentials().site());
-        config.agreement.identified = vec![agreement.parse()?];
+        for letter in ["a", "b"] {
+            let agreement = format!("{}-{letter}", tls.live.credentials().site());
+            config.agreement.identified.push(agreement.parse()?);
+        }
         let disk = Arc::new(RealDisk::open(folder.path())?);
         let keys = Keys::open(&folder.path().join("keys"), random(), clock())?;
         let spool = Spool::open(config, folder.path(), keys, clock(), random(), disk).await?;
