@@ -164,11 +164,7 @@ impl Running {
         ports::write(&config.spool, address, shown).context("writing ports.json")?;
         tracing::info!(dicom = %address, "the agent is listening");
 
-        let protector = Protector::new(spool.clone());
-        let protecting = (protector.clone(), cancel.clone());
-        parts.spawn(async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"));
-        let sealing = (spool.clone(), cancel.clone());
-        parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));
+        let protector = keep_and_protect(&spool, &mut parts, &cancel);
         parts.spawn(deliver(
             deliveries.clone(),
             restoring(&config.restore, spool.clone()),
@@ -190,7 +186,7 @@ impl Running {
             tls: tls::client(&live, &clock())?,
             spool: spool.clone(),
             deliveries,
-            protector: protector.clone(),
+            protector,
             clock: clock(),
             random: random(),
         };
@@ -264,6 +260,20 @@ fn site_page(
     let serving = page::serve(page, listener, tls, cancel.clone());
     parts.spawn(serving.map(|()| "the site page"));
     Ok(Some(address))
+}
+
+/// Starts what works on the spool: the seals and removals, and the protection.
+fn keep_and_protect(
+    spool: &Spool,
+    parts: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+) -> Protector {
+    let protector = Protector::new(spool.clone());
+    let protecting = (protector.clone(), cancel.clone());
+    parts.spawn(async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"));
+    let sealing = (spool.clone(), cancel.clone());
+    parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));
+    protector
 }
 
 /// C-STORE to a destination, as the deliveries know it.

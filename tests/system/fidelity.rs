@@ -127,7 +127,7 @@ async fn fetch(hospital: &Hospital, sample: &Sample) -> anyhow::Result<bool> {
 }
 
 /// The one part of a multipart body (RFC 2046).
-fn only_part<'a>(kind: &str, body: &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn only_part<'a>(kind: &str, body: &'a [u8]) -> Option<&'a [u8]> {
     let boundary = kind
         .split("boundary=")
         .nth(1)?

@@ -1,6 +1,6 @@
 //! The identity stays at home: a study full of names goes out, a signed report comes back to the real patient.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,8 +10,11 @@ use causeway_tests::pacs::Behaviour;
 use causeway_tests::planted::{self, SECRETS, spellings};
 use causeway_tests::sender::file;
 use causeway_tests::stack::log;
+use causeway_tests::tools::{Said, run};
 use dicom_core::Tag;
 use memchr::memmem;
+
+use crate::fidelity::only_part;
 
 const A_MINUTE: Duration = Duration::from_secs(60);
 
@@ -41,6 +44,7 @@ async fn no_word_of_an_identity_reaches_the_gateway_and_the_report_is_filed_unde
         .await?;
 
     let places = [folder.join("gateway-data"), log(&folder, "gateway")];
+    originals_come_back(&hospital, &files).await?;
     let found = found(&places)?;
     assert!(found.is_empty(), "at the gateway: {found:#?}");
 
@@ -66,6 +70,59 @@ async fn no_word_of_an_identity_reaches_the_gateway_and_the_report_is_filed_unde
         assert!(report.get(Tag(mark.0, mark.1)).is_none(), "{mark:x?} stays");
     }
     hospital.close().await
+}
+
+/// From an object at the gateway and the hospital's key alone, by our program and by openssl; never with a key of the gateway.
+async fn originals_come_back(hospital: &Hospital, files: &[PathBuf]) -> anyhow::Result<()> {
+    let folder = &hospital.stack.options.folder;
+    let accept = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+    let sent = file::read(&files[0], 0)?;
+    let received = Dataset::read(&sent.bytes, &sent.syntax.parse()?)?;
+    let series = received.code(Tag(0x0020, 0x000E));
+    let path = format!(
+        "/dicomweb/studies/{}/series/{series}/instances/{}",
+        planted::STUDY,
+        sent.instance
+    );
+    let (status, kind, body) = hospital.reader.bytes(&path, accept).await?;
+    assert!(status.is_success(), "{status}");
+    let fetched = folder.join("fetched.dcm");
+    std::fs::write(&fetched, only_part(&kind, &body).context("no part")?)?;
+    let (from, to) = (fetched.display().to_string(), folder.join("rebuilt.dcm"));
+    let arguments = ["open", &from, "--to", &to.display().to_string()];
+    hospital.stack.agent_cli(&arguments).await?;
+    let rebuilt = file::read(&to, 0)?;
+    let rebuilt = Dataset::read(&rebuilt.bytes, &rebuilt.syntax.parse()?)?;
+    assert!(rebuilt == received, "not the object that was received");
+
+    let protected = file::read(&fetched, 0)?;
+    let protected = Dataset::read(&protected.bytes, &protected.syntax.parse()?)?;
+    let item = &protected.items(Tag(0x0400, 0x0500))[0];
+    let sealed = folder.join("sealed.der");
+    std::fs::write(&sealed, item.bytes(Tag(0x0400, 0x0520)))?;
+    let key = folder.join("agent-spool/keys/hospital.key");
+    let said = decrypt(&sealed, &key).await?;
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    assert!(said.text.contains(planted::PATIENT_ID), "{}", said.text);
+    let mut tried = 0;
+    for entry in std::fs::read_dir(folder.join("gateway-data/keys"))? {
+        let said = decrypt(&sealed, &entry?.path()).await?;
+        assert!(
+            !said.text.contains(planted::PATIENT_ID),
+            "a key of the gateway opens it"
+        );
+        tried += 1;
+    }
+    assert!(tried > 1, "the gateway has keys");
+    Ok(())
+}
+
+async fn decrypt(sealed: &Path, key: &Path) -> anyhow::Result<Said> {
+    let (sealed, key) = (sealed.display().to_string(), key.display().to_string());
+    let arguments = [
+        "cms", "-decrypt", "-binary", "-inform", "DER", "-in", &sealed, "-inkey", &key,
+    ];
+    run("openssl", &arguments).await
 }
 
 /// Every word of [`SECRETS`] in every spelling that stands in a file, with the file.
@@ -94,7 +151,7 @@ fn found(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<String>> {
     Ok(hits)
 }
 
-fn walk(path: &Path, files: &mut Vec<std::path::PathBuf>) -> anyhow::Result<()> {
+fn walk(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     if path.is_file() {
         files.push(path.to_owned());
         return Ok(());

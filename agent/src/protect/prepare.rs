@@ -53,8 +53,11 @@ pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Dra
     let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
-    let found = identifiers(&mut source, &syntax)
-        .map_err(|_| withheld("its header cannot be read as far as its identity goes"))?;
+    let Ok(found) = identifiers(&mut source, &syntax) else {
+        return Err(withheld(
+            "its header cannot be read as far as its identity goes",
+        ));
+    };
     same_patient(instance, &found)?;
     let found = found.also(instance.patient_name.reveal(), instance.accession.reveal());
     let pseudonym = pseudonym(protector, instance)?;
@@ -149,9 +152,9 @@ fn received(
         let reason = "it is deflated, and damaged or too large to be inflated here";
         return Err(PrepareError::Withheld(reason.to_owned()));
     }
-    let syntax = EXPLICIT_LITTLE
-        .parse()
-        .map_err(|_| PrepareError::Withheld("no syntax to inflate it into".to_owned()))?;
+    let Ok(syntax) = EXPLICIT_LITTLE.parse() else {
+        return Err(PrepareError::Withheld("it cannot be inflated".to_owned()));
+    };
     Ok((Received::Inflated(inflated.into()), syntax))
 }
 

@@ -113,9 +113,10 @@ impl Protector {
             ))?;
             let remarks = draft.plan.remarks.clone();
             let (form, syntax) = form(&this, draft, &study, &own);
-            let digest = form
-                .digest(&syntax)
-                .map_err(|_| PrepareError::Withheld("its bytes cannot be read whole".to_owned()))?;
+            let Ok(digest) = form.digest(&syntax) else {
+                let reason = "its bytes cannot be read whole";
+                return Err(PrepareError::Withheld(reason.to_owned()));
+            };
             let sent = Sent {
                 digest,
                 length: form.length(),
