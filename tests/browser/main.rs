@@ -84,7 +84,7 @@ mod tests {
             &[],
         )
         .await?;
-        let hospital = Hospital::start(Behaviour::default()).await?;
+        let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
         let (mut study, mut prior) = (hospital.study(1), hospital.study(2));
         // an identifier that begins with TEST is nobody's, and joins no prior (P2)
         study.patient_id = "CW-4711".to_owned();

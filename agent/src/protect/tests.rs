@@ -13,6 +13,7 @@ mod bounds;
 mod planted;
 mod public;
 mod units;
+mod worker;
 
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const IMPLICIT: &str = "1.2.840.10008.1.2";

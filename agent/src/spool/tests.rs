@@ -2,6 +2,7 @@
 
 mod agreements;
 mod faults;
+mod greeted;
 mod kept;
 mod link;
 mod studies;
@@ -49,6 +50,11 @@ impl Bench {
     /// The agreements of these tests are ones under which everything leaves as it was received.
     pub(crate) async fn with(mut config: Config) -> Self {
         config.agreement.identified = ["a1", "a2"].map(|id| id.parse().unwrap()).to_vec();
+        Self::strict(config).await
+    }
+
+    /// A site whose configuration says which identities may leave.
+    pub(crate) async fn strict(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let disk = MemoryDisk::default();
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));

@@ -21,6 +21,8 @@ pub enum Call {
     SyncDir,
     /// Removing a file.
     Remove,
+    /// Reading a piece of a file.
+    Read,
 }
 
 impl Call {
@@ -235,7 +237,8 @@ impl Seam for MemoryDisk {
     }
 
     fn read(&self, folder: Folder, name: &str, offset: u64, max: usize) -> io::Result<Vec<u8>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.call(Call::Read)?;
         let file = state.named(folder, name)?;
         let data = state.data.get(&file).map(|(data, _)| data.as_slice());
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
