@@ -237,7 +237,8 @@ impl Spool {
         greet::greeted(self, hello).await
     }
 
-    /// Every study under an agreement that is not handed off yet. The link says OPEN for those that it has not said on this
+    /// Every study under an agreement that is not handed off yet, or about which a person has decided since: blocked, allowed again,
+    /// more urgent. The link says OPEN for those that it has not said on this
     /// connection, or that differ from what it said, and PROGRESS likewise.
     ///
     /// # Errors

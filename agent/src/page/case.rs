@@ -169,7 +169,7 @@ fn one_object(person: &Person, object: &Object, facts: &Facts) -> Markup {
         label.object {
             @if person.decides() { input type="checkbox" name="object" value=(object.id) checked[kept.is_none()]; }
             span {
-                strong { (shell::class(&object.class)) } @if !object.modality.is_empty() { " " (object.modality) }
+                span { strong { (shell::class(&object.class)) } @if !object.modality.is_empty() { " " (object.modality) } }
                 span.facts {
                     @if let Some((rows, columns)) = facts.size { (columns) " × " (rows) " pixels, " }
                     @if let Some(frames) = &facts.frames { (frames) " frames, " }
