@@ -11,6 +11,7 @@ mod error;
 pub mod floor;
 mod greet;
 mod insert;
+pub mod leaving;
 mod manifest;
 mod outgoing;
 mod own;

@@ -1,4 +1,4 @@
-//! `where` for people: one field for a case code, an accession number or a patient ID. Sent as a form, so that no number
+//! `where` for people: one field for a case code, an accession number, a patient ID or a pseudonym. Sent as a form, so that no number
 //! of a patient stands in an address.
 
 use axum::extract::State;
@@ -41,11 +41,11 @@ pub(super) async fn show(State(page): State<Page>, posted: Posted) -> Result<Mar
     let body = html! {
         (field(&posted.person, &what))
         @if what.is_empty() {
-            p.dim { "Type a case code, an accession number or a patient ID." }
+            p.dim { "Type a case code, an accession number, a patient ID or a pseudonym." }
         } @else if cases.is_empty() {
             div.empty {
                 strong { "Nothing found" }
-                "Nothing here has this case code, accession number or patient ID. Type it whole; a case code has eight characters."
+                "Nothing here has this case code, accession number, patient ID or pseudonym. Type it whole; a case code has eight characters."
             }
         } @else {
             section aria-labelledby="found" {
@@ -71,7 +71,7 @@ fn field(person: &Person, what: &str) -> Markup {
         h1 { "Find" }
         form.find method="post" action="/find" role="search" {
             (token(person))
-            label for="what" { "Case code, accession number or patient ID" }
+            label for="what" { "Case code, accession number, patient ID or pseudonym" }
             div.row {
                 input id="what" name="what" value=(what) autocomplete="off" spellcheck="false" autofocus;
                 button.primary { "Find" }
