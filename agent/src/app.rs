@@ -170,14 +170,7 @@ impl Running {
             restoring(&config.restore, spool.clone()),
             cancel.clone(),
         ));
-        let renewing = Enrolling {
-            gateway: enrolled_at(&keys(&config.spool))
-                .unwrap_or_else(|| config.gateway.address.clone()),
-            server_name: config.gateway.server_name.clone(),
-            folder: keys(&config.spool),
-            clock: clock(),
-            random: random(),
-        };
+        let renewing = renewing(&config);
         let (shown, ends) = (live.clone(), cancel.clone());
         parts
             .spawn(async move { renewing.keep_renewed(shown, ends).await }.map(|()| "the renewal"));
@@ -238,6 +231,18 @@ async fn deliver(
 ) -> &'static str {
     deliveries.run(store(), restoring, cancel).await;
     "the deliveries"
+}
+
+/// What renews the agent's certificate, where it was enrolled.
+fn renewing(config: &Config) -> Enrolling {
+    let folder = keys(&config.spool);
+    Enrolling {
+        gateway: enrolled_at(&folder).unwrap_or_else(|| config.gateway.address.clone()),
+        server_name: config.gateway.server_name.clone(),
+        folder,
+        clock: clock(),
+        random: random(),
+    }
 }
 
 /// Starts the site page and answers where it is. An address that is taken is no reason to close the road: it is said, and the agent

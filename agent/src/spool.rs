@@ -11,6 +11,7 @@ mod error;
 pub mod floor;
 mod greet;
 mod insert;
+pub mod leaving;
 mod manifest;
 mod outgoing;
 mod own;
@@ -237,7 +238,8 @@ impl Spool {
         greet::greeted(self, hello).await
     }
 
-    /// Every study under an agreement that is not handed off yet. The link says OPEN for those that it has not said on this
+    /// Every study under an agreement that is not handed off yet, or about which a person has decided since: blocked, allowed again,
+    /// more urgent. The link says OPEN for those that it has not said on this
     /// connection, or that differ from what it said, and PROGRESS likewise.
     ///
     /// # Errors

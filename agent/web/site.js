@@ -6,7 +6,8 @@ function localTimes(within) {
   for (const time of within.querySelectorAll('time[datetime]')) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    const today = new Date().toDateString() === at.toDateString();
+    // paper is read on another day
+    const today = new Date().toDateString() === at.toDateString() && !time.closest('.paper');
     const clock = at.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
     const day = at.toLocaleDateString('sv-SE');
     time.title = `${day} ${at.toLocaleTimeString([], { hour12: false })}, local time`;

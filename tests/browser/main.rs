@@ -121,6 +121,7 @@ mod tests {
         ];
         let said = node(&["tests/browser/site.mjs", &pictures("site")], &environment).await?;
         println!("{said}");
+        crate::site::raised(&hospital).await?;
         hospital.close().await
     }
 

@@ -26,15 +26,14 @@ const text = () => page.innerText('main');
 async function signIn(name, password) {
   await page.fill('#name', name);
   await page.fill('#password', password);
-  await page.keyboard.press('Enter');
-  await page.waitForLoadState();
+  await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')]);
 }
 
 let failed = null;
 try {
   await page.goto(`${url}/case/${held}`);
   assert.match(page.url(), /\/sign-in\?to=/, 'nothing without signing in');
-  assert.ok(await page.evaluate(() => document.activeElement.id === 'name'), 'the cursor stands in the first field');
+  await page.waitForFunction(() => document.activeElement.id === 'name');
   await signIn('radiographer', 'not this one');
   assert.match(await text(), /Name or password are not right/);
   await picture('sign-in-wrong');
@@ -108,9 +107,11 @@ try {
 
   await page.setViewportSize({ width: 420, height: 800 });
   await picture('work-narrow');
+  const fits = () => page.evaluate(() => document.documentElement.scrollWidth <= innerWidth);
+  assert.ok(await fits(), 'nothing runs out of a narrow window');
   await page.goto(`${url}/case/${held}`);
   await picture('case-narrow');
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), 'nothing runs out of a narrow window');
+  assert.ok(await fits(), 'nothing runs out of a narrow window');
   await page.setViewportSize({ width: 1360, height: 900 });
   assert.equal((await page.goto(`${url}/case/AAAAAAAA`)).status(), 404);
   await picture('no-case');

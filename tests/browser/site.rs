@@ -75,3 +75,22 @@ pub(crate) async fn prepare(hospital: &Hospital) -> anyhow::Result<Site> {
     hospital.stack.agent_cli(&arguments).await?;
     Ok(site)
 }
+
+/// Waits until the gateway's worklist says STAT for the case that was made so in the browser, after it had been handed off.
+pub(crate) async fn raised(hospital: &Hospital) -> anyhow::Result<()> {
+    wait_until(
+        "the gateway to say STAT",
+        Duration::from_secs(30),
+        async || {
+            let list = hospital.reader.get("/api/v1/worklist").await?;
+            let items = list.get("items").and_then(|items| items.as_array());
+            let stat = |item: &serde_json::Value| {
+                item.get("priority").and_then(|word| word.as_str()) == Some("stat")
+            };
+            Ok(items
+                .is_some_and(|items| items.iter().any(stat))
+                .then_some(()))
+        },
+    )
+    .await
+}

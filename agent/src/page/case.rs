@@ -12,6 +12,7 @@ use super::{Page, help};
 use crate::delivery::view::{self as reports, Kept, Line};
 use crate::observe::status;
 use crate::spool::context::{self, Context, Typed};
+use crate::spool::leaving::{self, Leaving};
 use crate::spool::view::Case;
 use crate::spool::withheld::{self, Blocked, Facts, Object};
 
@@ -24,6 +25,7 @@ struct Seen {
     context: Option<Typed>,
     reports: Vec<Kept>,
     lines: Vec<Line>,
+    leaving: Leaving,
 }
 
 /// Headers are read for so many objects; the others are listed without.
@@ -55,6 +57,7 @@ pub(super) async fn show(
             div {
                 @if !seen.objects.is_empty() { (withheld_objects(&person, &seen)) }
                 (for_the_reader(&person, &seen))
+                (what_left(&seen.leaving))
             }
             div {
                 (reports_of(&person, &seen))
@@ -89,6 +92,7 @@ async fn seen(page: &Page, case: CaseCode) -> Result<Seen, Refusal> {
         objects,
         context: context::of(rows, &case).await?,
         reports: reports::reports(rows, &of.study).await?,
+        leaving: leaving::of(rows, &case).await?,
         lines: lines
             .into_iter()
             .filter(|line| line.case == case.as_str())
@@ -169,7 +173,7 @@ fn one_object(person: &Person, object: &Object, facts: &Facts) -> Markup {
         label.object {
             @if person.decides() { input type="checkbox" name="object" value=(object.id) checked[kept.is_none()]; }
             span {
-                strong { (shell::class(&object.class)) } @if !object.modality.is_empty() { " " (object.modality) }
+                span { strong { (shell::class(&object.class)) } @if !object.modality.is_empty() { " " (object.modality) } }
                 span.facts {
                     @if let Some((rows, columns)) = facts.size { (columns) " × " (rows) " pixels, " }
                     @if let Some(frames) = &facts.frames { (frames) " frames, " }
@@ -219,6 +223,33 @@ fn for_the_reader(person: &Person, seen: &Seen) -> Markup {
                 @if person.decides() {
                     div.wide.buttons { span.dim { "No names: a role, not a person." } button { "Keep" } }
                 }
+            }
+        }
+    }
+}
+
+/// The record of what went out, under which agreement and profile.
+fn what_left(of: &Leaving) -> Markup {
+    html! {
+        section id="left" aria-labelledby="left-title" {
+            h2 id="left-title" { "What has left this site" }
+            @if of.agreement.is_empty() { p.dim { "Nothing: the gateway has named no agreement for it yet." } } @else {
+                p {
+                    "Under the agreement " strong { (of.agreement) } " with " (of.organisation) ", " strong { (of.identity) } ", profile " (of.profile)
+                    @if !of.options.is_empty() { ", options " (of.options) } "."
+                }
+                @if let Some(pseudonym) = &of.pseudonym { p { "The reader sees the pseudonym " span.code { (pseudonym) } "." } }
+            }
+            ul.plain {
+                @for form in &of.forms {
+                    li {
+                        @if form.version == 0 { "as received: " } @else { "protected, version " (form.version) ": " }
+                        (form.sent) " at the gateway, " (form.waiting) " still to go"
+                        @if form.released > 0 { ", " (form.released) " of them released by a person" }
+                    }
+                }
+                @for kind in &of.withheld { li { (kind.count) " × " (shell::class(&kind.class)) " " (kind.modality) " withheld: " (kind.reason) } }
+                @for (remark, count) in &of.remarks { li.dim { (count) " × " (remark) } }
             }
         }
     }

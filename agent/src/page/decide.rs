@@ -57,14 +57,12 @@ pub(super) async fn withheld(
         who: &posted.person.name,
         reason: &reason,
     };
-    let mut done = 0_usize;
-    for object in posted.all("object").filter_map(|id| id.parse().ok()) {
-        let changed = match release {
-            true => page.desk.spool.release(&case, object, by).await?,
-            false => page.desk.spool.keep_back(&case, object, by).await?,
-        };
-        done = done.saturating_add(changed.into());
-    }
+    let objects = posted.all("object").filter_map(|id| id.parse().ok());
+    let objects: Vec<i64> = objects.collect();
+    let done = match release {
+        true => page.desk.spool.release(&case, &objects, by).await?,
+        false => page.desk.spool.keep_back(&case, &objects, by).await?,
+    };
     if done == 0 {
         return Err(Refusal::changed(
             "Nothing was changed: tick what you decide about, or load the page again, since somebody may have decided before you.",

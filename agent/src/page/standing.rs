@@ -100,7 +100,7 @@ fn studies(status: &Status) -> Markup {
                 div.scroll { table {
                     thead { tr {
                         th scope="col" { "Case" } th scope="col" { "Level" } th scope="col" { "For" } th scope="col" { "Kind" } th scope="col" { "State" }
-                        th scope="col" { "Received" } th scope="col" { "At the gateway" } th scope="col" { "Withheld" } th scope="col" { "Last" }
+                        th.number scope="col" { "Received" } th.number scope="col" { "At the gateway" } th.number scope="col" { "Withheld" } th scope="col" { "Last" }
                     } }
                     tbody { @for one in studies.iter().rev() {
                         tr {

@@ -290,6 +290,9 @@ async fn names_are_shown_after_signing_in_and_stored_by_no_browser() {
         "CT HEAD",
         "names may be burned in",
         "received the first of",
+        "Under the agreement",
+        "as received: 0 at the gateway, 1 still to go",
+        "names may be burned in",
     ] {
         assert!(case.contains(shown), "{shown} in {case}");
     }

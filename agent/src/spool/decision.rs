@@ -1,7 +1,7 @@
 //! What a person at the site decides about a case: each decision changes exactly its rows and stays as a row of its own.
 
 use causeway_proto::ids::{CaseCode, Priority};
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::manifest::new_version;
 use super::{Spool, SpoolError, refused_row};
@@ -52,77 +52,80 @@ impl Noted {
 }
 
 impl Spool {
-    /// Lets a withheld instance of a case leave: it waits again, and `released` tells the protection that a person has looked at its
-    /// pixels. A sealed study gets a new version. Answers whether there was such an instance to release.
+    /// Lets withheld instances of a case leave: they wait again, and `released` tells the protection that a person has looked at their
+    /// pixels. A sealed study gets one new version. Answers how many of them there were to release.
     ///
     /// # Errors
     /// When the rows refuse; nothing is changed then.
     pub async fn release(
         &self,
         case: &CaseCode,
-        instance: i64,
+        instances: &[i64],
         by: By<'_>,
-    ) -> Result<bool, SpoolError> {
+    ) -> Result<usize, SpoolError> {
         let mut tx = self.begin_rows().await?;
         let work = async {
-            let row = sqlx::query(
-                "UPDATE instance SET state = 'waiting', reason = '', released = $3, refusals = 0, next_try_us = 0 \
-                 WHERE id = $2 AND state = 'withheld' AND handle IS NOT NULL AND lost = 0 \
-                 AND study_id = (SELECT id FROM study WHERE case_code = $1 AND state <> 'recalled') RETURNING study_id",
-            )
-            .bind(case.as_str())
-            .bind(instance)
-            .bind(by.who)
-            .fetch_optional(&mut *tx)
-            .await?;
-            let Some(row) = row else { return Ok(false) };
-            let study: i64 = row.try_get(0)?;
-            let sealed: i64 = sqlx::query_scalar(
-                "SELECT state IN ('complete', 'handed-off') FROM study WHERE id = $1",
-            )
-            .bind(study)
-            .fetch_one(&mut *tx)
-            .await?;
-            if sealed != 0 {
-                new_version(&mut tx, study, PERSON, self.inner.clock.now()).await?;
-            }
-            self.decide(&mut tx, study, Some(instance), "release", by)
+            let mut released = 0_usize;
+            let mut of = None;
+            for instance in instances {
+                let study: Option<i64> = sqlx::query_scalar(
+                    "UPDATE instance SET state = 'waiting', reason = '', released = $3, refusals = 0, next_try_us = 0 \
+                     WHERE id = $2 AND state = 'withheld' AND handle IS NOT NULL AND lost = 0 \
+                     AND study_id = (SELECT id FROM study WHERE case_code = $1 AND state <> 'recalled') RETURNING study_id",
+                )
+                .bind(case.as_str())
+                .bind(instance)
+                .bind(by.who)
+                .fetch_optional(&mut *tx)
                 .await?;
+                let Some(study) = study else { continue };
+                self.decide(&mut tx, study, Some(*instance), "release", by)
+                    .await?;
+                released = released.saturating_add(1);
+                of = Some(study);
+            }
+            if let Some(study) = of {
+                seal_again(self, &mut tx, study).await?;
+            }
             tx.commit().await?;
-            Ok(true)
+            Ok(released)
         };
-        let released = work.await.map_err(refused_row("releasing an instance"))?;
+        let released = work.await.map_err(refused_row("releasing instances"))?;
         self.wake();
         Ok(released)
     }
 
-    /// A withheld instance stays at the site for good: nobody is asked about it again. Answers whether there was such an instance.
+    /// Withheld instances stay at the site for good: nobody is asked about them again. Answers how many there were.
     ///
     /// # Errors
-    /// When the rows refuse.
+    /// When the rows refuse; nothing is changed then.
     pub async fn keep_back(
         &self,
         case: &CaseCode,
-        instance: i64,
+        instances: &[i64],
         by: By<'_>,
-    ) -> Result<bool, SpoolError> {
+    ) -> Result<usize, SpoolError> {
         let mut tx = self.begin_rows().await?;
         let work = async {
-            let study: Option<i64> = sqlx::query_scalar(
-                "SELECT s.id FROM instance i JOIN study s ON s.id = i.study_id \
-                 WHERE s.case_code = $1 AND i.id = $2 AND i.state = 'withheld'",
-            )
-            .bind(case.as_str())
-            .bind(instance)
-            .fetch_optional(&mut *tx)
-            .await?;
-            let Some(study) = study else { return Ok(false) };
-            self.decide(&mut tx, study, Some(instance), "keep", by)
+            let mut kept = 0_usize;
+            for instance in instances {
+                let study: Option<i64> = sqlx::query_scalar(
+                    "SELECT s.id FROM instance i JOIN study s ON s.id = i.study_id \
+                     WHERE s.case_code = $1 AND i.id = $2 AND i.state = 'withheld'",
+                )
+                .bind(case.as_str())
+                .bind(instance)
+                .fetch_optional(&mut *tx)
                 .await?;
+                let Some(study) = study else { continue };
+                self.decide(&mut tx, study, Some(*instance), "keep", by)
+                    .await?;
+                kept = kept.saturating_add(1);
+            }
             tx.commit().await?;
-            Ok(true)
+            Ok(kept)
         };
-        work.await.map_err(refused_row("keeping an instance back"))
+        work.await.map_err(refused_row("keeping instances back"))
     }
 
     /// A person has decided about a blocked study: it may be signed again (`lift`), or stays blocked and nobody is asked again.
@@ -248,4 +251,21 @@ impl Spool {
         .await?;
         Ok(())
     }
+}
+
+/// A study that was sealed without what is released now gets another version.
+async fn seal_again(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    study: i64,
+) -> Result<(), sqlx::Error> {
+    let sealed: i64 =
+        sqlx::query_scalar("SELECT state IN ('complete', 'handed-off') FROM study WHERE id = $1")
+            .bind(study)
+            .fetch_one(&mut *tx)
+            .await?;
+    if sealed == 0 {
+        return Ok(());
+    }
+    new_version(tx, study, PERSON, spool.inner.clock.now()).await
 }

@@ -36,6 +36,8 @@ pub(super) async fn studies_to_open(spool: &Spool) -> Result<Vec<ToOpen>, SpoolE
          WHERE i.study_id = s.id AND i.remarks <> '')), s.bound_id FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
          WHERE s.state IN ('arriving', 'complete') \
          OR (s.state = 'handed-off' AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting')) \
+         OR (s.state = 'handed-off' AND (s.blocked <> '' OR EXISTS (SELECT 1 FROM decision d WHERE d.study_id = s.id \
+         AND d.what IN ('raise', 'unblock') AND d.at_us >= s.handed_off_us))) \
          ORDER BY s.id",
     )
     .fetch_all(spool.inner.rows.read())

@@ -177,6 +177,26 @@ async fn a_case_is_raised_and_never_lowered_and_the_link_says_so() {
     );
     let open = site.bench.spool.studies_to_open().await.unwrap();
     assert_eq!(open[0].open.priority.as_str(), "stat");
+    // also when the study was handed off before it was raised, and no more once it is handed off again
+    for (handed_off, said) in [
+        (
+            "UPDATE study SET state = 'handed-off', handed_off_us = 0",
+            1,
+        ),
+        (
+            "UPDATE study SET handed_off_us = 1 + (SELECT MAX(at_us) FROM decision)",
+            0,
+        ),
+    ] {
+        site.sql("UPDATE instance SET state = 'receipted' WHERE id = 1")
+            .await;
+        site.sql(handed_off).await;
+        assert_eq!(
+            site.bench.spool.studies_to_open().await.unwrap().len(),
+            said,
+            "{handed_off}"
+        );
+    }
     assert_eq!(
         rita.post(&site.at("raise"), &[("to", "urgent")])
             .await
