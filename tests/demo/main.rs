@@ -136,10 +136,14 @@ fn invite(stack: &Stack, arguments: &Arguments) {
     say(&format!(
         "\nCauseway is running. Not a medical device, no CE mark; the operator answers for clinical use.\n\n  \
          Reading room   {}\n  User           reader\n  Password       {}\n\n  \
+         Site page      {}  (the hospital's own; identities are seen only there)\n  User           {}\n  Password       {}\n\n  \
          Send more      to CAUSEWAY (read), CW_STAT (read now) or CW_PRIOR (compare only) at {}, calling as {}\n  \
          Reports        come back to {} at {}: look {report}\n  Logs           {}\n                 {}{viewer}\n\nCtrl-C ends all of it.",
         stack.url(),
         stack.password,
+        stack.page(),
+        stack::RADIOGRAPHER,
+        stack.page_password,
         stack.dicom(),
         pacs.ae_title,
         pacs.ae_title,

@@ -52,6 +52,8 @@ pub fn write(
     put("agent.page", json!(stack.page()));
     put("agent.page_user", json!(RADIOGRAPHER));
     put("agent.page_password", json!(stack.page_password));
+    let hospital = folder.join("agent-spool/keys/hospital.key");
+    put("agent.hospital_key", json!(read(&hospital)?));
     put("agreement.id", json!(stack.agreement));
     put("site.id", json!(stack.site));
     put("pacs.ae_title", json!(ae_title));
