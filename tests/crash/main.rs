@@ -99,7 +99,7 @@ async fn walk(
 
 #[tokio::test]
 async fn the_report_arrives_once_whoever_is_killed_whenever() -> anyhow::Result<()> {
-    let mut hospital = Hospital::start(Behaviour::default()).await?;
+    let mut hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let mut number = 0;
     for step in STEPS {
         for victim in [Victim::Agent, Victim::Gateway, Victim::Both] {

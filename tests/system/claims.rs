@@ -15,7 +15,7 @@ const CLAIMS_EACH: usize = 10;
 
 #[tokio::test]
 async fn a_hundred_parallel_claims_of_one_task_have_one_winner() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let study = hospital.study(1);
     hospital.send(&study, 0..2, "CAUSEWAY").await?;
     let mut readers = Vec::new();

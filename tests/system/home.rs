@@ -9,7 +9,7 @@ const A_MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn a_study_goes_out_and_one_signed_report_comes_home() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let study = hospital.study(1);
     let answers = hospital.send(&study, 0..6, "CAUSEWAY").await?;
     assert!(
@@ -27,7 +27,7 @@ async fn a_study_goes_out_and_one_signed_report_comes_home() -> anyhow::Result<(
 
 #[tokio::test]
 async fn a_pacs_without_structured_reports_is_a_state_and_not_a_retry() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour {
+    let hospital = Hospital::pseudonymous(Behaviour {
         refuse_sr: true,
         ..Behaviour::default()
     })
@@ -47,7 +47,7 @@ async fn a_pacs_without_structured_reports_is_a_state_and_not_a_retry() -> anyho
 
 #[tokio::test]
 async fn a_warning_status_counts_as_delivered_and_is_named() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour {
+    let hospital = Hospital::pseudonymous(Behaviour {
         status: 0xB000,
         ..Behaviour::default()
     })
@@ -68,7 +68,7 @@ async fn a_warning_status_counts_as_delivered_and_is_named() -> anyhow::Result<(
 
 #[tokio::test]
 async fn a_pacs_that_forwards_everything_new_back_makes_no_new_task() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let study = hospital.study(1);
     hospital.send(&study, 0..2, "CAUSEWAY").await?;
     let task = hospital.read_and_sign(&study.study()).await?;
@@ -101,7 +101,7 @@ async fn a_pacs_that_forwards_everything_new_back_makes_no_new_task() -> anyhow:
 
 #[tokio::test]
 async fn an_acknowledgement_that_is_lost_still_ends_as_one_report() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour {
+    let hospital = Hospital::pseudonymous(Behaviour {
         drop_before_answer: 2,
         ..Behaviour::default()
     })

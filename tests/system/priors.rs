@@ -10,7 +10,7 @@ use causeway_tests::stack::wait_until;
 #[tokio::test]
 async fn a_comparison_study_is_a_prior_of_the_same_patient_and_makes_no_task() -> anyhow::Result<()>
 {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let (prior, current) = (hospital.study(1), hospital.study(2));
     hospital.send(&prior, 0..3, "CW_PRIOR").await?;
     hospital.send(&current, 0..3, "CW_STAT").await?;

@@ -11,7 +11,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn every_write_route_of_a_signed_report_is_refused() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let study = hospital.study(1);
     hospital.send(&study, 0..2, "CAUSEWAY").await?;
     let task = hospital.claimed_with_draft(&study.study()).await?;
@@ -76,7 +76,7 @@ async fn every_write_route_of_a_signed_report_is_refused() -> anyhow::Result<()>
 
 #[tokio::test]
 async fn a_draft_that_changed_after_the_preview_is_not_signed() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let study = hospital.study(1);
     hospital.send(&study, 0..2, "CAUSEWAY").await?;
     let task = hospital.claimed_with_draft(&study.study()).await?;
@@ -96,7 +96,7 @@ async fn a_draft_that_changed_after_the_preview_is_not_signed() -> anyhow::Resul
 
 #[tokio::test]
 async fn a_study_that_grew_after_the_preview_is_not_signed() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let study = hospital.study(1);
     hospital.send(&study, 0..2, "CAUSEWAY").await?;
     let task = hospital.claimed_with_draft(&study.study()).await?;
