@@ -235,7 +235,8 @@ fn what_left(of: &Leaving) -> Markup {
             h2 id="left-title" { "What has left this site" }
             @if of.agreement.is_empty() { p.dim { "Nothing: the gateway has named no agreement for it yet." } } @else {
                 p {
-                    "Under the agreement " strong { (of.agreement) } " with " (of.organisation) ", " strong { (of.identity) } ", profile " (of.profile)
+                    "Under the agreement " strong { (of.agreement) } " with " (of.organisation) ", " strong { (of.identity) }
+                    @if !of.profile.is_empty() { ", profile " (of.profile) }
                     @if !of.options.is_empty() { ", options " (of.options) } "."
                 }
                 @if let Some(pseudonym) = &of.pseudonym { p { "The reader sees the pseudonym " span.code { (pseudonym) } "." } }
