@@ -1,5 +1,7 @@
-//! `bench`: the same study to our agent (durable before it answers) and to DCMTK's storescp (not durable), in turn; and how long the
-//! gateway takes from the first byte at the agent to a task that can be read. Medians and ratios, never one lucky run.
+//! `bench`: the same study to our agent (durable before it answers) and to DCMTK's storescp (not durable), in turn; how fast
+//! one core protects it; and how long the gateway takes from the first byte at the agent to a task that can be read. Medians and ratios, never one lucky run.
+
+mod protection;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -19,15 +21,17 @@ const ROUNDS: u32 = 5;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let hospital = Hospital::start(Behaviour::default()).await?;
+    let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let folder = tempfile::tempdir()?;
     let peer = Storescp::start(folder.path()).await;
     let (mut ours, mut theirs, mut ready) = (Vec::new(), Vec::new(), Vec::new());
+    let mut protected = Vec::new();
     let mut megabytes = 0.0;
     for round in 1..=ROUNDS {
         let study = hospital.study(round);
         let files = phantom::write(&folder.path().join(format!("study-{round}")), &study)?;
         megabytes = size(&files)?;
+        protected.push(protection::round(&files)?);
         let start = Instant::now();
         ours.push(send(&files, &hospital.stack.dicom(), "CAUSEWAY").await?);
         hospital
@@ -58,6 +62,11 @@ async fn main() -> anyhow::Result<()> {
         }
         Err(error) => say(&format!("DCMTK was not measured: {error:#}")),
     }
+    row(
+        "protection, one core, without the disk",
+        &mut protected,
+        megabytes,
+    );
     let wait = median(&mut ready).as_secs_f64();
     say(&format!(
         "{:>44}  {wait:.2} s, of which 1 s is the PACS's silence",
