@@ -270,3 +270,37 @@ CREATE TABLE restoration (
     CHECK (state <> 'done' OR home IS NOT NULL)
 );
 CREATE INDEX restoration_by_state ON restoration (state, due_us);
+
+-- room `audit`: chained, append only; head is in agent_fact
+CREATE TABLE audit_event (
+    seq      BIGINT NOT NULL PRIMARY KEY,
+    at_us    BIGINT NOT NULL,
+    event    TEXT NOT NULL,
+    actor    TEXT NOT NULL,
+    subject  TEXT NOT NULL,
+    detail   TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    chain    TEXT NOT NULL
+);
+CREATE INDEX audit_event_looks ON audit_event (actor, subject, at_us);
+CREATE TRIGGER audit_event_stays BEFORE UPDATE ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+CREATE TRIGGER audit_event_is_kept BEFORE DELETE ON audit_event BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;
+
+-- heads of the gateway's trail, as it said them; void when a doubt about them was settled
+CREATE TABLE audit_witness (
+    seq      BIGINT NOT NULL,
+    digest   TEXT NOT NULL,
+    at_us    BIGINT NOT NULL,
+    heard_us BIGINT NOT NULL,
+    void_us  BIGINT,
+    PRIMARY KEY (seq, digest)
+);
+
+CREATE TABLE audit_doubt (
+    whose      TEXT NOT NULL CHECK (whose IN ('ours', 'theirs')),
+    found_us   BIGINT NOT NULL,
+    sentence   TEXT NOT NULL,
+    settled_us BIGINT,
+    reason     TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (whose, found_us)
+);

@@ -2,6 +2,7 @@
 
 pub mod cli;
 pub mod doctor;
+mod herald;
 mod people;
 mod ports;
 mod system;
@@ -129,7 +130,7 @@ struct Running {
 impl Running {
     async fn start(config: Config, credentials: Credentials, spool: Spool) -> anyhow::Result<Self> {
         let (cancel, associations) = (CancellationToken::new(), TaskTracker::new());
-        let mut parts = JoinSet::new();
+        let mut parts = herald::begin(spool.rows(), credentials.site(), &cancel).await?;
         let deliveries = Deliveries::open(
             config.destination.clone(),
             spool.clone(),
@@ -214,6 +215,9 @@ impl Running {
                 "not everything ended in time; what is durable is, the rest comes again"
             );
             self.parts.abort_all();
+        }
+        if let Err(error) = herald::note(self.spool.rows(), "stopped", "agent").await {
+            tracing::error!(%error, "the end could not be written to the audit trail");
         }
         self.spool.close().await;
         match early {

@@ -1,6 +1,7 @@
 //! The hospital's side: an ordinary DICOM node that makes studies durable, forwards them, and brings signed reports home.
 
 pub mod app;
+pub mod audit;
 pub mod config;
 pub mod delivery;
 pub mod dicom;

@@ -159,6 +159,11 @@ impl Spool {
         &self.inner.keys
     }
 
+    /// The time, for the rooms to the right.
+    pub(crate) fn now(&self) -> causeway_proto::time::Timestamp {
+        self.inner.clock.now()
+    }
+
     /// Whether more is taken.
     #[must_use]
     pub fn admission(&self) -> Admission {

@@ -395,7 +395,7 @@ CREATE TABLE delivery_form (
 
 -- room `audit`: chained, append only
 CREATE TABLE audit_event (
-    seq      BIGINT PRIMARY KEY,
+    seq      BIGINT NOT NULL PRIMARY KEY,
     at_us    BIGINT NOT NULL,
     event    TEXT NOT NULL,
     actor    TEXT NOT NULL,
@@ -404,4 +404,26 @@ CREATE TABLE audit_event (
     detail   TEXT NOT NULL,
     previous TEXT NOT NULL,
     chain    TEXT NOT NULL
+);
+CREATE INDEX audit_event_looks ON audit_event (actor, subject, at_us);
+
+-- heads of the agents' trails, as they said them; void when a doubt about them was settled
+CREATE TABLE audit_witness (
+    site_id  TEXT NOT NULL,
+    seq      BIGINT NOT NULL,
+    digest   TEXT NOT NULL,
+    at_us    BIGINT NOT NULL,
+    heard_us BIGINT NOT NULL,
+    void_us  BIGINT,
+    PRIMARY KEY (site_id, seq, digest)
+);
+
+CREATE TABLE audit_doubt (
+    site_id    TEXT NOT NULL,
+    whose      TEXT NOT NULL CHECK (whose IN ('ours', 'theirs')),
+    found_us   BIGINT NOT NULL,
+    sentence   TEXT NOT NULL,
+    settled_us BIGINT,
+    reason     TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (site_id, whose, found_us)
 );

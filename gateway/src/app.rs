@@ -13,6 +13,7 @@
 mod chance;
 mod cli;
 mod fresh;
+mod herald;
 mod hold;
 mod open;
 mod serve;

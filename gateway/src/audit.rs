@@ -1,12 +1,26 @@
-//! The audit trail: one row per act, written in the transaction of the act and chained by SHA-256, append only.
+//! The audit trail: one row per act, written in the transaction of the act and chained as `proto::audit` says, append only.
 //!
-//! `chain = SHA-256(previous ‖ the row's fields, each with its length)`. Taking a row out, changing one or re-ordering two breaks
-//! the chain at that place. A row names objects by our own identifiers, never a patient.
+//! A row names objects by our own identifiers and a patient by the pseudonym at most. Acts that change rows are recorded in their own
+//! transaction by [`record`]; who looks at something is recorded by [`Trail`], many in one commit, before he sees it. [`verify`] reads
+//! the chain back; [`witness`] holds what agents' trails had come to, so that neither end goes back unseen.
 
-use aws_lc_rs::digest::{Context, SHA256};
+mod export;
+#[cfg(test)]
+mod tamper;
+#[cfg(test)]
+mod tests;
+mod trail;
+mod verify;
+pub mod witness;
+
+use causeway_proto::audit::{Head, Record};
 use causeway_proto::time::Timestamp;
-use sqlx::{Any, Transaction};
+use sqlx::{Any, AnyConnection, Transaction};
 use thiserror::Error;
+
+pub use export::export;
+pub use trail::{Look, Trail};
+pub use verify::{first_break, verify};
 
 const HEAD: &str = "audit-head";
 
@@ -19,6 +33,9 @@ pub enum AuditError {
     /// The stored head of the chain is not what this program writes.
     #[error("the head of the audit chain cannot be read")]
     Head,
+    /// It was to be written together with others, and that failed.
+    #[error("the audit trail could not be written; the log says why")]
+    Group,
 }
 
 /// Writes one act. Call it last in a transaction: from here to the commit no other act can be written.
@@ -52,16 +69,16 @@ pub async fn record(
     };
     let seq = number.saturating_add(1);
     let detail = detail.to_string();
-    let row = Row {
+    let row = Record {
         seq,
         at_us: at.0,
         event: event.to_owned(),
         actor: actor.to_owned(),
-        site_id: site.to_owned(),
+        site: site.to_owned(),
         subject: subject.to_owned(),
         detail,
     };
-    let chain = row.chain(previous);
+    let chain = row.chain(previous).to_string();
     sqlx::query(
         "INSERT INTO audit_event (seq, at_us, event, actor, site_id, subject, detail, previous, chain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
@@ -69,7 +86,7 @@ pub async fn record(
     .bind(row.at_us)
     .bind(&row.event)
     .bind(&row.actor)
-    .bind(&row.site_id)
+    .bind(&row.site)
     .bind(&row.subject)
     .bind(&row.detail)
     .bind(previous)
@@ -84,135 +101,18 @@ pub async fn record(
     Ok(())
 }
 
-/// One row without its links.
-#[derive(Debug, sqlx::FromRow)]
-struct Row {
-    seq: i64,
-    at_us: i64,
-    event: String,
-    actor: String,
-    site_id: String,
-    subject: String,
-    detail: String,
-}
-
-impl Row {
-    fn chain(&self, previous: &str) -> String {
-        let mut hash = Context::new(&SHA256);
-        let seq = self.seq.to_string();
-        let at = self.at_us.to_string();
-        for part in [
-            previous,
-            &seq,
-            &at,
-            &self.event,
-            &self.actor,
-            &self.site_id,
-            &self.subject,
-            &self.detail,
-        ] {
-            hash.update(part.len().to_string().as_bytes());
-            hash.update(b":");
-            hash.update(part.as_bytes());
-        }
-        hex::encode(hash.finish())
-    }
-}
-
-/// Whether the last row is the one that was written last: rows cut off the end leave a whole chain behind.
-async fn ends_at_head(pool: &sqlx::AnyPool, seq: i64, chain: &str) -> Result<bool, AuditError> {
-    let head: Option<(String,)> = sqlx::query_as("SELECT value FROM gateway_fact WHERE name = $1")
-        .bind(HEAD)
-        .fetch_optional(pool)
-        .await?;
-    Ok(head.map_or(seq == 0, |(head,)| head == format!("{seq}:{chain}")))
-}
-
-/// Walks the chain from the first row. None: it is whole; otherwise the number of the first row that does not fit.
+/// Where the trail ends.
 ///
 /// # Errors
-/// When the database refuses.
-pub async fn first_break(pool: &sqlx::AnyPool) -> Result<Option<i64>, AuditError> {
-    const PAGE: i64 = 1000;
-    let mut previous = String::new();
-    let mut seq = 0_i64;
-    loop {
-        let links: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT seq, chain FROM audit_event WHERE seq > $1 ORDER BY seq LIMIT $2",
-        )
-        .bind(seq)
-        .bind(PAGE)
-        .fetch_all(pool)
-        .await?;
-        let rows: Vec<Row> = sqlx::query_as(
-            "SELECT seq, at_us, event, actor, site_id, subject, detail FROM audit_event WHERE seq > $1 ORDER BY seq LIMIT $2",
-        )
-        .bind(seq)
-        .bind(PAGE)
-        .fetch_all(pool)
-        .await?;
-        if links.is_empty() {
-            if ends_at_head(pool, seq, &previous).await? {
-                return Ok(None);
-            }
-            let (more,): (i64,) = sqlx::query_as("SELECT count(*) FROM audit_event WHERE seq > $1")
-                .bind(seq)
-                .fetch_one(pool)
-                .await?;
-            if more == 0 {
-                return Ok(Some(seq.saturating_add(1)));
-            }
-            // written since the page was read
-            continue;
-        }
-        for ((_, chain), row) in links.iter().zip(&rows) {
-            if row.seq != seq.saturating_add(1) || *chain != row.chain(&previous) {
-                return Ok(Some(row.seq));
-            }
-            previous.clone_from(chain);
-            seq = row.seq;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rows::tests::on_sqlite;
-
-    async fn three(rows: &crate::rows::Rows) {
-        for n in 0..3 {
-            let mut tx = rows.begin().await.unwrap();
-            let detail = serde_json::json!({ "n": n });
-            record(&mut tx, Timestamp(n), "tried", "a", "s", "x", &detail)
-                .await
-                .unwrap();
-            tx.commit().await.unwrap();
-        }
-    }
-
-    #[tokio::test]
-    async fn an_untouched_chain_is_whole() {
-        let (_folder, rows) = on_sqlite().await;
-        assert_eq!(first_break(rows.read()).await.unwrap(), None);
-        three(&rows).await;
-        assert_eq!(first_break(rows.read()).await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn a_changed_or_missing_row_is_found() {
-        for damage in [
-            "UPDATE audit_event SET actor = 'b' WHERE seq = 2",
-            "DELETE FROM audit_event WHERE seq = 2",
-            "DELETE FROM audit_event WHERE seq = 3",
-        ] {
-            let (_folder, rows) = on_sqlite().await;
-            three(&rows).await;
-            let mut tx = rows.begin().await.unwrap();
-            sqlx::query(damage).execute(&mut *tx).await.unwrap();
-            tx.commit().await.unwrap();
-            let found = first_break(rows.read()).await.unwrap();
-            assert!(found == Some(2) || found == Some(3), "{damage}: {found:?}");
-        }
+/// When the database refuses, or the stored head cannot be read.
+pub async fn head(connection: &mut AnyConnection) -> Result<Head, AuditError> {
+    let stored: Option<(String,)> =
+        sqlx::query_as("SELECT value FROM gateway_fact WHERE name = $1")
+            .bind(HEAD)
+            .fetch_optional(connection)
+            .await?;
+    match stored.as_ref().map(|(head,)| head.as_str()) {
+        None | Some("0:") => Ok(Head::empty()),
+        Some(head) => head.parse().or(Err(AuditError::Head)),
     }
 }

@@ -20,11 +20,13 @@ use std::time::Duration;
 
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::SiteId;
-use causeway_proto::link::message::{Delivery, Report};
+use causeway_proto::link::message::{Delivery, DeliveryState, Report};
 use causeway_proto::time::Timestamp;
+use serde_json::json;
 use sqlx::{Any, FromRow, Transaction};
 use thiserror::Error;
 
+use crate::audit::{self, AuditError};
 use crate::rows::Rows;
 use crate::worklist::Changed;
 
@@ -41,6 +43,9 @@ pub enum DeliveryError {
     /// The database refused.
     #[error("the database refused")]
     Database(#[from] sqlx::Error),
+    /// The act could not be written to the audit trail, so it was not done.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A row holds something that this program does not write.
     #[error("a delivery's row cannot be read: {0}")]
     Row(&'static str),
@@ -214,6 +219,14 @@ pub async fn record(
     .bind(&sop_uid)
     .fetch_one(&mut *tx)
     .await?;
+    if said.state != DeliveryState::Waiting {
+        // the site's sentence is its own text and is not repeated here
+        let (form, state) = (bounded(&said.form, 16), said.state.as_str());
+        let detail =
+            json!({ "destination": bounded(&said.destination, 64), "form": form, "state": state });
+        let (site, event) = (site.as_str(), "report-delivery");
+        audit::record(&mut tx, now, event, "site", site, &sop_uid, &detail).await?;
+    }
     tx.commit().await?;
     Ok(Changed::one(&case))
 }

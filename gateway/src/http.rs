@@ -21,6 +21,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::access::Access;
 use crate::archive::Archive;
+use crate::audit::Trail;
 use crate::parts::Wake;
 use crate::rows::Rows;
 use crate::sign::Signing;
@@ -78,6 +79,8 @@ pub struct State {
     pub signing: Signing,
     /// What open pages listen to.
     pub events: Events,
+    /// Who looks at what is written down here first.
+    pub trail: Trail,
     /// Tells the link that a report waits.
     pub homeward: Wake,
     /// Cancelled when the process is to end: streams that would go on for ever end then.

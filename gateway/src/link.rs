@@ -11,6 +11,7 @@ pub mod enrol;
 mod receive;
 mod session;
 mod sites;
+mod witness;
 
 use std::io;
 

@@ -4,6 +4,7 @@ mod centre;
 mod hospital;
 mod relay;
 mod stranger;
+mod trails;
 
 use std::time::Duration;
 

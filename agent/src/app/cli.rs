@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 another fault, 2 usage, 3 configuration, 4 identity, 5 the other side, 6 storage, 7 conflict.
 
+mod audit;
 mod keyring;
 mod originals;
 
@@ -110,6 +111,11 @@ enum Verb {
         /// As JSON, for scripts.
         #[arg(long)]
         json: bool,
+    },
+    /// The site's audit trail.
+    Audit {
+        #[command(subcommand)]
+        verb: audit::Verb,
     },
     /// The page for people at the site.
     #[command(subcommand)]
@@ -248,8 +254,18 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             change(&config, Ask::Recall { case, reason }, "recalled").await?;
         }
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,
-        Verb::Keys { verb } => keyring::act(&config, verb)?,
-        Verb::Open { file, to, json } => originals::open(&config, &file, to.as_deref(), json)?,
+        Verb::Keys { verb } => {
+            let (event, subject) = verb.event();
+            keyring::act(&config, verb)?;
+            audit::note(&config, event, &subject, &serde_json::json!({})).await?;
+        }
+        Verb::Audit { verb } => audit::act(&config, verb).await?,
+        Verb::Open { file, to, json } => {
+            // written down before anything is shown; the file's name may name somebody and is not
+            let nothing = serde_json::json!({});
+            audit::note(&config, "original-opened", "originals", &nothing).await?;
+            originals::open(&config, &file, to.as_deref(), json)?;
+        }
         Verb::Page(verb) => people::act(&config, verb).await?,
         Verb::Doctor => {
             let healthy = doctor::examine(&config, &mut io::stdout()).await?;
@@ -286,6 +302,8 @@ async fn enrol(config: &Config, gateway: String, code: &Code, replace: bool) -> 
         random: random(),
     };
     let welcome = enrolling.enrol(code).await?;
+    let (site, detail) = (welcome.site.to_string(), serde_json::json!({}));
+    audit::note(config, "enrolled", &site, &detail).await?;
     let mut out = io::stdout();
     writeln!(out, "enrolled as {} ({})", welcome.site, welcome.name)?;
     for organisation in welcome.organisations {

@@ -6,7 +6,8 @@ use std::io::{self, Write};
 use causeway_certs::enrol::{Credentials, Renewal};
 use causeway_proto::time::Timestamp;
 
-use super::{clock, keys, open_spool, system};
+use super::{clock, keys, look, open_spool, system};
+use crate::audit;
 use crate::config::Config;
 use crate::dicom::send::{self, REPORT_FORMS};
 use crate::observe::control::{self, Answer, Ask, ControlError};
@@ -64,6 +65,7 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> anyhow::Result<bo
         }
         Err(error) => chart.fault(format!("the running agent does not answer: {error}"))?,
     }
+    trail(config, &mut chart).await?;
     destinations(config, &mut chart).await?;
     Ok(chart.healthy)
 }
@@ -170,6 +172,26 @@ fn stopped<W: Write>(spool: &Spool, chart: &mut Chart<'_, W>) -> io::Result<()> 
         Admission::Congested => chart.remark("the disk is below its soft floor"),
         Admission::Full => chart.fault("nothing would be received"),
     }
+}
+
+/// Reads the audit trail back, and says what is in doubt.
+async fn trail<W: Write>(config: &Config, chart: &mut Chart<'_, W>) -> io::Result<()> {
+    let looked = async {
+        let rows = look(config).await?;
+        let found = audit::verify(&mut *rows.read().acquire().await?, &[]).await?;
+        let doubts = audit::witness::standing(&rows).await?;
+        rows.close().await;
+        anyhow::Ok((found, doubts))
+    };
+    let (found, doubts) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => return chart.fault(format!("the audit trail cannot be read: {error:#}")),
+    };
+    match found {
+        Ok(head) => chart.good(format!("the audit trail is whole: {head}"))?,
+        Err(broken) => chart.fault(broken)?,
+    }
+    doubts.into_iter().try_for_each(|doubt| chart.fault(doubt))
 }
 
 /// Offers each destination a context for every form of a report (P8).

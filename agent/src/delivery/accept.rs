@@ -2,10 +2,12 @@
 
 use bytes::Bytes;
 use causeway_proto::link::message::{DeliveryState, Report};
+use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::verify::{Accepted, Rejection, Verdict, verify};
 use super::{AcceptError, Deliveries, NONE, SITE, SR, refused};
+use crate::audit;
 use crate::restore;
 
 /// See [`Deliveries::accept`].
@@ -186,6 +188,7 @@ async fn keep(
             )
             .await?;
         }
+        note(deliveries, &mut tx, report, "report-received").await?;
         tx.commit().await
     };
     match work.await {
@@ -218,10 +221,22 @@ async fn reject(
             false,
         )
         .await?;
+        note(deliveries, &mut tx, report, "report-rejected").await?;
         tx.commit().await
     };
     work.await
         .map_err(|error| not_kept("noting its rejection")(refused("noting a rejection")(error)))
+}
+
+async fn note(
+    deliveries: &Deliveries,
+    tx: &mut SqliteConnection,
+    report: &Report,
+    event: &str,
+) -> Result<(), sqlx::Error> {
+    let detail = json!({ "case": report.case.as_str(), "agreement": report.agreement.as_str(), "report": report.instance.as_str() });
+    let (now, study) = (deliveries.inner.clock.now(), report.study.as_str());
+    audit::record(tx, now, event, "gateway", study, &detail).await
 }
 
 async fn insert_report(

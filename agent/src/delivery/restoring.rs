@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_proto::dataset::Dataset;
 use causeway_proto::link::message::DeliveryState;
+use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use tokio_util::sync::CancellationToken;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::outcome::pause;
 use super::work::{FARTHEST, names};
 use super::{Deliveries, DeliveryError, refused};
+use crate::audit;
 use crate::restore::rows::{self, Decision, Due, Mismatch};
 use crate::restore::{self, Asked, Home, Ours, Restoring, Verdict};
 
@@ -308,6 +310,7 @@ pub(super) async fn rule(
                 from: &["at-site", "waiting", "held"],
             };
             mirror(deliveries, &mut tx, report, &standing).await?;
+            note(&mut tx, report, ruling, now).await?;
         }
         tx.commit().await?;
         Ok(u64::from(ruled))
@@ -316,6 +319,27 @@ pub(super) async fn rule(
     deliveries.inner.changed.notify_waiters();
     deliveries.inner.due.notify_waiters();
     Ok(ruled)
+}
+
+/// Writes down whose word a person took, never the word itself: it names the patient.
+async fn note(
+    tx: &mut SqliteConnection,
+    report: i64,
+    ruling: Ruling,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let (case, uid): (String, String) =
+        sqlx::query_as("SELECT case_code, sop_uid FROM report WHERE id = $1")
+            .bind(report)
+            .fetch_one(&mut *tx)
+            .await?;
+    let word = match ruling {
+        Ruling::Refuse => "refused",
+        Ruling::Ours => "ours",
+        Ruling::Pacs(_) => "pacs",
+    };
+    let detail = serde_json::json!({ "case": case, "report": uid, "as": word });
+    audit::record(tx, now, "held-decided", "operator", &case, &detail).await
 }
 
 /// The set that a person has chosen; none when the report is refused.

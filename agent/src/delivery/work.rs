@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use sqlx::Row;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,7 @@ use super::offer::{Destination, Parcel, SendOutcome, Store};
 use super::outcome::{Next, damaged, judge, not_restored};
 use super::restoring::FRESH;
 use super::{Deliveries, DeliveryError, lost, refused};
+use crate::audit;
 use crate::restore::{self, Home, RestoreError};
 use crate::spool::{Handle, SpoolError};
 
@@ -243,6 +245,16 @@ async fn finish(
             .await
             .map_err(refused("asking for a damaged report"))?;
     }
+    if next.again.is_none() {
+        let (study, report) = (
+            leased.parcel.study.as_str(),
+            leased.parcel.instance.as_str(),
+        );
+        let detail = json!({ "destination": destination, "form": leased.form, "state": next.state.as_str(), "report": report });
+        audit::record(&mut tx, now, "report-offered", "agent", study, &detail)
+            .await
+            .map_err(refused("recording an offer"))?;
+    }
     tx.commit()
         .await
         .map_err(refused("writing down an offer"))?;
@@ -271,6 +283,19 @@ pub(super) async fn retry(deliveries: &Deliveries, case: &CaseCode) -> Result<u6
     .await
     .map_err(refused("offering again"))?
     .rows_affected();
+    if changed > 0 {
+        let (now, detail) = (deliveries.inner.clock.now(), json!({ "rows": changed }));
+        audit::record(
+            &mut tx,
+            now,
+            "report-retried",
+            "operator",
+            case.as_str(),
+            &detail,
+        )
+        .await
+        .map_err(refused("recording a new try"))?;
+    }
     tx.commit().await.map_err(refused("offering again"))?;
     deliveries.inner.due.notify_waiters();
     deliveries.inner.changed.notify_waiters();

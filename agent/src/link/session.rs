@@ -6,7 +6,7 @@ use std::time::Duration;
 use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, Part, Reader, encode};
-use causeway_proto::link::message::InstanceKey;
+use causeway_proto::link::message::{AuditHead, InstanceKey};
 use causeway_proto::link::session::Farewell;
 use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::watch;
@@ -18,6 +18,7 @@ use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
 use super::upload::{Refusing, Upload};
 use super::{Ended, Link, State};
+use crate::audit::witness;
 use crate::delivery::DeliveryError;
 use crate::spool::SpoolError;
 
@@ -27,6 +28,8 @@ const TICK: Duration = Duration::from_secs(2);
 const CALM: Duration = Duration::from_millis(20);
 /// A connection that lasted so long was a success: the pause after its end is the first again.
 const LASTING: Duration = Duration::from_secs(10);
+/// How far apart the heads are that each end holds of the other's audit trail.
+const CHECKPOINT: Duration = Duration::from_secs(300);
 /// How long the gateway may leave our control messages unread.
 const UNREAD: Duration = Duration::from_secs(60);
 
@@ -109,6 +112,8 @@ struct Session<'a> {
     started: Instant,
     /// When to look at spool and deliveries next.
     look_at: Instant,
+    /// When to say the head of the audit trail next.
+    head_at: Instant,
     serial: causeway_certs::identity::Serial,
     state: &'a watch::Sender<State>,
     asked: Option<Duration>,
@@ -152,6 +157,7 @@ pub(super) async fn run(
         tasks: JoinSet::new(),
         started: now,
         look_at: now,
+        head_at: now,
         serial: link.tls.live.credentials().serial().clone(),
         state,
         asked: None,
@@ -262,11 +268,38 @@ impl Session<'_> {
             self.upload.look(&mut say).await?;
         }
         self.download.look(&mut say).await?;
+        self.heads(&mut say).await;
         self.say(&say).await?;
         if self.asked.is_none() {
             self.upload.seal(&self.connection, &mut self.tasks).await?;
         }
         Ok(())
+    }
+
+    /// Says where our audit trail ends, at once and then every five minutes. It must not end a connection when it cannot.
+    async fn heads(&mut self, say: &mut Vec<Message>) {
+        if self.head_at > Instant::now() {
+            return;
+        }
+        self.head_at = Instant::now() + CHECKPOINT;
+        let (rows, now) = (self.link.spool.rows(), self.link.clock.now());
+        match witness::say(rows, now, None).await {
+            Ok(message) => say.push(message.into()),
+            Err(error) => tracing::error!(%error, "the head of the audit trail was not said"),
+        }
+    }
+
+    /// Holds where the gateway's audit trail ends. A trail in doubt is for people; the connection goes on.
+    async fn hear(&mut self, said: &AuditHead) -> Result<(), Leave> {
+        let (rows, now) = (self.link.spool.rows(), self.link.clock.now());
+        match witness::hear(rows, said, now).await {
+            Ok(Some(answer)) => self.say(&[answer.into()]).await,
+            Ok(None) => Ok(()),
+            Err(error) => {
+                tracing::error!(%error, "the head of the gateway's audit trail was not held");
+                Ok(())
+            }
+        }
     }
 
     /// Begins what the machine allows. After GOAWAY nothing new is begun.
@@ -332,6 +365,7 @@ impl Session<'_> {
             }
             Message::Recalled(recalled) => self.upload.recall_confirmed(&recalled).await?,
             Message::Noted(noted) => self.download.noted(&noted).await?,
+            Message::AuditHead(said) => self.hear(&said).await?,
             Message::GoAway(goaway) => {
                 self.asked = Some(Duration::from_millis(goaway.retry_after_ms));
                 self.state.send_modify(|state| {

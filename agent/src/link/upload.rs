@@ -11,11 +11,14 @@ use causeway_proto::link::message::{
 };
 use causeway_proto::link::session::Farewell;
 use causeway_proto::link::upload::{Bounds, CODING_NONE, Job, Step, Uploader};
+use causeway_proto::time::Timestamp;
 use quinn::{Connection, SendStream, WriteError};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::dial::VarIntOf;
 use super::session::Done;
+use crate::audit::{Look, Trail};
 use crate::protect::{ProtectError, Protector};
 use crate::spool::{Outgoing, Spool, SpoolError};
 
@@ -26,6 +29,7 @@ type StudyOf = (AgreementId, StudyUid);
 pub(super) struct Upload {
     spool: Spool,
     protector: Protector,
+    trail: Trail,
     uploader: Uploader,
     outgoing: HashMap<InstanceKey, Outgoing>,
     opened: BTreeMap<StudyOf, (Open, Progress)>,
@@ -38,6 +42,7 @@ pub(super) struct Upload {
 impl Upload {
     pub(super) fn new(spool: Spool, protector: Protector, bounds: Bounds) -> Self {
         Self {
+            trail: Trail::new(spool.rows().clone()),
             spool,
             protector,
             uploader: Uploader::new(bounds),
@@ -137,7 +142,12 @@ impl Upload {
                         self.uploader.sent(now, &key);
                         continue;
                     };
+                    let study = (key.agreement.clone(), instance.study.clone());
+                    let case = self.opened.get(&study).map(|(open, _)| open.case.as_str());
                     let sending = Sending {
+                        trail: self.trail.clone(),
+                        at: self.spool.now(),
+                        look: look(instance, case.unwrap_or_default()),
                         connection: connection.clone(),
                         instance: instance.clone(),
                         protector: self.protector.clone(),
@@ -269,6 +279,9 @@ impl From<SpoolError> for Refusing {
 
 /// One instance on its way.
 struct Sending {
+    trail: Trail,
+    at: Timestamp,
+    look: Look,
     connection: Connection,
     instance: Outgoing,
     protector: Protector,
@@ -301,6 +314,10 @@ impl From<WriteError> for Cut {
 impl Sending {
     async fn run(self) -> Done {
         let key = self.instance.key.clone();
+        // what is not written down does not leave
+        if self.trail.looked(self.at, self.look.clone()).await.is_err() {
+            return Done::Withdrawn(key);
+        }
         let Ok(mut stream) = self.connection.open_uni().await else {
             return Done::Instance(key);
         };
@@ -345,6 +362,17 @@ impl Sending {
         stream.write_all(&end).await?;
         finish(stream);
         Ok(())
+    }
+}
+
+/// What the trail says of a study that leaves.
+fn look(instance: &Outgoing, case: &str) -> Look {
+    let agreement = instance.key.agreement.as_str();
+    Look {
+        event: "images-sent",
+        actor: "gateway",
+        subject: instance.study.as_str().to_owned(),
+        detail: json!({ "agreement": agreement, "case": case }),
     }
 }
 

@@ -28,6 +28,10 @@ pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
     if let Some(until) = status.certificate_until {
         writeln!(out, "identity certificate until {until}")?;
     }
+    writeln!(out, "audit    {}", status.audit_head)?;
+    for doubt in &status.audit_doubts {
+        writeln!(out, "audit    DOUBT: {doubt}")?;
+    }
     let queue = &status.queue;
     writeln!(
         out,

@@ -4,6 +4,7 @@ use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::audit::{self, AuditError};
 use crate::delivery::{self, DeliveryError};
 use crate::rows::Rows;
 use crate::spool::SpoolError;
@@ -28,6 +29,12 @@ pub struct Status {
     pub queue: Queue,
     /// Where reports stand.
     pub deliveries: Vec<delivery::view::Line>,
+    /// Where the audit trail ends, `SEQ:DIGEST`.
+    #[serde(default)]
+    pub audit_head: String,
+    /// What is in doubt about the audit trail of either end.
+    #[serde(default)]
+    pub audit_doubts: Vec<String>,
     /// The last thing that went wrong and has not gone right since.
     pub last_error: Option<String>,
 }
@@ -38,6 +45,9 @@ pub enum ViewError {
     /// The spool's.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The audit trail's.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// The deliveries'.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
@@ -62,7 +72,13 @@ pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
     } else {
         waiting
     };
+    let head = match rows.read().acquire().await {
+        Ok(mut reading) => audit::head(&mut reading).await?,
+        Err(error) => return Err(AuditError::from(error).into()),
+    };
     Ok(Status {
+        audit_head: head.to_string(),
+        audit_doubts: audit::witness::standing(rows).await?,
         software: concat!("causeway-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
         running: false,
         at: now,

@@ -5,10 +5,12 @@ use std::time::Duration;
 use causeway_proto::link::codec::{NAME_MAX_BYTES, sentence};
 use causeway_proto::link::message::{Manifest, ManifestEntry, Refused, Sealed, Withheld};
 use causeway_proto::time::Timestamp;
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::{Spool, SpoolError, parsed, refused_row};
+use crate::audit;
 use crate::rows::from_row;
 
 /// A manifest that was answered with something missing, or refused, is not said again before this.
@@ -50,7 +52,26 @@ pub(super) async fn new_version(
     .bind(now.0)
     .execute(&mut *tx)
     .await?;
-    Ok(())
+    sealing(tx, id, basis, now).await
+}
+
+/// One record for each version: how many instances it has, and how many of them stay at the site.
+async fn sealing(
+    tx: &mut SqliteConnection,
+    id: i64,
+    basis: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let (study, case, agreement, version, all, withheld): (String, String, String, i64, i64, i64) = sqlx::query_as(
+        "SELECT s.study_uid, s.case_code, s.agreement, s.manifest_version, \
+         (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id), \
+         (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id AND i.state = 'withheld') FROM study s WHERE s.id = $1",
+    )
+    .bind(id)
+    .fetch_one(&mut *tx)
+    .await?;
+    let detail = json!({ "case": case, "agreement": agreement, "version": version, "basis": basis, "instances": all, "withheld": withheld });
+    audit::record(tx, now, "study-sealed", "agent", &study, &detail).await
 }
 
 /// See [`Spool::manifests_due`].

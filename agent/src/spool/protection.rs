@@ -1,12 +1,14 @@
 //! What the spool gives to be protected, and what it keeps of each decision: nothing leaves before its form has a row.
 
 use causeway_proto::link::message::InstanceKey;
+use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use super::entry::{Private, Unprotected, Verdict};
 use super::outgoing::{BY_URGENCY, kept, renew};
 use super::{Spool, SpoolError, parsed, refused_row};
+use crate::audit;
 use crate::rows::to_row;
 
 /// The sealed originals that travel with one instance.
@@ -76,7 +78,7 @@ impl Spool {
     ) -> Result<Vec<u8>, SpoolError> {
         let mut tx = self.begin_rows().await?;
         let work = async {
-            sqlx::query(
+            let first = sqlx::query(
                 "INSERT INTO sealed_set (study_id, agreement, pseudonym, sealed, made_us) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (study_id) DO NOTHING",
             )
@@ -86,7 +88,14 @@ impl Spool {
             .bind(made)
             .bind(self.inner.clock.now().0)
             .execute(&mut *tx)
-            .await?;
+            .await?
+            .rows_affected();
+            if first > 0 {
+                let agreement = instance.agreement.as_str();
+                let detail = json!({ "agreement": agreement, "patient": pseudonym });
+                let (now, study) = (self.inner.clock.now(), instance.study.as_str());
+                audit::record(&mut tx, now, "study-protected", "agent", study, &detail).await?;
+            }
             let kept = sqlx::query_scalar("SELECT sealed FROM sealed_set WHERE study_id = $1")
                 .bind(instance.study_row)
                 .fetch_one(&mut *tx)

@@ -3,10 +3,12 @@
 use causeway_proto::ids::CaseCode;
 use causeway_proto::link::codec::sentence;
 use causeway_proto::link::message::{Recall, Recalled};
+use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::{Spool, SpoolError, parsed, refused_row};
+use crate::audit;
 
 /// See [`Spool::recall`].
 pub(super) async fn recall(
@@ -15,21 +17,29 @@ pub(super) async fn recall(
     reason: &str,
 ) -> Result<bool, SpoolError> {
     let mut tx = spool.begin_rows().await?;
-    let changed = sqlx::query(
-        "UPDATE study SET state = 'recalled', recalled_us = $2, recall_reason = $3 WHERE case_code = $1 AND state <> 'recalled'",
+    let now = spool.inner.clock.now();
+    let changed: Vec<(String, String)> = sqlx::query_as(
+        "UPDATE study SET state = 'recalled', recalled_us = $2, recall_reason = $3 WHERE case_code = $1 AND state <> 'recalled' \
+         RETURNING study_uid, agreement",
     )
     .bind(case.as_str())
-    .bind(spool.inner.clock.now().0)
+    .bind(now.0)
     .bind(reason)
-    .execute(&mut *tx)
+    .fetch_all(&mut *tx)
     .await
-    .map_err(refused_row("recalling a study"))?
-    .rows_affected();
+    .map_err(refused_row("recalling a study"))?;
+    for (study, agreement) in &changed {
+        // the reason is free text of a person and may name the patient: it stays in the study's row
+        let detail = json!({ "case": case.as_str(), "agreement": agreement });
+        audit::record(&mut tx, now, "study-recalled", "operator", study, &detail)
+            .await
+            .map_err(refused_row("recording a recall"))?;
+    }
     tx.commit()
         .await
         .map_err(refused_row("recalling a study"))?;
     spool.wake();
-    Ok(changed > 0)
+    Ok(!changed.is_empty())
 }
 
 /// See [`Spool::recalls`].

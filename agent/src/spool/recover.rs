@@ -12,6 +12,7 @@ use sqlx::Row;
 use super::disk::{Disk, Handle};
 use super::manifest::{SILENCE, new_version};
 use super::{OpenError, Spool, SpoolError, refused_row};
+use crate::audit;
 use crate::rows::{Rows, from_row, number, to_row};
 
 /// What a start found and did.
@@ -223,6 +224,8 @@ pub(super) async fn accept_loss(spool: &Spool) -> Result<u64, SpoolError> {
         for study in studies {
             new_version(&mut tx, study, SILENCE, now).await?;
         }
+        let detail = serde_json::json!({ "instances": changed });
+        audit::record(&mut tx, now, "loss-accepted", "operator", "spool", &detail).await?;
         tx.commit().await?;
         Ok(changed)
     };

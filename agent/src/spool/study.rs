@@ -12,6 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use super::entry::CallingKind;
 use super::manifest::{SILENCE, new_version};
 use super::{Spool, SpoolError, refused_row};
+use crate::audit;
 
 /// How long a sender must be silent before a study counts as complete.
 #[derive(Clone, Debug, Deserialize)]
@@ -187,6 +188,13 @@ pub(super) async fn send_now(spool: &Spool, case: Option<&CaseCode>) -> Result<u
     .await
     .map_err(refused_row("ending a wait"))?
     .rows_affected();
+    if changed > 0 {
+        let (now, subject) = (spool.now(), case.map_or("all", CaseCode::as_str));
+        let detail = serde_json::json!({ "studies": changed });
+        audit::record(&mut tx, now, "wait-ended", "operator", subject, &detail)
+            .await
+            .map_err(refused_row("recording the end of a wait"))?;
+    }
     tx.commit().await.map_err(refused_row("ending a wait"))?;
     spool.inner.tick.notify_one();
     Ok(changed)

@@ -7,6 +7,7 @@ use causeway_proto::digest::Digest;
 use causeway_proto::time::Timestamp;
 
 use super::{Access, AccessError, Account, accounts};
+use crate::audit;
 
 /// Wrong passwords that cost no delay.
 const FREE: i64 = 4;
@@ -93,6 +94,10 @@ impl Access {
             .bind(&account.id)
             .execute(&mut *tx)
             .await?;
+        let id = &account.id;
+        let detail = serde_json::json!({ "failures": failures });
+        let now = self.clock.now();
+        audit::record(&mut tx, now, "sign-in-failed", id, "", id, &detail).await?;
         tx.commit().await?;
         Err(AccessError::Refused)
     }
@@ -117,7 +122,20 @@ impl Access {
             entry.0 += 1;
             entry.1 = now.plus(delay(entry.0));
         });
-        AccessError::Refused
+        match self.note_stranger(&name, now).await {
+            Ok(()) => AccessError::Refused,
+            Err(broken) => broken,
+        }
+    }
+
+    /// A name that is no account's is written down by its digest: people type passwords into the wrong field.
+    async fn note_stranger(&self, name: &Digest, now: Timestamp) -> Result<(), AccessError> {
+        let mut tx = self.rows.begin().await?;
+        let name = name.to_string();
+        let detail = serde_json::json!({ "unknown": true });
+        audit::record(&mut tx, now, "sign-in-failed", &name, "", &name, &detail).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     fn strangers<T>(&self, with: impl FnOnce(&mut Strangers) -> T) -> T {

@@ -8,6 +8,7 @@ use causeway_proto::digest::Digest;
 use causeway_proto::time::Timestamp;
 
 use super::{Access, AccessError, Account, accounts};
+use crate::audit;
 
 /// A session is marked as seen at most this often.
 const MARK_EVERY: Duration = Duration::from_secs(20);
@@ -60,6 +61,8 @@ impl Access {
         .bind(ends.0)
         .execute(&mut *tx)
         .await?;
+        let (id, nothing) = (&account.id, serde_json::json!({}));
+        audit::record(&mut tx, now, "signed-in", id, "", id, &nothing).await?;
         tx.commit().await?;
         Ok(cookie)
     }
@@ -125,12 +128,18 @@ impl Access {
     /// # Errors
     /// When the database refuses.
     pub async fn end_session(&self, cookie: &Cookie) -> Result<(), AccessError> {
-        let mut tx = self.rows.begin().await?;
-        sqlx::query("UPDATE session SET ended_us = $1 WHERE token_hash = $2 AND ended_us IS NULL")
-            .bind(self.clock.now().0)
-            .bind(cookie.hash())
-            .execute(&mut *tx)
-            .await?;
+        let (mut tx, now) = (self.rows.begin().await?, self.clock.now());
+        let ended: Option<(String,)> = sqlx::query_as(
+            "UPDATE session SET ended_us = $1 WHERE token_hash = $2 AND ended_us IS NULL RETURNING account_id",
+        )
+        .bind(now.0)
+        .bind(cookie.hash())
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some((id,)) = ended {
+            let nothing = serde_json::json!({});
+            audit::record(&mut tx, now, "signed-out", &id, "", &id, &nothing).await?;
+        }
         tx.commit().await?;
         self.signing.lock(&cookie.hash());
         Ok(())

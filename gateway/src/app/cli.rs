@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agreement;
+mod audit;
 mod directory;
 mod doctor;
 mod people;
@@ -14,7 +15,7 @@ use serde_json::json;
 
 use super::{Failure, open, serve, system_clock, system_random};
 use crate::config::{self, Config};
-use crate::{audit, observe};
+use crate::observe;
 
 /// Receives studies from agents, serves the reading room, signs reports and sends them home.
 #[derive(Debug, Parser)]
@@ -51,15 +52,9 @@ enum Command {
     Token(people::Token),
     /// The audit trail.
     #[command(subcommand)]
-    Audit(Audit),
+    Audit(audit::Audit),
     /// Look at everything and say what is not right.
     Doctor,
-}
-
-#[derive(Debug, Subcommand)]
-enum Audit {
-    /// Walk the chain from the first row to the last.
-    Verify,
 }
 
 /// What a command prints on standard output.
@@ -97,23 +92,10 @@ async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), 
         Command::User(user) => people::user(user, &opened, out).await,
         Command::Quarantine(act) => quarantine::quarantine(act, &opened, out).await,
         Command::Token(token) => people::token(&token, &opened, out).await,
-        Command::Audit(Audit::Verify) => verify(&opened, out).await,
+        Command::Audit(command) => audit::run(command, &opened, out).await,
     };
     opened.parts.rows.close().await;
     done
-}
-
-async fn verify(opened: &super::Opened, out: &Out) -> Result<(), Failure> {
-    let rows = &opened.parts.rows;
-    match audit::first_break(rows.read())
-        .await
-        .map_err(Failure::storage)?
-    {
-        None => out.line("the audit chain is whole"),
-        Some(seq) => Err(Failure::conflict(anyhow::anyhow!(
-            "the audit chain breaks at row {seq}: a row was changed, removed or put in"
-        ))),
-    }
 }
 
 /// A list for people or, with `--json`, for scripts.

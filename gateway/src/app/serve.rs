@@ -17,7 +17,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Opened, fresh, hold, open, sweep, system_clock, system_random};
+use super::{Failure, Opened, fresh, herald, hold, open, sweep, system_clock, system_random};
+use crate::audit;
 use crate::config::Config;
 use crate::http;
 use crate::ingest::Ingest;
@@ -43,6 +44,9 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let rooms = start(&config, opened, &readiness).await;
     let ended = match rooms {
         Ok(()) => {
+            herald::note(&parts, "started")
+                .await
+                .map_err(Failure::storage)?;
             readiness.set(true);
             tracing::info!("the gateway is ready");
             wait_for_end(&parts).await
@@ -62,6 +66,9 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
             tasks = parts.tracker.len(),
             "some work did not end in time"
         );
+    }
+    if let Err(error) = herald::note(&parts, "stopped").await {
+        tracing::error!(%error, "the end could not be written to the audit trail");
     }
     parts.rows.close().await;
     drop(lock);
@@ -104,6 +111,7 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     parts.tracker.spawn(link::run(link_door, rooms));
     let names = config.link.names.clone();
     parts.tracker.spawn(fresh::run(parts.clone(), names));
+    parts.tracker.spawn(herald::run(parts.clone()));
     parts
         .tracker
         .spawn(sweep::run(parts.clone(), signing, access));
@@ -162,6 +170,7 @@ fn reading_room(config: &Config, opened: &Opened, events: Events) -> Result<Rout
         access: opened.access.clone(),
         signing: opened.signing.clone(),
         events,
+        trail: audit::Trail::new(opened.parts.rows.clone()),
         homeward: opened.parts.wakes.delivery.clone(),
         cancel: opened.parts.cancel.clone(),
         config: Arc::new(config.http.clone()),

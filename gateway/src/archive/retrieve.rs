@@ -1,6 +1,7 @@
 //! Finding what is to be served: instances of a study, of a series, or one, with where their bytes and frames are.
 
 use causeway_proto::ids::{AgreementId, SeriesUid, SiteId, SopInstanceUid, StudyUid};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::search::Scope;
@@ -62,6 +63,35 @@ pub async fn owners(
         Scope::Pairs(pairs) => pairs.contains(owner),
     });
     Ok(seen.collect())
+}
+
+/// What the audit trail says of a study beside its UID: the pseudonym where there is one, else the word for the case; no name or number
+/// of a patient ever.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn told(
+    rows: &Rows,
+    (site, agreement): &(SiteId, AgreementId),
+    study: &StudyUid,
+) -> Result<serde_json::Value, sqlx::Error> {
+    let found: Option<(String, String, String)> = sqlx::query_as(
+        "SELECT a.identity, s.patient_id, s.case_code FROM study s JOIN agreement a ON a.id = s.agreement_id \
+         WHERE s.site_id = $1 AND s.agreement_id = $2 AND s.study_uid = $3",
+    )
+    .bind(site.as_str())
+    .bind(agreement.as_str())
+    .bind(study.as_str())
+    .fetch_optional(rows.read())
+    .await?;
+    let agreement = agreement.as_str();
+    Ok(match found {
+        Some((identity, pseudonym, case)) if identity == "pseudonymous" => {
+            json!({ "agreement": agreement, "case": case, "patient": pseudonym })
+        }
+        Some((_, _, case)) => json!({ "agreement": agreement, "case": case }),
+        None => json!({ "agreement": agreement }),
+    })
 }
 
 /// The instances of a target, by series and number. A report that was signed here is found when it is named.

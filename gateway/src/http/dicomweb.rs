@@ -17,9 +17,7 @@ mod wanted;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::FromRequestParts;
@@ -27,24 +25,18 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::get;
 use causeway_proto::ids::{AgreementId, SiteId};
-use causeway_proto::time::Timestamp;
 use serde_json::json;
 
 use super::State;
 use super::auth::Subject;
 use super::error::Problem;
 use crate::archive::BlobError;
-use crate::archive::retrieve::{Target, owners};
+use crate::archive::retrieve::{Target, owners, told};
 use crate::archive::search::Scope;
-use crate::audit;
+use crate::audit::Look;
 use crate::eligibility::{Act, decide};
 
 pub use render::{Renderer, render_child};
-
-/// Who looks at what is written down once in this time, not for every image.
-const VIEWED_AGAIN: Duration = Duration::from_secs(600);
-/// So many lookers-at are remembered at most.
-const MOST_VIEWED: usize = 10_000;
 
 const OCTETS: &str = "application/octet-stream";
 const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
@@ -60,7 +52,6 @@ pub(super) type Owner = (SiteId, AgreementId);
 pub(super) struct Web {
     pub(super) state: State,
     pub(super) renderer: Arc<Renderer>,
-    viewed: Arc<Mutex<HashMap<(String, String), Timestamp>>>,
 }
 
 /// Who asks, and under which address he reached us.
@@ -78,7 +69,6 @@ pub fn routes(state: &State, renderer: Renderer) -> Router<State> {
     let web = Web {
         state: state.clone(),
         renderer: Arc::new(renderer),
-        viewed: Arc::default(),
     };
     let instance = "/studies/{study}/series/{series}/instances/{instance}";
     let below = |rest: &str| format!("{instance}{rest}");
@@ -225,33 +215,18 @@ impl Web {
                 .with("reasons", json!(decision.reasons)));
         }
         let now = self.state.clock.now();
-        let subject = format!("{site}/{agreement}/{}", target.study);
-        let who = (caller.subject.account.clone(), subject);
-        if self.noted(&who, now) {
-            return Ok(owner);
+        let mut look = Look {
+            event: "images-viewed",
+            actor: caller.subject.account.clone(),
+            site: site.to_owned(),
+            subject: target.study.as_str().to_owned(),
+            detail: json!({ "agreement": agreement }),
+        };
+        if !self.state.trail.has(now, &look) {
+            look.detail = told(&self.state.rows, &owner, &target.study).await?;
+            self.state.trail.looked(now, look).await?;
         }
-        let detail = json!({ "agreement": agreement });
-        let mut tx = self.state.rows.begin().await?;
-        let study = target.study.as_str();
-        audit::record(&mut tx, now, "images-viewed", &who.0, site, study, &detail).await?;
-        tx.commit().await?;
-        self.note(who, now);
         Ok(owner)
-    }
-
-    fn noted(&self, who: &(String, String), now: Timestamp) -> bool {
-        let viewed = self.viewed.lock().unwrap_or_else(PoisonError::into_inner);
-        viewed
-            .get(who)
-            .is_some_and(|at| now.since(*at) < VIEWED_AGAIN)
-    }
-
-    fn note(&self, who: (String, String), now: Timestamp) {
-        let mut viewed = self.viewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if viewed.len() >= MOST_VIEWED {
-            viewed.clear();
-        }
-        viewed.insert(who, now);
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::accept::{READ_BYTES, audit_refusal};
 use super::session::Session;
+use super::witness;
 use crate::delivery;
 use crate::ingest::{Begun, Disposition, Incoming, IngestError};
 
@@ -64,6 +65,10 @@ async fn take(session: &Session, message: Message) -> Result<(), Farewell> {
         Message::Query(query) => have(session, query).await,
         Message::Recall(recall) => recall_study(session, recall).await,
         Message::Delivery(word) => record(session, word).await,
+        Message::AuditHead(said) => {
+            witness::hear(session, &said).await;
+            Ok(())
+        }
         Message::GoAway(_) => Ok(()),
         _ => Err(Farewell::new(
             Code::ProtocolError,

@@ -26,6 +26,7 @@ use super::accept::{Greeting, announced, denial};
 use super::deliver::Delivering;
 use super::receive;
 use super::sites::close;
+use super::witness;
 use crate::directory::{self, Denied};
 
 /// Messages that may wait to be written to the control stream.
@@ -96,6 +97,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         farewell = receive::control(&session, from_agent, reader) => farewell.map_or(End::Lost, End::With),
         () = receive::streams(&session) => End::Lost,
         () = session.delivering.run(&session) => End::Lost,
+        () = witness::run(&session) => End::Lost,
         farewell = guard(&session, &agreements) => End::With(farewell),
         _ = connection.closed() => End::Lost,
         () = rooms.parts.cancel.cancelled() => End::Drain,

@@ -2,6 +2,7 @@
 
 mod home;
 pub mod terms;
+mod witness;
 
 use minicbor::{Decode, Encode};
 
@@ -14,6 +15,7 @@ use crate::time::Timestamp;
 
 pub use home::{Delivery, DeliveryState, Noted, Report};
 pub use terms::Agreement;
+pub use witness::AuditHead;
 
 /// First message in both directions on the control stream. The agent speaks first.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -4,6 +4,9 @@ mod agent;
 mod gateway;
 #[cfg(test)]
 mod tests;
+mod trail;
+#[cfg(test)]
+mod trail_tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

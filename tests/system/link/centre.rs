@@ -65,7 +65,8 @@ impl Centre {
         Self::on(folder, &address, |_| ()).await
     }
 
-    async fn on(
+    /// Begins on a folder that a gateway has left.
+    pub(super) async fn on(
         folder: TempDir,
         listen: &str,
         change: impl FnOnce(&mut link::Config),

@@ -27,7 +27,7 @@ use super::centre::{clock, random};
 
 /// An agent whose link is kept up.
 pub(super) struct Hospital {
-    folder: TempDir,
+    pub(super) folder: TempDir,
     pub(super) spool: Spool,
     pub(super) deliveries: Deliveries,
     pub(super) state: watch::Receiver<State>,
@@ -42,7 +42,12 @@ impl Hospital {
         Self::on(tempfile::tempdir()?, tls, gateway).await
     }
 
-    async fn on(folder: TempDir, tls: &ClientTls, gateway: SocketAddr) -> anyhow::Result<Self> {
+    /// Begins on a folder that an agent has left.
+    pub(super) async fn on(
+        folder: TempDir,
+        tls: &ClientTls,
+        gateway: SocketAddr,
+    ) -> anyhow::Result<Self> {
         let mut config = spool::Config::default();
         config.complete.pacs_silence_s = 1;
         for letter in ["a", "b"] {

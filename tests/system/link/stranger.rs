@@ -57,11 +57,13 @@ impl Stranger {
         Ok(())
     }
 
-    /// The gateway's next message.
+    /// The gateway's next message, but for the heads of its audit trail, which it says at any time.
     pub(super) async fn hear(&mut self) -> anyhow::Result<Message> {
         loop {
-            if let Some(Part::Message(message)) = self.reader.next_part()? {
-                return Ok(message);
+            match self.reader.next_part()? {
+                Some(Part::Message(Message::AuditHead(_))) => continue,
+                Some(Part::Message(message)) => return Ok(message),
+                Some(Part::Data(_)) | None => {}
             }
             let chunk = self.from_gateway.read_chunk(65_536, true).await?;
             self.reader

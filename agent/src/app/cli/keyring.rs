@@ -45,6 +45,17 @@ pub(super) enum Verb {
     },
 }
 
+impl Verb {
+    /// Our word for it in the audit trail, and what it acts on.
+    pub(super) fn event(&self) -> (&'static str, String) {
+        match self {
+            Self::Export { .. } => ("keys-exported", "keys".to_owned()),
+            Self::Import { .. } => ("keys-imported", "keys".to_owned()),
+            Self::Rotate { agreement } => ("keys-rotated", agreement.as_str().to_owned()),
+        }
+    }
+}
+
 /// An export is far smaller; a longer file is none.
 const MAX_IMPORT: u64 = 16 << 20;
 

@@ -116,6 +116,15 @@ async fn looked(opened: &Opened, now: Timestamp) -> Vec<(&'static str, Result<St
         Err(error) => Err(error.to_string()),
     };
     found.push(("audit chain", chain));
+    let doubts = match audit::witness::standing(&parts.rows).await {
+        Ok(doubts) if doubts.is_empty() => Ok("no doubt stands".to_owned()),
+        Ok(doubts) => {
+            let sentences: Vec<String> = doubts.into_iter().map(|doubt| doubt.sentence).collect();
+            Err(sentences.join("; "))
+        }
+        Err(error) => Err(error.to_string()),
+    };
+    found.push(("audit witnesses", doubts));
     let sites = match directory::sites(&parts.rows).await {
         Ok(sites) if sites.is_empty() => Ok("none yet: `site add` makes one".to_owned()),
         Ok(sites) => Ok(sites.len().to_string()),

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::body::Named;
 use super::shown::{Shown, shown};
 use super::worklist::site;
+use crate::audit::Look;
 use crate::delivery::{self, DocumentView};
 use crate::eligibility::{Act, Subject, decide};
 use crate::http::State;
@@ -40,6 +41,23 @@ pub(super) async fn visible(
 /// Whether this person may read what is said of the patient: an operator sees that a case exists and no more.
 pub(super) fn may_view(subject: &Subject, facts: &CaseFacts) -> bool {
     decide(subject, &facts.site.site_id, &facts.agreement, Act::View).allowed
+}
+
+/// Writes down that somebody is about to see this case, before he sees anything of it.
+pub(super) async fn looked(
+    state: &State,
+    subject: &Subject,
+    facts: &CaseFacts,
+    event: &'static str,
+) -> Result<(), Problem> {
+    let look = Look {
+        event,
+        actor: subject.account.clone(),
+        site: facts.site.site_id.clone(),
+        subject: facts.id.clone(),
+        detail: json!({ "case": facts.code, "agreement": facts.agreement }),
+    };
+    Ok(state.trail.looked(state.clock.now(), look).await?)
 }
 
 fn series(one: &Series) -> Value {
@@ -239,6 +257,7 @@ pub(super) async fn case(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let facts = visible(&state, &who.subject, &id).await?;
+    looked(&state, &who.subject, &facts, "case-opened").await?;
     let task = worklist::task(&state.rows, &id).await?;
     let draft = if may_view(&who.subject, &facts) {
         let mut reading = state.rows.read().acquire().await?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::{Json, Named};
-use super::cases::visible;
+use super::cases::{looked, visible};
 use super::worklist::Reason;
 use crate::access::{Account, accounts};
 use crate::eligibility::{Act, decide};
@@ -194,6 +194,7 @@ pub(super) async fn preview(
     let facts = for_act(&state, &who, &id, Act::Write).await?;
     let draft = draft_of(&state, &id).await?;
     let draft = draft.ok_or(report::ReportError::NoDraft)?;
+    looked(&state, &who.subject, &facts, "report-previewed").await?;
     let is_final = said.status == Status::Final;
     let author = author(&state, &who, &draft).await?;
     let task = worklist::task(&state.rows, &id).await?;

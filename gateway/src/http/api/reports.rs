@@ -51,6 +51,9 @@ pub(super) async fn one(
     Named(id): Named,
 ) -> Result<Answer<Value>, Problem> {
     let (signed, facts) = visible(&state, &subject, &id).await?;
+    if cases::may_view(&subject, &facts) {
+        cases::looked(&state, &subject, &facts, "report-read").await?;
+    }
     let all = cases::reports(&state, &signed.case_id).await?;
     let mut view = all
         .into_iter()
@@ -86,6 +89,7 @@ pub(super) async fn document(
     if !cases::may_view(&subject, &facts) {
         return Err(Problem::forbidden("you may not read this report"));
     }
+    cases::looked(&state, &subject, &facts, "report-read").await?;
     let mut reading = state.rows.read().acquire().await?;
     let documents = report::documents(&mut reading, &id).await?;
     drop(reading);

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::body::Json;
 use crate::access::{AccessError, Account, accounts};
+use crate::audit::Look;
 use crate::http::State;
 use crate::http::auth::{Who, same_site, set_cookie};
 use crate::http::error::Problem;
@@ -170,6 +171,14 @@ pub(super) async fn token(
     same_site(&state, &method, &headers)?;
     let account = state.access.login(&said.user, &said.password).await?;
     let (token, expires) = state.access.token(&account)?;
+    let look = Look {
+        event: "token-issued",
+        actor: account.id.clone(),
+        site: String::new(),
+        subject: account.id.clone(),
+        detail: serde_json::json!({}),
+    };
+    state.trail.looked(state.clock.now(), look).await?;
     Ok(Answer(Token {
         token,
         expires_at: expires.to_string(),

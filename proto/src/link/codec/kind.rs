@@ -115,6 +115,7 @@ kinds! {
     Delivery = CRITICAL | 0x0b, "DELIVERY", Control, AGENT, CONTROL_MAX_BYTES;
     Noted = CRITICAL | 0x0c, "NOTED", Control, GATEWAY, CONTROL_MAX_BYTES;
     GoAway = 0x0d, "GOAWAY", Control, None, CONTROL_MAX_BYTES;
+    AuditHead = 0x0e, "AUDIT_HEAD", Control, None, CONTROL_MAX_BYTES;
     Instance = CRITICAL | 0x10, "INSTANCE", Dataset, AGENT, HEAD_MAX_BYTES;
     Manifest = CRITICAL | 0x11, "MANIFEST", Alone, AGENT, MANIFEST_MAX_BYTES;
     Report = CRITICAL | 0x12, "REPORT", Dataset, GATEWAY, HEAD_MAX_BYTES;
@@ -186,6 +187,7 @@ impl Message {
             Self::Progress(_)
             | Self::Receipt(_)
             | Self::Recalled(_)
+            | Self::AuditHead(_)
             | Self::Instance(_)
             | Self::Trailer(_) => Ok(()),
         }

@@ -23,7 +23,7 @@ fn reader_for(kind: &Kind) -> Reader {
         Place::Dataset | Place::Alone => Reader::stream(speaker),
         Place::End => {
             let mut reader = Reader::stream(Speaker::Agent);
-            reader.push(&encoded(&samples()[13]));
+            reader.push(&encoded(&samples()[14]));
             reader.push(&chunk_header(0));
             assert!(matches!(reader.next_part(), Ok(Some(Part::Message(_)))));
             assert_eq!(reader.next_part(), Ok(None));
@@ -100,13 +100,13 @@ fn the_gateways_hello_round_trips() {
 }
 
 fn instance_stream(data: &[u8], chunk: usize) -> Vec<u8> {
-    let mut out = encoded(&samples()[13]);
+    let mut out = encoded(&samples()[14]);
     for piece in data.chunks(chunk) {
         out.extend_from_slice(&chunk_header(piece.len()));
         out.extend_from_slice(piece);
     }
     out.extend_from_slice(&chunk_header(0));
-    out.extend_from_slice(&encoded(&samples()[16]));
+    out.extend_from_slice(&encoded(&samples()[17]));
     out
 }
 
@@ -191,7 +191,7 @@ fn lengths_over_the_bound_are_refused_from_the_header_alone() {
         reader.push(&frame(kind.code, kind.max_bytes, &[]));
         assert_eq!(reader.next_part(), Ok(None), "{}", kind.name);
     }
-    let mut stream = encoded(&samples()[13]);
+    let mut stream = encoded(&samples()[14]);
     stream.extend_from_slice(&(CHUNK_MAX_BYTES + 1).to_be_bytes());
     refused(Reader::stream(Speaker::Agent), &stream, Code::TooLarge);
 }
@@ -412,14 +412,14 @@ proptest! {
     ) {
         let whole = instance_stream(&data, chunk);
         let (messages, read) = read_all(&whole, pieces.into_iter().cycle()).unwrap();
-        prop_assert_eq!(messages, vec![samples()[13].clone(), samples()[16].clone()]);
+        prop_assert_eq!(messages, vec![samples()[14].clone(), samples()[17].clone()]);
         prop_assert_eq!(read, data);
     }
 
     #[test]
     fn any_bytes_are_read_or_refused(
         bytes in proptest::collection::vec(any::<u8>(), 0..600),
-        pick in 0_usize..17,
+        pick in 0_usize..18,
         at in 0_usize..200,
         with in any::<u8>(),
     ) {

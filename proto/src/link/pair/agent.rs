@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::trail::Trail;
 use super::{Chance, Wire};
 use crate::digest::{ContentHasher, Digest};
 use crate::ids::Priority;
@@ -61,6 +62,7 @@ pub(super) struct Agent {
     pub(super) agreements: Vec<Agreement>,
     /// What is to be said of the studies.
     pub(super) open: Vec<Open>,
+    pub(super) trail: Trail,
 }
 
 impl Agent {
@@ -86,6 +88,7 @@ impl Agent {
             untold: BTreeMap::new(),
             agreements: Vec::new(),
             open: Vec::new(),
+            trail: Trail::default(),
         }
     }
 
@@ -267,14 +270,20 @@ impl Agent {
                     return;
                 }
             };
-            if let Err(code) = self.answer(now, stamp, message) {
+            if let Err(code) = self.answer(now, stamp, message, wire) {
                 wire.closed = Some(code);
                 return;
             }
         }
     }
 
-    fn answer(&mut self, now: Duration, stamp: Timestamp, message: Message) -> Result<(), Code> {
+    fn answer(
+        &mut self,
+        now: Duration,
+        stamp: Timestamp,
+        message: Message,
+        wire: &mut Wire,
+    ) -> Result<(), Code> {
         if !self.connection.up {
             let greeted = greeted_by_gateway(stamp, message).map_err(|farewell| farewell.code)?;
             let seen = HelloAgent {
@@ -290,6 +299,8 @@ impl Agent {
             self.epoch_seen = greeted.half.epoch;
             self.agreements = greeted.half.agreements;
             self.connection.up = true;
+            self.trail.write("connected");
+            wire.to_gateway.say(self.trail.say(stamp, None));
             return Ok(());
         }
         match message {
@@ -317,6 +328,11 @@ impl Agent {
                     self.untold.retain(|row, word| {
                         row.delivery != noted.delivery || word.since != noted.since
                     });
+                }
+            }
+            Message::AuditHead(said) => {
+                if let Some(answer) = self.trail.hear(stamp, &said) {
+                    wire.to_gateway.say(answer);
                 }
             }
             _ => return Err(Code::ProtocolError),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::agent::{SYNTAX, content_digest};
+use super::trail::Trail;
 use super::{Chance, Wire};
 use crate::ids::StudyUid;
 use crate::link::close::Code;
@@ -44,6 +45,7 @@ pub(super) struct Gateway {
     pub(super) agreements: Vec<Agreement>,
     /// What was last said of each study.
     pub(super) opened: BTreeMap<StudyUid, Open>,
+    pub(super) trail: Trail,
     outbox: Outbox,
     reader: Reader,
     connection: Connection,
@@ -74,6 +76,7 @@ impl Gateway {
                 ..Agreement::identified("a1".parse().unwrap(), "Readers")
             }],
             opened: BTreeMap::new(),
+            trail: Trail::default(),
             outbox: Outbox::new(bounds),
             reader: Reader::control(Speaker::Agent),
             connection: Connection::default(),
@@ -246,6 +249,8 @@ impl Gateway {
             };
             wire.to_agent.say(gateway_hello(stamp, "gateway", half));
             self.connection.up = true;
+            self.trail.write("connected");
+            wire.to_agent.say(self.trail.say(stamp, None));
             return Ok(());
         }
         match message {
@@ -260,6 +265,11 @@ impl Gateway {
                 self.outbox.told(&word.delivery);
                 wire.to_agent.say(noted(&word));
                 self.at_site.insert(word.delivery.clone(), word);
+            }
+            Message::AuditHead(said) => {
+                if let Some(answer) = self.trail.hear(stamp, &said) {
+                    wire.to_agent.say(answer);
+                }
             }
             _ => return Err(Code::ProtocolError),
         }

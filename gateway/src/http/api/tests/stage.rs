@@ -104,6 +104,7 @@ impl Stage {
         .unwrap();
         let archive = Archive::open(rows.clone(), folder.path()).unwrap();
         let state = State {
+            trail: crate::audit::Trail::new(rows.clone()),
             rows,
             clock,
             random,

@@ -111,6 +111,7 @@ impl Desk {
         .unwrap();
         let archive = Archive::open(rows.clone(), folder.path()).unwrap();
         let state = State {
+            trail: crate::audit::Trail::new(rows.clone()),
             rows,
             clock,
             random,

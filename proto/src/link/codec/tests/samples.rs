@@ -1,12 +1,13 @@
 //! One sample of every message, with the values of the hex vectors.
 
 use super::super::{Code, Message};
+use crate::audit::Head;
 use crate::digest::Digest;
 use crate::ids::{AgreementId, CaseCode, Priority, Purpose, StudyUid};
 use crate::link::message::{
-    Delivery, DeliveryState, GoAway, Have, Held, Hello, HelloAgent, Instance, InstanceKey,
-    Manifest, ManifestEntry, Noted, Open, Progress, Query, Recall, Recalled, Receipt, Refused,
-    Report, Sealed, Trailer, Withheld,
+    AuditHead, Delivery, DeliveryState, GoAway, Have, Held, Hello, HelloAgent, Instance,
+    InstanceKey, Manifest, ManifestEntry, Noted, Open, Progress, Query, Recall, Recalled, Receipt,
+    Refused, Report, Sealed, Trailer, Withheld,
 };
 use crate::time::Timestamp;
 
@@ -143,6 +144,20 @@ fn answers_and_states() -> Vec<Message> {
         GoAway {
             retry_after_ms: 5000,
             sentence: "The gateway restarts.".to_owned(),
+        }
+        .into(),
+        AuditHead {
+            sequence: 4711,
+            digest: Digest([0x33; 32]),
+            at: at(),
+            held: Some(Head {
+                sequence: 12,
+                digest: Digest([0x44; 32]),
+            }),
+            again: Some(Head {
+                sequence: 4700,
+                digest: Digest([0x55; 32]),
+            }),
         }
         .into(),
     ]
