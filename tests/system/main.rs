@@ -16,3 +16,5 @@ mod priors;
 mod protected;
 #[cfg(test)]
 mod signed;
+#[cfg(test)]
+mod trail;

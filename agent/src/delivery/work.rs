@@ -251,7 +251,7 @@ async fn finish(
             leased.parcel.instance.as_str(),
         );
         let detail = json!({ "destination": destination, "form": leased.form, "state": next.state.as_str(), "report": report });
-        audit::record(&mut tx, now, "report-offered", "agent", study, &detail)
+        audit::record(&mut tx, now, "report-offered", destination, study, &detail)
             .await
             .map_err(refused("recording an offer"))?;
     }

@@ -39,7 +39,7 @@ pub async fn correct(
             store(&mut tx, case, &subject.account, &content, expect, at).await?
         }
     };
-    let detail = json!({ "case": case, "workitem": claimed.workitem });
+    let detail = json!({ "case_id": case, "workitem": claimed.workitem });
     audit::record(
         &mut tx,
         at,

@@ -267,7 +267,7 @@ impl Signing {
         if wanted.is_final && !worklist::complete(&mut tx, &workitem, account, at).await? {
             return Err(ReportError::NotClaimed.into());
         }
-        let detail = json!({ "case": wanted.case, "version": row.version, "status": row.status, "workitem": workitem });
+        let detail = json!({ "case_id": wanted.case, "version": row.version, "status": row.status, "workitem": workitem });
         let site = &ground.facts.site.site_id;
         audit::record(
             &mut tx,

@@ -210,7 +210,7 @@ const TABLE: &[(&str, Coded)] = &[
     ),
     (
         "report-offered",
-        row(TRANSFERRED, None, 'C', 0, Object::Study),
+        row(TRANSFERRED, None, 'R', 0, Object::Study),
     ),
     ("report-retried", row(PROCEDURE, None, 'E', 0, Object::Case)),
     ("held-decided", row(PROCEDURE, None, 'U', 0, Object::Case)),

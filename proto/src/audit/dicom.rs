@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::codes::{Code, Object, coded};
+use super::codes::{Code, Coded, Object, coded};
 use super::{Record, Teller};
 use crate::time::Timestamp;
 
@@ -37,7 +37,7 @@ pub fn dicom(record: &Record, teller: &Teller) -> String {
         OURS,
     );
     out.push_str("</EventIdentification>");
-    participants(&mut out, record, teller, row.id);
+    participants(&mut out, record, teller, &row);
     let source = [
         ("AuditEnterpriseSiteID", teller.place.as_str()),
         ("AuditSourceID", teller.program.as_str()),
@@ -50,21 +50,19 @@ pub fn dicom(record: &Record, teller: &Teller) -> String {
     out
 }
 
-fn participants(out: &mut String, record: &Record, teller: &Teller, id: Code) {
-    // whoever acted asked for it; the program that tells of it took part
-    let transfer = ["110102", "110104", "110106", "110107"].contains(&id.0);
-    participant(
-        out,
-        &record.actor,
-        true,
-        transfer.then_some(("110153", "Source Role ID")),
-    );
-    let role = if transfer {
-        ("110152", "Destination Role ID")
-    } else {
-        ("110150", "Application")
+/// Whoever acted asked for it; the program that tells of it took part. What is read or sent goes from us to him, what is made here
+/// came from him.
+fn participants(out: &mut String, record: &Record, teller: &Teller, row: &Coded) {
+    const SOURCE: Code = ("110153", "Source Role ID");
+    const DESTINATION: Code = ("110152", "Destination Role ID");
+    let transfer = ["110102", "110104", "110106", "110107"].contains(&row.id.0);
+    let (actor, ours) = match (transfer, row.action) {
+        (false, _) => (None, ("110150", "Application")),
+        (true, 'R') => (Some(DESTINATION), SOURCE),
+        (true, _) => (Some(SOURCE), DESTINATION),
     };
-    participant(out, &teller.program, false, Some(role));
+    participant(out, &record.actor, true, actor);
+    participant(out, &teller.program, false, Some(ours));
 }
 
 fn participant(out: &mut String, id: &str, asked: bool, role: Option<Code>) {
