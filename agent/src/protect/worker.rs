@@ -25,7 +25,7 @@ impl Protector {
         if let Err(error) = self.spool.protect_anew(DECIDES).await {
             tracing::error!(%error, "what an earlier version has protected stays as it is");
         }
-        loop {
+        while !cancel.is_cancelled() {
             let arrived = self.spool.arrived();
             let pause = match self.work().await {
                 Ok(AT_ONCE) => continue,
@@ -39,9 +39,6 @@ impl Protector {
                 () = cancel.cancelled() => return,
                 () = arrived => {}
                 () = tokio::time::sleep(pause) => {}
-            }
-            if cancel.is_cancelled() {
-                return;
             }
         }
     }
