@@ -33,7 +33,13 @@ try {
   for (const item of items) {
     const [study] = item.studies;
     await page.goto(`${url}/case/${item.case}`);
-    const part = await until(`an image of ${study.modalities} ${study.description}`, async () => ((await lit(page)) > 0.01 ? lit(page) : 0), 300);
+    // lit at one look may be a canvas that is cleared right after: it has to stay
+    let steady = 0;
+    const part = await until(`an image of ${study.modalities} ${study.description}`, async () => {
+      const now = await lit(page);
+      steady = now > 0.01 ? steady + 1 : 0;
+      return steady >= 10 ? now : 0;
+    }, 300);
     await page.screenshot({ path: `${folder}/${study.modalities.join('-')}-${item.code}.png` });
     console.log(`${study.modalities.join(' ').padEnd(8)}${study.description.padEnd(32)} ${Math.round(part * 100)} % of the canvas is lit`);
   }

@@ -4,6 +4,7 @@ import { count, fill, h } from '/web/dom.js';
 import { listenIn } from '/web/keys.js';
 import { keepAlive } from '/web/session.js';
 import { current, priors } from '/web/case/banner.js';
+import { redraw } from '/web/case/redraw.js';
 
 export const studyUids = (data) => data.studies.map((study) => study.uid);
 
@@ -55,6 +56,7 @@ export class Images {
       }
       listenIn(this.frame);
       keepAlive([this.frame.contentWindow]);
+      redraw(this.frame);
     } catch {
       // a frame that has gone on by itself is not ours any more
     }
