@@ -14,6 +14,27 @@ if (!url || !user || !password || !folder) {
 }
 mkdirSync(folder, { recursive: true });
 
+let loadedAgain = 0;
+
+/** Waits for a picture that stays: lit at one look may be a canvas that is cleared right after. The viewer is loaded again once. */
+async function picture(page, what) {
+  let steady = 0;
+  const look = async () => {
+    const now = await lit(page);
+    steady = now > 0.01 ? steady + 1 : 0;
+    return steady >= 10 ? now : 0;
+  };
+  try {
+    return await until(`an image of ${what}`, look, 100);
+  } catch (error) {
+    if (loadedAgain > 0) throw error;
+    loadedAgain += 1;
+    console.log(`${what}: black for 100 s, loaded again`);
+    await page.reload();
+    return until(`an image of ${what}`, look, 200);
+  }
+}
+
 const chromium = await browser();
 const page = await (await chromium.newContext({ viewport: { width: 1600, height: 1000 } })).newPage();
 page.setDefaultTimeout(240_000);
@@ -33,13 +54,7 @@ try {
   for (const item of items) {
     const [study] = item.studies;
     await page.goto(`${url}/case/${item.case}`);
-    // lit at one look may be a canvas that is cleared right after: it has to stay
-    let steady = 0;
-    const part = await until(`an image of ${study.modalities} ${study.description}`, async () => {
-      const now = await lit(page);
-      steady = now > 0.01 ? steady + 1 : 0;
-      return steady >= 10 ? now : 0;
-    }, 300);
+    const part = await picture(page, `${study.modalities} ${study.description}`);
     await page.screenshot({ path: `${folder}/${study.modalities.join('-')}-${item.code}.png` });
     console.log(`${study.modalities.join(' ').padEnd(8)}${study.description.padEnd(32)} ${Math.round(part * 100)} % of the canvas is lit`);
   }
