@@ -18,7 +18,7 @@ mkdirSync(folder, { recursive: true });
 const chromium = await browser();
 const context = await chromium.newContext({ viewport: { width: 1360, height: 900 }, colorScheme: 'dark', timezoneId: 'Europe/Athens' });
 const page = await context.newPage();
-page.setDefaultTimeout(60_000);
+page.setDefaultTimeout(240_000);
 const heard = listen(page, url);
 const picture = (name) => page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
 const text = () => page.innerText('main');
@@ -53,6 +53,7 @@ try {
 
   await page.keyboard.press('/');
   await page.waitForURL(/\/find$/);
+  await page.waitForSelector('#what:focus');
   await page.keyboard.type(`${held.slice(0, 4)} ${held.slice(4)}`.toLowerCase());
   await page.keyboard.press('Enter');
   await page.waitForSelector('.found');
