@@ -445,11 +445,16 @@ async fn connections_that_say_nothing_are_bounded_and_put_out() -> anyhow::Resul
     for end in futures::future::join_all(more).await {
         ended.push(end?.0);
     }
-    assert!(ended.contains(&u64::from(Code::Busy.number())), "{ended:?}");
+    // which of them got the two places is decided at the gateway, in the order in which it takes them up
     for silent in [first, second] {
-        let (code, _) = silent.closed().await?;
-        assert_eq!(code, u64::from(Code::Silent.number()));
+        ended.push(silent.closed().await?.0);
     }
+    let count = |code: Code| {
+        let number = u64::from(code.number());
+        ended.iter().filter(|end| **end == number).count()
+    };
+    let (busy, silent) = (count(Code::Busy), count(Code::Silent));
+    assert!(busy > 0 && silent > 1 && busy + silent == 5, "{ended:?}");
     let mut hospital = Hospital::start(&tls, centre.address).await?;
     hospital.wait_up().await?;
     hospital.stop().await?;
