@@ -10,6 +10,9 @@ use sqlx::sqlite::SqliteRow;
 use super::{Spool, SpoolError, parsed, refused_row};
 use crate::audit;
 
+/// What the gateway hears under a pseudonymous agreement: a person's own words may name the patient, and stay at the site.
+const NO_WORDS: &str = "the hospital has taken the study back; ask it why";
+
 /// See [`Spool::recall`].
 pub(super) async fn recall(
     spool: &Spool,
@@ -45,9 +48,11 @@ pub(super) async fn recall(
 /// See [`Spool::recalls`].
 pub(super) async fn recalls(spool: &Spool) -> Result<Vec<Recall>, SpoolError> {
     let rows = sqlx::query(
-        "SELECT study_uid, agreement, COALESCE(recall_reason, '') FROM study WHERE state = 'recalled' \
-         AND recall_heard_us IS NULL AND agreement <> '' ORDER BY recalled_us",
+        "SELECT s.study_uid, s.agreement, CASE WHEN a.identity = 'identified' THEN COALESCE(s.recall_reason, '') ELSE $1 END \
+         FROM study s LEFT JOIN agreement a ON a.id = s.agreement WHERE s.state = 'recalled' \
+         AND s.recall_heard_us IS NULL AND s.agreement <> '' ORDER BY s.recalled_us",
     )
+    .bind(NO_WORDS)
     .fetch_all(spool.inner.rows.read())
     .await
     .map_err(refused_row("listing the recalls"))?;

@@ -116,6 +116,23 @@ async fn an_object_of_another_patient_stays_and_blocks_its_study() {
 }
 
 #[tokio::test]
+async fn the_words_of_a_recall_stay_at_the_site() {
+    let bench = pseudonymous().await;
+    bench.greet(1, 0).await;
+    received(&bench, "1.2.1", "1.2.1.1", "HOSP884213").await;
+    let case = bench.spool.studies_to_open().await.unwrap()[0]
+        .open
+        .case
+        .clone();
+    let words = "this is Mrs Blomqvist, HOSP884213, not Mr Smith";
+    assert!(bench.spool.recall(&case, words).await.unwrap());
+    let said = bench.spool.recalls().await.unwrap();
+    assert_eq!(said.len(), 1);
+    assert!(!said[0].reason.contains("Blomqvist") && !said[0].reason.contains("884213"));
+    assert!(!said[0].reason.is_empty());
+}
+
+#[tokio::test]
 async fn what_the_gateway_announces_widens_nothing() {
     let bench = pseudonymous().await;
     // the gateway says that the agreement is identified; the site has not said so
