@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod dicom;
 pub mod keys;
 pub mod link;
+pub mod mask;
 pub mod observe;
 pub mod page;
 pub mod protect;
