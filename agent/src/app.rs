@@ -313,7 +313,9 @@ fn restoring(config: &restore::Config, spool: Spool) -> Restoring {
     Restoring {
         config: config.clone(),
         find,
-        unseal: Unseal::new(move |sealed| keys.open_sealed(sealed).ok()),
+        unseal: Unseal::new(move |agreement, study, sealed| {
+            keys.open_study(agreement, study.as_str(), sealed).ok()
+        }),
         is_placeholder: Arc::new(move |id| !spool.is_established(id)),
     }
 }

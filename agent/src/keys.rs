@@ -6,6 +6,7 @@ mod bundle;
 mod cms;
 mod error;
 mod placeholder;
+mod proof;
 mod seal;
 
 use std::collections::HashMap;
@@ -177,6 +178,43 @@ impl Keys {
     pub fn open_sealed(&self, sealed: &[u8]) -> Result<Vec<u8>, KeysError> {
         let hospital = self.hospital()?.ok_or(KeysError::NoHospital)?;
         hospital.open(sealed, &self.inner.random)
+    }
+
+    /// Seals the originals of a study as [`Self::seal`] does, with a proof beside them that this site sealed them, for this study and
+    /// under this agreement: the gateway holds the sealed sets of all studies, and whoever knows the hospital's certificate can seal.
+    ///
+    /// # Errors
+    /// Those of [`Self::seal`], and when the agreement's key cannot be read or made.
+    pub fn seal_study(
+        &self,
+        agreement: &AgreementId,
+        study_uid: &str,
+        attributes: &[u8],
+    ) -> Result<Vec<u8>, KeysError> {
+        let proof = self.agreement(agreement)?.proof(study_uid, attributes);
+        self.seal(&proof::with(attributes, &proof))
+    }
+
+    /// Opens what [`Self::seal_study`] sealed for this study, and nothing else.
+    ///
+    /// # Errors
+    /// [`KeysError::Sealed`] when it does not open or is not proved; others when a key is missing or cannot be read.
+    pub fn open_study(
+        &self,
+        agreement: &AgreementId,
+        study_uid: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, KeysError> {
+        let mut plain = self.open_sealed(sealed)?;
+        let (attributes, proof) = proof::parts(&plain).ok_or(KeysError::Sealed)?;
+        if !self
+            .agreement(agreement)?
+            .proves(study_uid, attributes, proof)
+        {
+            return Err(KeysError::Sealed);
+        }
+        plain.truncate(attributes.len());
+        Ok(plain)
     }
 
     /// Every key of agreements and of the hospital, under a passphrase. The agent's own certificate is not among them: a new agent

@@ -135,9 +135,11 @@ async fn known(
     let received = rows::received(&deliveries.inner.spool, &due.study, &due.agreement)
         .await
         .map_err(refused("looking for what was received"))?;
-    let (report, unseal) = (report.clone(), restoring.unseal.clone());
+    let (report, due, unseal) = (report.clone(), due.clone(), restoring.unseal.clone());
     // an RSA decryption is not work for the runtime's threads
-    let sealed = tokio::task::spawn_blocking(move || restore::originals(&report, &unseal));
+    let sealed = tokio::task::spawn_blocking(move || {
+        restore::originals(&report, &due.agreement, &due.study, &unseal)
+    });
     let mut ours = Ours {
         received,
         sealed: sealed.await.ok().flatten(),

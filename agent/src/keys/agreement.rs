@@ -24,6 +24,7 @@ pub(super) struct AgreementKey {
     pseudonym: hmac::Key,
     study: hmac::Key,
     token: hmac::Key,
+    proof: hmac::Key,
 }
 
 impl AgreementKey {
@@ -80,6 +81,8 @@ impl AgreementKey {
             pseudonym: derived(newest, "pseudonym"),
             study: derived(newest, "study pseudonym"),
             token: derived(newest, "token"),
+            // what was proved once stays proved: no rotation changes it
+            proof: derived(first, "sealed originals"),
         })
     }
 
@@ -106,6 +109,27 @@ impl AgreementKey {
         let parts = [kind, significant(value)];
         spoken("CX", &mac(&self.token, &prefixed(&parts)))
     }
+}
+
+impl AgreementKey {
+    /// Shows that originals were sealed here, and of which study.
+    pub(super) fn proof(&self, study_uid: &str, originals: &[u8]) -> [u8; PROOF] {
+        mac(&self.proof, &proved(study_uid, originals))
+    }
+
+    /// Whether `proof` is the one of [`Self::proof`].
+    pub(super) fn proves(&self, study_uid: &str, originals: &[u8], proof: &[u8]) -> bool {
+        hmac::verify(&self.proof, &proved(study_uid, originals), proof).is_ok()
+    }
+}
+
+/// Length of a proof.
+pub(super) const PROOF: usize = 32;
+
+fn proved(study_uid: &str, originals: &[u8]) -> Vec<u8> {
+    let mut bytes = prefixed(&[significant(study_uid)]);
+    bytes.extend(originals);
+    bytes
 }
 
 impl fmt::Debug for AgreementKey {

@@ -93,10 +93,14 @@ impl Protector {
         let study = match self.spool.has_study_seal(instance).await? {
             Some(study) => study,
             None => {
-                let (this, originals) = (self.clone(), seal::of_study(&draft.plan.originals));
-                let set = draft.plan.character_set.clone();
-                let made =
-                    blocking(move || this.keys.seal(&seal::plain(&originals, &set))).await??;
+                let (this, of) = (self.clone(), instance.clone());
+                let originals = seal::of_study(&draft.plan.originals);
+                let plain = seal::plain(&originals, &draft.plan.character_set);
+                let made = blocking(move || {
+                    this.keys
+                        .seal_study(&of.agreement, of.study.as_str(), &plain)
+                })
+                .await??;
                 self.spool
                     .study_seal(instance, &draft.pseudonym, &made)
                     .await?

@@ -14,14 +14,14 @@ use crate::rows::{Rows, from_row};
 use crate::spool::{Handle, Spool};
 
 /// A report whose patient is to be found.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Due {
     /// Its row.
     pub report: i64,
     /// (0020,000D).
     pub study: StudyUid,
     /// Under which it was sent.
-    pub agreement: String,
+    pub agreement: AgreementId,
     /// Of the bytes.
     pub syntax: TransferSyntaxUid,
     /// The signed bytes.
@@ -152,13 +152,15 @@ pub(crate) async fn next(
 
 fn due(row: &SqliteRow) -> Result<Due, sqlx::Error> {
     let text = |index: usize| row.try_get::<String, _>(index);
-    let (Ok(study), Ok(syntax)) = (text(1)?.parse(), text(3)?.parse()) else {
+    let (Ok(study), Ok(agreement), Ok(syntax)) =
+        (text(1)?.parse(), text(2)?.parse(), text(3)?.parse())
+    else {
         return Err(sqlx::Error::Decode("an identifier of a report".into()));
     };
     Ok(Due {
         report: row.try_get(0)?,
         study,
-        agreement: text(2)?,
+        agreement,
         syntax,
         handle: Handle::from_row(text(4)?),
         length: row.try_get(5)?,
@@ -272,14 +274,14 @@ fn mismatch(row: &SqliteRow) -> Result<Mismatch, sqlx::Error> {
 pub(crate) async fn received(
     spool: &Spool,
     study: &StudyUid,
-    agreement: &str,
+    agreement: &AgreementId,
 ) -> Result<Option<Home>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT id, patient_id, patient_issuer, patient_name, accession, description FROM study WHERE study_uid = $1 \
          ORDER BY agreement = $2 DESC, id DESC LIMIT 1",
     )
     .bind(study.as_str())
-    .bind(agreement)
+    .bind(agreement.as_str())
     .fetch_optional(spool.rows().read())
     .await?;
     let Some(row) = row else { return Ok(None) };

@@ -3,14 +3,13 @@
 use causeway_proto::dataset::{Dataset, Value};
 use causeway_proto::report::{signature, sr};
 use causeway_proto::text::CharacterSet;
-use causeway_proto::time::{Clock, Timestamp};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
+mod sealed;
+
 use super::sample::{as_sent, document};
 use super::*;
-use crate::keys::Keys;
-use crate::spool::tests::seeded;
 
 const STUDY: &str = "1.2.3";
 
@@ -449,42 +448,4 @@ fn a_report_that_was_changed_is_not_restored() {
         &home("PID-1", "A^B"),
     );
     assert!(matches!(broken, Err(RestoreError::Read(_))), "{broken:?}");
-}
-
-/// A hospital's keys in a folder of their own.
-fn hospital(folder: &std::path::Path, seed: u64) -> Keys {
-    let clock = Clock::new(|| Timestamp(1_700_000_000_000_000));
-    Keys::open(folder, seeded(seed), clock).unwrap()
-}
-
-fn opener(keys: &Keys) -> Unseal {
-    let keys = keys.clone();
-    Unseal::new(move |sealed| keys.open_sealed(sealed).ok())
-}
-
-#[test]
-fn the_sealed_originals_open_with_the_hospitals_key_alone() {
-    let folder = tempfile::tempdir().unwrap();
-    let ours = hospital(&folder.path().join("ours"), 1);
-    let other = hospital(&folder.path().join("other"), 2);
-    other.hospital_certificate().unwrap();
-    for comment in ["x", "xxx", "xxxxx"] {
-        let mut inside = answer("ISO_IR 100", b"PID-1", b"M\xFCller^J\xF6rg");
-        inside.put_text(tags::PATIENT_COMMENTS, VR::LT, comment);
-        let mut plain = Dataset::new();
-        plain.put_items(tags::MODIFIED_ATTRIBUTES_SEQUENCE, vec![inside]);
-        let sealed = ours.seal(&plain.write()).unwrap();
-        // as it comes over the link: written, with its padding, and read again
-        let (_, bytes) = as_sent(&protected(&sealed));
-        let dataset = sr::from_bytes(&bytes).unwrap();
-        assert!(is_pseudonymous(&dataset));
-        let found = originals(&dataset, &opener(&ours)).unwrap();
-        assert_eq!(
-            (found.id.reveal(), found.name.reveal()),
-            ("PID-1", "Müller^Jörg")
-        );
-        assert_eq!(originals(&dataset, &opener(&other)), None);
-    }
-    assert_eq!(originals(&protected(b""), &opener(&ours)), None);
-    assert!(!is_pseudonymous(&sr::encode(&document(STUDY, "2.25.1"))));
 }

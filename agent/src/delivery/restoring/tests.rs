@@ -48,7 +48,7 @@ fn asking(answers: impl IntoIterator<Item = Asked>) -> Restoring {
             };
             Box::pin(async move { answer.unwrap_or(Asked::Nobody) })
         }),
-        unseal: Unseal::new(|_| None),
+        unseal: Unseal::new(|_, _, _| None),
         is_placeholder: Arc::new(|id| id == "UNKNOWN"),
     }
 }
