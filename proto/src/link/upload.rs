@@ -4,7 +4,7 @@
 //!
 //! | State | Event | Next |
 //! |---|---|---|
-//! | offered before the queue was caught up, or after a strike | | `Unknown` |
+//! | offered before the queue was caught up, or after a refusal | | `Unknown` |
 //! | offered after that | | `Ready` at offset 0 |
 //! | `Unknown` | QUERY was said | `Asked` |
 //! | `Asked` | HAVE with a receipt | receipted, gone |
@@ -13,7 +13,7 @@
 //! | `Sending` | the stream ended, in whatever way | `Sent` |
 //! | `Sent` | nothing in time | `Unknown` |
 //! | any | RECEIPT | receipted, gone |
-//! | any | REFUSED | gone, the spool offers it again when it is due; the third time in a row it is parked |
+//! | any | REFUSED | gone, the spool offers it again when it is due; the third time in a row without progress it is parked |
 //! | any | the connection is lost | gone, the spool offers it again |
 
 mod landing;
@@ -102,13 +102,21 @@ struct Held {
     state: State,
 }
 
+/// An instance that the gateway has refused: it is asked about before the next try.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tried {
+    strikes: u32,
+    /// Up to where its bytes were durable at the gateway.
+    farthest: u64,
+}
+
 /// The agent's side. Times are durations since any fixed moment of a clock that never steps.
 #[derive(Clone, Debug)]
 pub struct Uploader {
     bounds: Bounds,
     held: BTreeMap<InstanceKey, Held>,
     questions: VecDeque<Vec<InstanceKey>>,
-    strikes: BTreeMap<InstanceKey, u32>,
+    tried: BTreeMap<InstanceKey, Tried>,
     caught_up: bool,
     order: u64,
 }
@@ -121,7 +129,7 @@ impl Uploader {
             bounds,
             held: BTreeMap::new(),
             questions: VecDeque::new(),
-            strikes: BTreeMap::new(),
+            tried: BTreeMap::new(),
             caught_up: false,
             order: 0,
         }
@@ -156,7 +164,7 @@ impl Uploader {
             if self.held.contains_key(&job.key) || !self.make_room(job.priority) {
                 continue;
             }
-            let known_fresh = self.caught_up && !self.strikes.contains_key(&job.key);
+            let known_fresh = self.caught_up && !self.tried.contains_key(&job.key);
             let state = if known_fresh {
                 State::Ready(0)
             } else {
@@ -275,6 +283,15 @@ impl Uploader {
             } else if let Some(held) = self.held.get_mut(&entry.key)
                 && held.state == State::Asked
             {
+                if let Some(tried) = self.tried.get_mut(&entry.key)
+                    && entry.offset > tried.farthest
+                {
+                    // a slow line gets there in the end
+                    *tried = Tried {
+                        strikes: 0,
+                        farthest: entry.offset,
+                    };
+                }
                 let possible = entry.offset <= held.job.length;
                 held.state = State::Ready(if possible { entry.offset } else { 0 });
             }
@@ -285,18 +302,18 @@ impl Uploader {
     /// The spool cannot give the bytes of this instance: it is under way no more.
     pub fn withdrawn(&mut self, key: &InstanceKey) {
         self.held.remove(key);
-        self.strikes.remove(key);
+        self.tried.remove(key);
     }
 
     /// Takes a receipt: the spool notes it, whether it was awaited or not.
     pub fn receipt(&mut self, receipt: &Receipt) {
         self.held.remove(&receipt.key);
-        self.strikes.remove(&receipt.key);
+        self.tried.remove(&receipt.key);
     }
 
     /// Takes a refusal and gives it back as the spool has to hear it: parked when the same would be refused again, or when it was
-    /// refused [`STRIKES`] times in a row although the gateway thinks that another try may help. BUSY, INTERNAL and NOT_OPEN say
-    /// nothing about the instance and are no strikes.
+    /// refused [`STRIKES`] times in a row, without more of it durable in between, although the gateway thinks that another try may help.
+    /// BUSY, INTERNAL and NOT_OPEN say nothing about the instance and are no strikes.
     pub fn refused(&mut self, mut refused: Refused) -> Refused {
         let Some(key) = refused.key.clone() else {
             return refused;
@@ -304,20 +321,20 @@ impl Uploader {
         self.held.remove(&key);
         let code = Code::of(u64::from(refused.code));
         let innocent = matches!(code, Some(Code::Busy | Code::Internal | Code::NotOpen));
+        let tried = self.tried.entry(key.clone()).or_default();
         if innocent && refused.retry_after_ms.is_some() {
             return refused;
         }
         let again = code.is_none_or(|code| code.disposition() == Disposition::Retry);
-        let strikes = self.strikes.entry(key.clone()).or_insert(0);
-        *strikes = strikes.saturating_add(1);
-        if again && *strikes < STRIKES && refused.retry_after_ms.is_some() {
+        tried.strikes = tried.strikes.saturating_add(1);
+        if again && tried.strikes < STRIKES && refused.retry_after_ms.is_some() {
             return refused;
         }
         if again && refused.retry_after_ms.is_some() {
             let sentence = format!("Refused {STRIKES} times in a row: {}", refused.sentence);
             refused.sentence = super::codec::sentence(sentence);
         }
-        self.strikes.remove(&key);
+        self.tried.remove(&key);
         refused.retry_after_ms = None;
         refused
     }

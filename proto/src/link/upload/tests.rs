@@ -182,6 +182,35 @@ fn a_receipt_ends_the_row_of_refusals() {
 }
 
 #[test]
+fn an_instance_that_gets_farther_with_each_try_is_never_parked() {
+    let mut uploader = caught_up();
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    uploader.step(at(0));
+    let mut tries = |offset: u64| {
+        let refused = uploader.refused(refusal(1, Code::Truncated, Some(5)));
+        uploader.offered(vec![job(1, Priority::Routine)], true);
+        assert_eq!(uploader.step(at(0)), Some(Step::Ask(vec![key(1)])));
+        let entry = Entry {
+            key: key(1),
+            offset,
+            receipt: None,
+        };
+        let have = Have {
+            entries: vec![entry],
+        };
+        uploader.have(&have).unwrap();
+        assert_eq!(uploader.step(at(0)), send(1, offset));
+        refused.retry_after_ms.is_none()
+    };
+    let parked: Vec<bool> = (1..=8).map(|round| tries(round * 10)).collect();
+    assert_eq!(parked, [false; 8]);
+    let parked: Vec<bool> = (0..2).map(|_| tries(80)).collect();
+    assert_eq!(parked, [false; 2]);
+    let third = uploader.refused(refusal(1, Code::Truncated, Some(5)));
+    assert_eq!(third.retry_after_ms, None, "no farther than before");
+}
+
+#[test]
 fn a_refused_instance_is_asked_about_before_the_next_try() {
     let mut uploader = caught_up();
     uploader.offered(vec![job(1, Priority::Routine)], true);
