@@ -7,6 +7,8 @@ use bytes::Bytes;
 use causeway_proto::dataset::Dataset;
 use causeway_proto::link::message::DeliveryState;
 use causeway_proto::time::Timestamp;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use serde::{Deserialize, Serialize};
 use sqlx::SqliteConnection;
 use tokio_util::sync::CancellationToken;
@@ -16,10 +18,13 @@ use super::work::{FARTHEST, names};
 use super::{Deliveries, DeliveryError, refused};
 use crate::audit;
 use crate::restore::rows::{self, Decision, Due, Mismatch};
-use crate::restore::{self, Asked, Home, Ours, Restoring, Verdict};
+use crate::restore::{self as room, Asked, Home, Ours, Restoring, Verdict};
 
 /// Who the PACS said that the patient is holds for so long; a report that is offered later is asked about again.
 pub(super) const FRESH: Duration = Duration::from_secs(900);
+
+/// So many questions are asked at the same time: one that the PACS leaves without an answer keeps a place until its time is over.
+const AT_ONCE: usize = 4;
 
 /// What a person decides about a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,48 +38,69 @@ pub enum Ruling {
     Refuse,
 }
 
-/// Finds out until `cancel` fires.
+/// Finds out until `cancel` fires. A question without an answer, or a decision that is not written down, holds up no other report.
 pub(super) async fn serve(
     deliveries: &Deliveries,
     restoring: &Restoring,
     cancel: &CancellationToken,
 ) {
+    let mut under_way = FuturesUnordered::new();
+    // what is asked about now, and what could not be written down a moment ago
+    let (mut asked, mut failed) = (Vec::new(), Vec::new());
     while !cancel.is_cancelled() {
-        match restore_next(deliveries, restoring).await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "a restoration was not written down; it comes again");
-            }
+        while under_way.len() < AT_ONCE {
+            let due = match next(deliveries, &[&asked[..], &failed[..]].concat()).await {
+                Ok(Some(due)) => due,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(%error, "nothing is restored now");
+                    break;
+                }
+            };
+            asked.push(due.report);
+            under_way.push(async move {
+                let written = restore(deliveries, restoring, &due).await;
+                (due.report, written)
+            });
         }
         tokio::select! {
             () = cancel.cancelled() => {}
+            Some((report, written)) = under_way.next() => {
+                asked.retain(|it| *it != report);
+                if let Err(error) = written {
+                    tracing::error!(%error, "a restoration was not written down; it comes again");
+                    failed.push(report);
+                }
+            }
             () = deliveries.inner.due.notified() => {}
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = tokio::time::sleep(Duration::from_secs(1)) => failed.clear(),
         }
     }
 }
 
-/// Finds out whose report has been due the longest. Answers whether there was any.
-pub(super) async fn restore_next(
-    deliveries: &Deliveries,
-    restoring: &Restoring,
-) -> Result<bool, DeliveryError> {
+/// What has been due the longest, but for `passed_over`.
+async fn next(deliveries: &Deliveries, passed_over: &[i64]) -> Result<Option<Due>, DeliveryError> {
     let now = deliveries.inner.clock.now();
     let rows = deliveries.inner.spool.rows();
-    let due = rows::next(rows, now, now.minus(FRESH), now.plus(FARTHEST))
+    rows::next(rows, now, now.minus(FRESH), now.plus(FARTHEST), passed_over)
         .await
-        .map_err(refused("looking for what is to be restored"))?;
-    let Some(due) = due else { return Ok(false) };
-    let (report, ours) = match read(deliveries, restoring, &due).await {
+        .map_err(refused("looking for what is to be restored"))
+}
+
+/// Finds out whose report it is, and writes it down.
+async fn restore(
+    deliveries: &Deliveries,
+    restoring: &Restoring,
+    due: &Due,
+) -> Result<(), DeliveryError> {
+    let (report, ours) = match read(deliveries, restoring, due).await {
         Ok(read) => read,
         Err(error) => {
             // one report that cannot be read now holds up no other
             tracing::error!(%error, "a report waits for its restoration");
             let waiting = "the site could not read it or what it knows of its study".to_owned();
             let verdict = Verdict::Waiting(waiting);
-            conclude(deliveries, &due, &verdict, &Found::default()).await?;
-            return Ok(true);
+            return conclude(deliveries, due, &verdict, &Found::default()).await;
         }
     };
     let Some(report) = report else {
@@ -82,21 +108,19 @@ pub(super) async fn restore_next(
             "the report's bytes at the site are damaged; a person has to look",
             Vec::new(),
         );
-        conclude(deliveries, &due, &damaged, &Found::default()).await?;
-        return Ok(true);
+        return conclude(deliveries, due, &damaged, &Found::default()).await;
     };
     let asked = restoring.find.ask(&due.study).await;
     let refusals = due
         .refusals
         .saturating_add(i64::from(matches!(asked, Asked::Refused(_))));
-    let verdict = restore::decide(&restoring.config, &due.study, &asked, &ours, refusals);
+    let verdict = room::decide(&restoring.config, &due.study, &asked, &ours, refusals);
     let found = Found {
         named: named(&report, &verdict, &ours),
         ours,
         refusals,
     };
-    conclude(deliveries, &due, &verdict, &found).await?;
-    Ok(true)
+    conclude(deliveries, due, &verdict, &found).await
 }
 
 /// The signed report, none when it is not what was verified, and what the site knows of its study.
@@ -138,7 +162,7 @@ async fn known(
     let (report, due, unseal) = (report.clone(), due.clone(), restoring.unseal.clone());
     // an RSA decryption is not work for the runtime's threads
     let sealed = tokio::task::spawn_blocking(move || {
-        restore::originals(&report, &due.agreement, &due.study, &unseal)
+        room::originals(&report, &due.agreement, &due.study, &unseal)
     });
     let mut ours = Ours {
         received,
@@ -163,7 +187,7 @@ fn named(report: &Dataset, verdict: &Verdict, ours: &Ours) -> String {
         // "UNKNOWN" and "TRAUMA" are words of any report
         patients.retain(|home| Some(*home) != ours.received.as_ref());
     }
-    restore::named_in(report, &patients).join(", ")
+    room::named_in(report, &patients).join(", ")
 }
 
 /// What was found out on the way to a verdict.

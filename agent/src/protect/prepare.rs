@@ -7,6 +7,7 @@ use std::io::Read as _;
 use bytes::Bytes;
 use causeway_proto::element::Encoding;
 use causeway_proto::ids::TransferSyntaxUid;
+use causeway_proto::link::message::terms::PROFILE_READING;
 use flate2::read::DeflateDecoder;
 
 use super::age::age;
@@ -51,6 +52,12 @@ pub(super) struct Draft {
 /// Reads the object and takes the identity out of it. Blocks.
 pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Draft, PrepareError> {
     let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
+    // an agreement that names none is protected by the one there is
+    if !matches!(instance.terms.as_str(), "" | PROFILE_READING) {
+        return Err(withheld(
+            "its agreement names a profile that the site does not know; update causeway-agent",
+        ));
+    }
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
     let Ok(found) = identifiers(&mut source, &syntax) else {

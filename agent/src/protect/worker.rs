@@ -14,6 +14,8 @@ use crate::spool::{Outgoing, Sent, Unprotected, Verdict};
 const AT_ONCE: usize = 64;
 /// So many objects are read at the same time.
 const PARALLEL: usize = 2;
+/// After so many that could not be decided in one go the rows themselves are in trouble.
+const GIVES_UP: usize = 512;
 /// How often the rows are looked at when nothing rings.
 const LOOK: Duration = Duration::from_secs(2);
 /// How long to wait after a failure that may pass.
@@ -43,22 +45,53 @@ impl Protector {
         }
     }
 
-    /// Decides about what is there now, at most [`AT_ONCE`]; answers about how many.
+    /// Decides about what is there now, at most [`AT_ONCE`]; answers about how many. What cannot be decided now holds up nothing: it
+    /// stands in front of the rows again, and the others are looked for behind it.
     ///
     /// # Errors
-    /// When the spool refuses: nothing was decided then.
-    pub(super) async fn work(&self) -> Result<usize, ProtectError> {
-        let found = self.spool.next_to_protect(AT_ONCE).await?;
-        let decided: Vec<_> = futures::stream::iter(found)
-            .map(|instance| self.decide(instance))
-            .buffered(PARALLEL)
-            .collect()
-            .await;
-        let decided = decided.into_iter().collect::<Result<Vec<_>, _>>()?;
-        if !decided.is_empty() {
-            self.spool.protected(&decided).await?;
+    /// When the spool refuses one or all: these are not decided then.
+    pub(crate) async fn work(&self) -> Result<usize, ProtectError> {
+        let mut failed = 0;
+        let mut last = None;
+        loop {
+            let found = self.spool.next_to_protect(AT_ONCE, failed).await?;
+            let count = found.len();
+            let decided: Vec<_> = futures::stream::iter(found)
+                .map(|instance| self.decide(instance))
+                .buffered(PARALLEL)
+                .collect()
+                .await;
+            let mut kept = Vec::with_capacity(count);
+            let mut failures = Vec::new();
+            for one in decided {
+                match one {
+                    Ok(one) => kept.push(one),
+                    Err(error) => failures.push(error),
+                }
+            }
+            failures.extend(self.keep(&kept).await);
+            failed = failed.saturating_add(failures.len());
+            last = failures.pop().or(last);
+            match last {
+                None => return Ok(count),
+                Some(error) if count < AT_ONCE || failed > GIVES_UP => return Err(error),
+                Some(_) => {}
+            }
         }
-        Ok(decided.len())
+    }
+
+    /// Keeps decisions together; where that is refused, each by itself. Answers what was not kept.
+    async fn keep(&self, decided: &[(Unprotected, Verdict)]) -> Vec<ProtectError> {
+        if decided.is_empty() || self.spool.protected(decided).await.is_ok() {
+            return Vec::new();
+        }
+        let mut failures = Vec::new();
+        for one in decided.chunks(1) {
+            if let Err(error) = self.spool.protected(one).await {
+                failures.push(error.into());
+            }
+        }
+        failures
     }
 
     async fn decide(&self, instance: Unprotected) -> Result<(Unprotected, Verdict), ProtectError> {

@@ -127,24 +127,26 @@ pub(crate) async fn ask_again(
 }
 
 /// What has been due the longest; or a decision of the PACS from before `stale` whose report is to be offered now. What is due
-/// after `farthest` was written under a clock that was set back since.
+/// after `farthest` was written under a clock that was set back since. `passed_over` are reports that are not meant.
 pub(crate) async fn next(
     rows: &Rows,
     now: Timestamp,
     stale: Timestamp,
     farthest: Timestamp,
+    passed_over: &[i64],
 ) -> Result<Option<Due>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT x.report_id, r.study_uid, r.agreement, r.syntax, o.handle, o.length, x.state, x.attempts, x.refusals \
          FROM restoration x JOIN report r ON r.id = x.report_id JOIN own_report o ON o.sop_uid = r.sop_uid \
-         WHERE (x.state = 'due' AND (x.due_us <= $1 OR x.due_us > $3)) \
+         WHERE x.report_id NOT IN (SELECT value FROM json_each($4)) AND ((x.state = 'due' AND (x.due_us <= $1 OR x.due_us > $3)) \
          OR (x.state = 'done' AND x.decided_by = 'pacs' AND x.since_us <= $2 AND EXISTS (SELECT 1 FROM delivery d \
-         WHERE d.report_id = x.report_id AND d.state IN ('at-site', 'waiting') AND d.due_us <= $1)) \
+         WHERE d.report_id = x.report_id AND d.state IN ('at-site', 'waiting') AND d.due_us <= $1))) \
          ORDER BY x.due_us LIMIT 1",
     )
     .bind(now.0)
     .bind(stale.0)
     .bind(farthest.0)
+    .bind(json(passed_over)?)
     .fetch_optional(rows.read())
     .await?;
     row.map(|row| due(&row)).transpose()

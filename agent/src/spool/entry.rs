@@ -177,6 +177,8 @@ pub struct Unprotected {
     pub(super) study_row: i64,
     /// The agreement under which it leaves.
     pub agreement: AgreementId,
+    /// The profile that the agreement names; empty when it names none.
+    pub terms: String,
     /// What the agreement allows beyond the profile, a word each.
     pub options: Vec<String>,
     /// (0020,000D).

@@ -22,21 +22,27 @@ pub struct Seals {
 
 /// What [`unprotected`] reads, and from where.
 const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
-     s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '' FROM instance i \
+     s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '', \
+     a.profile FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
      JOIN agreement a ON a.id = s.agreement";
 
 impl Spool {
-    /// Up to `limit` instances whose form is not decided: most urgent study first, then in order of arrival.
+    /// Up to `limit` instances whose form is not decided, after the first `skip`: most urgent study first, then in order of arrival.
     ///
     /// # Errors
     /// When the rows refuse.
-    pub async fn next_to_protect(&self, limit: usize) -> Result<Vec<Unprotected>, SpoolError> {
+    pub async fn next_to_protect(
+        &self,
+        limit: usize,
+        skip: usize,
+    ) -> Result<Vec<Unprotected>, SpoolError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} AND a.in_force = 1 WHERE i.state = 'waiting' AND i.sent_digest IS NULL AND i.lost = 0 AND i.handle IS NOT NULL \
-             AND a.identity = 'pseudonymous' ORDER BY {BY_URGENCY}, i.id LIMIT $1"
+             AND a.identity = 'pseudonymous' ORDER BY {BY_URGENCY}, i.id LIMIT $1 OFFSET $2"
         )))
         .bind(to_row(limit as u64))
+        .bind(to_row(skip as u64))
         .fetch_all(self.inner.rows.read())
         .await
         .map_err(refused_row("listing what is to be protected"))?;
@@ -234,6 +240,7 @@ fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Erro
         patient_name: Private::new(row.try_get::<String, _>(15)?),
         accession: Private::new(row.try_get::<String, _>(16)?),
         released: row.try_get::<i64, _>(17)? != 0,
+        terms: row.try_get(18)?,
     })
 }
 

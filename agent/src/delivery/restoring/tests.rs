@@ -54,7 +54,11 @@ fn asking(answers: impl IntoIterator<Item = Asked>) -> Restoring {
 }
 
 async fn ask(deliveries: &Deliveries, restoring: &Restoring) -> bool {
-    restore_next(deliveries, restoring).await.unwrap()
+    let Some(due) = next(deliveries, &[]).await.unwrap() else {
+        return false;
+    };
+    restore(deliveries, restoring, &due).await.unwrap();
+    true
 }
 
 async fn held(deliveries: &Deliveries) -> Vec<Mismatch> {
