@@ -8,6 +8,7 @@ mod age;
 mod clean;
 mod documents;
 mod form;
+mod frames;
 mod identifiers;
 mod original;
 mod pieces;

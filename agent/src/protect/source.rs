@@ -247,20 +247,26 @@ impl<'s, S: Read + Seek> Source<'s, S> {
     }
 
     fn pass_fragments(&mut self, limit: u64) -> Result<(), Unreadable> {
-        loop {
-            let header = self.header(Encoding::ExplicitLittle, limit)?;
-            if header.tag == SEQUENCE_END {
-                return Ok(());
-            }
-            let length = header
-                .length
-                .filter(|_| header.tag == ITEM)
-                .ok_or(Unreadable::Malformed)?;
-            let end = self.at + u64::from(length);
-            if end > limit {
-                return Err(Unreadable::Malformed);
-            }
-            self.at = end;
+        while let Some(fragment) = self.fragment(limit)? {
+            self.at = fragment.end;
         }
+        Ok(())
+    }
+
+    /// Takes the header of the next fragment of encapsulated pixel data (PS3.5 A.4), and says where it lies; none behind the last.
+    pub(super) fn fragment(&mut self, limit: u64) -> Result<Option<Range<u64>>, Unreadable> {
+        let header = self.header(Encoding::ExplicitLittle, limit)?;
+        if header.tag == SEQUENCE_END {
+            return Ok(None);
+        }
+        let length = header
+            .length
+            .filter(|_| header.tag == ITEM)
+            .ok_or(Unreadable::Malformed)?;
+        let end = self.at + u64::from(length);
+        if end > limit {
+            return Err(Unreadable::Malformed);
+        }
+        Ok(Some(self.at..end))
     }
 }

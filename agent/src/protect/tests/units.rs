@@ -246,6 +246,29 @@ fn what_stays_at_the_site() {
 }
 
 #[test]
+fn a_coded_frame_whose_comments_name_the_patient_stays() {
+    let check = |comment: &[u8], expect: &str| {
+        let jpeg = [
+            b"\xFF\xD8\xFF\xFE\0\x12",
+            comment,
+            b"\xFF\xDA\0\x02\xFF\xD9",
+        ]
+        .concat();
+        let bare = b"\xFF\xD8\xFF\xDA\0\0".to_vec();
+        let mut dataset = slice();
+        let frames = Value::Fragments(vec![Vec::new(), bare, jpeg]);
+        dataset.put(Tag(0x7FE0, 0x0010), VR::OB, frames);
+        assert_eq!(reason(&dataset.write(), &Options::default()), expect);
+    };
+    check(b"Made by a coder.", "leaves");
+    check(
+        b"for MUSTERMANN_E",
+        "a comment in a coded frame holds an identifier of the patient",
+    );
+    check(b"cut", "the head of a coded frame cannot be read");
+}
+
+#[test]
 fn a_uid_with_an_identifier_is_accepted_where_the_agreement_says_so() {
     let mut dataset = slice();
     dataset.put_text(Tag(0x0020, 0x000D), VR::UI, "1.2.7788991");

@@ -8,6 +8,7 @@ use dicom_core::{Tag, VR};
 
 use super::super::clean::{self, Class, Cleaned};
 use super::super::documents::{self, Concept};
+use super::super::frames;
 use super::super::identifiers::hidden_sequence;
 use super::super::profile::UidRule;
 use super::super::source::{Kind, Unreadable};
@@ -163,12 +164,30 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             Kind::Value(end) if header.tag != PIXEL_DATA && end > value => {
                 self.value(start, header, level, end, originals)
             }
+            Kind::Fragments => self.fragments(start, level),
             kind => {
                 self.source.pass(kind, level.limit, level.depth)?;
                 self.out.source(start..self.source.at());
                 Ok(())
             }
         }
+    }
+
+    /// Coded frames stay as they are, unless their own comments name the patient.
+    fn fragments(&mut self, start: u64, level: &Level) -> Result<(), Stop> {
+        while let Some(fragment) = self.source.fragment(level.limit)? {
+            let Some(comments) = frames::comments(&mut self.source, &fragment)? else {
+                let reason = "the head of a coded frame cannot be read";
+                return Err(Stop::Withheld(reason.to_owned()));
+            };
+            if !self.ids.in_bytes(&comments).is_empty() {
+                let reason = "a comment in a coded frame holds an identifier of the patient";
+                return Err(Stop::Withheld(reason.to_owned()));
+            }
+            self.source.go(fragment.end);
+        }
+        self.out.source(start..self.source.at());
+        Ok(())
     }
 
     /// A sequence that its writer stored as UN with a length. One that does not read as a sequence is removed.
