@@ -264,7 +264,7 @@ fn hash_now(argon: &Argon2<'_>, password: &[u8], salt: &[u8; 16]) -> Result<Stri
         .or(Err(PageError::Hash))
 }
 
-/// A role that this program does not know may do the least.
+/// The rows hold no other role (a CHECK sees to it); what an account may do is asked of its session anyway.
 fn account(name: String, role: &str, made: i64) -> Account {
     Account {
         name,

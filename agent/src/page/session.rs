@@ -110,9 +110,13 @@ impl Sessions {
                 .map_err(refused(tried))?;
             tx.commit().await.map_err(refused(tried))?;
         }
+        // a role that this version does not know may do nothing
+        let Ok(role) = role.parse::<Role>() else {
+            return Ok(None);
+        };
         Ok(Some(Person {
             name,
-            role: role.parse().unwrap_or(Role::Radiographer),
+            role,
             form,
             token,
         }))
