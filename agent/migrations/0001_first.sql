@@ -57,9 +57,37 @@ CREATE TABLE study (
 CREATE INDEX study_by_uid ON study (study_uid);
 CREATE INDEX study_by_state ON study (state);
 
+-- kinds of pictures that may carry a banner, as their headers say (P6); regions are the scan areas that they declared, as JSON
+CREATE TABLE mask_device (
+    id           INTEGER PRIMARY KEY,
+    family       TEXT NOT NULL CHECK (family IN ('ultrasound', 'radiograph', 'angiography', 'section', 'photograph', 'overlay')),
+    manufacturer TEXT NOT NULL,
+    model        TEXT NOT NULL,
+    image_rows   BIGINT NOT NULL,
+    image_columns BIGINT NOT NULL,
+    regions      TEXT NOT NULL DEFAULT '[]',
+    first_us     BIGINT NOT NULL,
+    UNIQUE (family, manufacturer, model, image_rows, image_columns)
+);
+
+-- what is black on them, as JSON: one rule in force for each, the others stay as they were; covers: a person has confirmed that it
+-- hides what the device declares as scan area
+CREATE TABLE mask_rule (
+    id         INTEGER PRIMARY KEY,
+    device_id  BIGINT NOT NULL REFERENCES mask_device (id),
+    rectangles TEXT NOT NULL,
+    covers     BIGINT NOT NULL,
+    who        TEXT NOT NULL,
+    reason     TEXT NOT NULL,
+    at_us      BIGINT NOT NULL,
+    gone_us    BIGINT
+);
+CREATE UNIQUE INDEX mask_rule_in_force ON mask_rule (device_id) WHERE gone_us IS NULL;
+
 -- handle is null when the bytes were removed after their time; lost marks a file that was found missing or short at a start.
 -- sent_* name the form that leaves, null until it is decided; profile says by which version of the protection (0: as received);
--- sealed holds the originals of this object alone, remarks (one a line) what the reader is told of its protection
+-- sealed holds the originals of this object alone, remarks (one a line) what the reader is told of its protection; device_id,
+-- mask_rule and overlay_rule say by which device's rule it was decided, mask holds the rectangles (JSON) that a person drew for it alone
 CREATE TABLE instance (
     id              INTEGER PRIMARY KEY,
     study_id        BIGINT NOT NULL REFERENCES study (id),
@@ -88,6 +116,10 @@ CREATE TABLE instance (
     reason          TEXT NOT NULL DEFAULT '',
     quarantined     BIGINT NOT NULL DEFAULT 0,
     released        TEXT NOT NULL DEFAULT '',
+    device_id       BIGINT REFERENCES mask_device (id),
+    mask_rule       BIGINT REFERENCES mask_rule (id),
+    overlay_rule    BIGINT REFERENCES mask_rule (id),
+    mask            TEXT,
     refusals        BIGINT NOT NULL DEFAULT 0,
     next_try_us     BIGINT NOT NULL DEFAULT 0,
     received_us     BIGINT NOT NULL,
@@ -102,7 +134,18 @@ CREATE INDEX instance_by_sop ON instance (sop_uid);
 CREATE INDEX instance_by_study ON instance (study_id, state);
 CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
 CREATE INDEX instance_unprotected ON instance (study_id) WHERE state = 'waiting' AND sent_digest IS NULL;
+CREATE INDEX instance_by_device ON instance (device_id) WHERE device_id IS NOT NULL;
 CREATE INDEX instance_kept ON instance (receipt_us) WHERE state = 'receipted' AND handle IS NOT NULL;
+
+-- pixels that had to be coded anew to be masked, beside what was received: made again neither at a restart nor when they are sent.
+-- made holds (JSON) what stands before them and in the header, source_digest of what they were made
+CREATE TABLE masked (
+    instance_id   BIGINT PRIMARY KEY REFERENCES instance (id),
+    source_digest TEXT NOT NULL,
+    handle        TEXT NOT NULL UNIQUE,
+    length        BIGINT NOT NULL,
+    made          TEXT NOT NULL
+);
 
 -- the pseudonym and the originals of a study, sealed for the hospital alone: made once, before its first byte leaves, and the same
 -- on every resend, whatever becomes of the keys
@@ -172,7 +215,7 @@ CREATE TABLE decision (
     id          INTEGER PRIMARY KEY,
     study_id    BIGINT NOT NULL REFERENCES study (id),
     instance_id BIGINT REFERENCES instance (id),
-    what        TEXT NOT NULL CHECK (what IN ('release', 'keep', 'unblock', 'keep-blocked', 'raise', 'send-now', 'recall',
+    what        TEXT NOT NULL CHECK (what IN ('release', 'mask', 'keep', 'unblock', 'keep-blocked', 'raise', 'send-now', 'recall',
                     'retry', 'context', 'print', 'file-ours', 'file-pacs', 'refuse')),
     who         TEXT NOT NULL,
     reason      TEXT NOT NULL,

@@ -13,6 +13,8 @@ mod greet;
 mod insert;
 pub mod leaving;
 mod manifest;
+mod masked;
+pub mod masks;
 mod outgoing;
 mod own;
 mod protection;
@@ -51,11 +53,12 @@ use crate::rows::Rows;
 
 pub use disk::Handle;
 pub use entry::{
-    AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Kept, Outgoing, Private,
-    Sent, Stored, Unprotected, Verdict,
+    AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Kept, Looked, MaskedPixels,
+    Outgoing, Private, Sent, Stored, Unprotected, Verdict,
 };
 pub use error::{OpenError, SpoolError, StoreError};
 pub use floor::Admission;
+pub use masked::Masking;
 pub use protection::Seals;
 pub use recover::{Recovery, lock};
 pub use study::ToOpen;

@@ -89,6 +89,18 @@ impl Protector {
         for one in decided.chunks(1) {
             if let Err(error) = self.spool.protected(one).await {
                 failures.push(error.into());
+                if let [
+                    (
+                        _,
+                        Verdict::Leaves {
+                            pixels: Some(pixels),
+                            ..
+                        },
+                    ),
+                ] = one
+                {
+                    self.spool.forget_pixels(pixels).await;
+                }
             }
         }
         failures
@@ -104,16 +116,19 @@ impl Protector {
                     "The study holds an object of another patient; the hospital must decide."
                         .to_owned(),
                 ),
+                looked: Vec::new(),
             },
             Err(PrepareError::Withheld(reason)) => Verdict::Withheld {
                 reason,
                 blocks: None,
+                looked: Vec::new(),
             },
             Err(error @ PrepareError::Keys(_)) => {
                 tracing::error!(%error, "an object is withheld");
                 Verdict::Withheld {
                     reason: error.to_string(),
                     blocks: None,
+                    looked: Vec::new(),
                 }
             }
         };
@@ -161,6 +176,8 @@ impl Protector {
                 profile: DECIDES,
                 sealed: Some(own),
                 remarks,
+                looked: Vec::new(),
+                pixels: None,
             })
         })
         .await?

@@ -254,7 +254,7 @@ impl Spool {
 }
 
 /// A study that was sealed without what is released now gets another version.
-async fn seal_again(
+pub(super) async fn seal_again(
     spool: &Spool,
     tx: &mut SqliteConnection,
     study: i64,

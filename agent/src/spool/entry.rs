@@ -12,6 +12,7 @@ use causeway_proto::link::message::{Instance, InstanceKey};
 use serde::{Deserialize, Serialize};
 
 use super::disk::Handle;
+use crate::mask::{Device, Rectangle};
 pub use causeway_proto::ids::{AeTitle, IdError as AeTitleError};
 
 /// Text about a patient. It is never printed: Debug and Display show nothing of it (house.md rule 6).
@@ -199,6 +200,10 @@ pub struct Unprotected {
     pub accession: Private,
     /// A person at the site has looked at it and lets it leave.
     pub released: bool,
+    /// What a person has drawn for this object alone.
+    pub mask: Option<Vec<Rectangle>>,
+    /// The rules by which its form was decided, of its pixels and of its overlays.
+    pub ruled: [Option<i64>; 2],
     /// What stands for the patient in this study, once its first object was protected.
     pub pseudonym: Option<String>,
     /// The bytes as received.
@@ -218,6 +223,10 @@ pub enum Verdict {
         sealed: Option<Vec<u8>>,
         /// What the reader is told.
         remarks: Vec<String>,
+        /// By which rules of devices.
+        looked: Vec<Looked>,
+        /// Its pixels, where they had to be coded anew.
+        pixels: Option<MaskedPixels>,
     },
     /// It stays at the site; the manifest names class, modality, count and this reason (P1).
     Withheld {
@@ -225,7 +234,31 @@ pub enum Verdict {
         reason: String,
         /// Why nobody may sign before a person at the site has decided.
         blocks: Option<String>,
+        /// Of which device a rule is missing.
+        looked: Vec<Looked>,
     },
+}
+
+/// A device that was met in a header, and what was known of it then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Looked {
+    /// Which one.
+    pub device: Device,
+    /// What it declares as scan area.
+    pub regions: Vec<Rectangle>,
+    /// The rule that was in force, when there was one.
+    pub rule: Option<i64>,
+}
+
+/// Pixels that were coded anew, durable before their row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskedPixels {
+    /// Where they lie.
+    pub handle: Handle,
+    /// Their length in bytes.
+    pub length: u64,
+    /// What stands before them and in the header, as the protection wrote it.
+    pub made: String,
 }
 
 impl Outgoing {

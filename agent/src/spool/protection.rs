@@ -7,7 +7,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::entry::{Private, Unprotected, Verdict};
 use super::outgoing::{BY_URGENCY, kept, renew};
-use super::{Spool, SpoolError, parsed, refused_row};
+use super::{Spool, SpoolError, masked, masks, parsed, refused_row};
 use crate::audit;
 use crate::rows::to_row;
 
@@ -23,7 +23,7 @@ pub struct Seals {
 /// What [`unprotected`] reads, and from where.
 const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
      s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '', \
-     a.profile FROM instance i \
+     a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
      JOIN agreement a ON a.id = s.agreement";
 
@@ -161,18 +161,38 @@ impl Spool {
     pub async fn protected(&self, decided: &[(Unprotected, Verdict)]) -> Result<(), SpoolError> {
         let mut tx = self.begin_rows().await?;
         let work = async {
+            let mut useless = Vec::new();
+            let now = self.inner.clock.now();
             for (instance, verdict) in decided {
                 match verdict {
-                    Verdict::Leaves { .. } => leaves(&mut tx, instance, verdict).await?,
-                    Verdict::Withheld { reason, blocks } => {
-                        withhold(self, &mut tx, instance, reason, blocks.as_deref()).await?;
+                    Verdict::Leaves { looked, pixels, .. } => {
+                        let still = masks::looked_at(&mut tx, instance.id, looked, now).await?;
+                        let taken = still && leaves(&mut tx, instance, verdict).await?;
+                        let kept = pixels.as_ref().filter(|_| taken);
+                        useless.extend(masked::keep(&mut tx, instance, kept).await?);
+                        let unused = pixels.as_ref().filter(|_| !taken);
+                        useless.extend(unused.map(|pixels| pixels.handle.clone()));
+                    }
+                    Verdict::Withheld {
+                        reason,
+                        blocks,
+                        looked,
+                    } => {
+                        if masks::looked_at(&mut tx, instance.id, looked, now).await? {
+                            withhold(self, &mut tx, instance, reason, blocks.as_deref()).await?;
+                        }
                     }
                 }
             }
-            tx.commit().await
+            tx.commit().await?;
+            Ok(useless)
         };
-        work.await
+        let useless = work
+            .await
             .map_err(refused_row("keeping what was decided about instances"))?;
+        for handle in &useless {
+            self.remove_bytes(handle).await;
+        }
         self.wake();
         Ok(())
     }
@@ -241,6 +261,11 @@ fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Erro
         accession: Private::new(row.try_get::<String, _>(16)?),
         released: row.try_get::<i64, _>(17)? != 0,
         terms: row.try_get(18)?,
+        mask: match row.try_get::<String, _>(19)?.as_str() {
+            "" => None,
+            _ => Some(masks::rectangles(row, 19)?),
+        },
+        ruled: [row.try_get(20)?, row.try_get(21)?],
     })
 }
 
@@ -248,17 +273,18 @@ async fn leaves(
     tx: &mut SqliteConnection,
     instance: &Unprotected,
     verdict: &Verdict,
-) -> Result<(), sqlx::Error> {
+) -> Result<bool, sqlx::Error> {
     let Verdict::Leaves {
         sent,
         profile,
         sealed,
         remarks,
+        ..
     } = verdict
     else {
-        return Ok(());
+        return Ok(false);
     };
-    sqlx::query(
+    let changed = sqlx::query(
         "UPDATE instance SET sent_digest = $2, sent_length = $3, sent_syntax = $4, profile = $5, sealed = $6, remarks = $7 \
          WHERE id = $1 AND state = 'waiting' AND source_digest = $8",
     )
@@ -271,8 +297,9 @@ async fn leaves(
     .bind(remarks.join("\n"))
     .bind(instance.source.digest.to_string())
     .execute(tx)
-    .await?;
-    Ok(())
+    .await?
+    .rows_affected();
+    Ok(changed > 0)
 }
 
 async fn withhold(

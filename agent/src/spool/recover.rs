@@ -100,6 +100,7 @@ async fn compare(
     let named = sqlx::query(
         "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
          UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL \
+         UNION ALL SELECT instance_id, 'masked', handle, length, 0 FROM masked \
          UNION ALL SELECT rowid, 'report', handle, length, 0 FROM own_report",
     )
     .fetch_all(rows.read())
@@ -141,6 +142,8 @@ async fn compare(
                 recovery.lost_aside += 1;
                 "DELETE FROM aside WHERE id = $1"
             }
+            // made again when the object is decided again, which the end of its file brings about
+            ("masked", _) => "DELETE FROM masked WHERE instance_id = $1",
             _ => {
                 recovery.lost_reports += 1;
                 "UPDATE own_report SET lost = 1 WHERE rowid = $1"

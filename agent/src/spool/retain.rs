@@ -42,6 +42,13 @@ const ASIDE: Kind = Kind {
     gone: "UPDATE aside SET handle = NULL WHERE id = $1",
 };
 
+/// Masked pixels go with what they were made of.
+const MASKED: Kind = Kind {
+    found: "SELECT m.instance_id, m.handle FROM masked m JOIN instance i ON i.id = m.instance_id WHERE i.handle IS NULL \
+         AND $1 IS NOT NULL AND $2 IS NOT NULL LIMIT $3",
+    gone: "DELETE FROM masked WHERE instance_id = $1",
+};
+
 /// Counts `elapsed` as running time, and removes what may go. Answers how many files went.
 ///
 /// # Errors
@@ -59,13 +66,13 @@ pub(super) async fn prune(spool: &Spool, elapsed: Duration) -> Result<usize, Spo
         .map_err(refused_row("counting the time of running"))?;
     let before_running = to_row(running).saturating_sub(to_row(keep.as_secs()));
     let mut handles = Vec::new();
-    for kind in [&INSTANCES, &ASIDE] {
+    for kind in [&INSTANCES, &ASIDE, &MASKED] {
         handles.extend(over(&mut tx, kind, before, before_running).await?);
     }
     let orphans: Vec<String> = sqlx::query_scalar(
         "DELETE FROM orphan WHERE running_s <= $1 AND handle NOT IN \
          (SELECT handle FROM instance WHERE handle IS NOT NULL UNION ALL \
-         SELECT handle FROM aside WHERE handle IS NOT NULL UNION ALL SELECT handle FROM own_report) RETURNING handle",
+         SELECT handle FROM aside WHERE handle IS NOT NULL UNION ALL SELECT handle FROM masked UNION ALL SELECT handle FROM own_report) RETURNING handle",
     )
     .bind(to_row(running).saturating_sub(to_row(ORPHAN_STAYS_S)))
     .fetch_all(&mut *tx)

@@ -5,6 +5,7 @@ mod faults;
 mod greeted;
 mod kept;
 mod link;
+mod masks;
 mod studies;
 
 use std::io;
@@ -122,6 +123,7 @@ impl Bench {
         let verdict = Verdict::Withheld {
             reason: reason.to_owned(),
             blocks: None,
+            looked: Vec::new(),
         };
         self.spool.protected(&[(given, verdict)]).await.unwrap();
     }
