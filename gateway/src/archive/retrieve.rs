@@ -65,6 +65,22 @@ pub async fn owners(
     Ok(seen.collect())
 }
 
+/// The site and the agreement of a case.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn owner_of_case(
+    rows: &Rows,
+    case: &str,
+) -> Result<Option<(SiteId, AgreementId)>, sqlx::Error> {
+    let found: Option<(String, String)> =
+        sqlx::query_as("SELECT site_id, agreement_id FROM reading_case WHERE id = $1")
+            .bind(case)
+            .fetch_optional(rows.read())
+            .await?;
+    Ok(found.and_then(|(site, agreement)| Some((site.parse().ok()?, agreement.parse().ok()?))))
+}
+
 /// What the audit trail says of a study beside its UID: the pseudonym where there is one, else the word for the case; no name or number
 /// of a patient ever.
 ///

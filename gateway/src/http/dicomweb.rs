@@ -20,18 +20,21 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use causeway_proto::ids::{AgreementId, SiteId};
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use super::State;
 use super::auth::Subject;
 use super::error::Problem;
 use crate::archive::BlobError;
-use crate::archive::retrieve::{Target, owners, told};
+use crate::archive::retrieve::{Target, owner_of_case, owners, told};
 use crate::archive::search::Scope;
 use crate::audit::Look;
 use crate::eligibility::{Act, decide};
@@ -58,18 +61,53 @@ pub(super) struct Web {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) subject: Subject,
-    /// `http://host/dicomweb`.
+    /// `http://host/dicomweb`, with the case where one is named.
     pub(super) base: String,
+    /// Whose images are meant, where the address names a case.
+    within: Option<Owner>,
     pub(super) headers: HeaderMap,
     pub(super) query: String,
 }
 
-/// The routes below `/dicomweb`. `renderer` decodes images in child processes.
+/// The routes below `/dicomweb`, and the same below `/dicomweb/cases/{case}`, where a Study Instance UID means the study of that case
+/// even if other sites sent it too. `renderer` decodes images in child processes.
 pub fn routes(state: &State, renderer: Renderer) -> Router<State> {
-    let web = Web {
+    let services = services(Web {
         state: state.clone(),
         renderer: Arc::new(renderer),
+    });
+    let of_cases = services.clone();
+    let of_case = move |request| of_case(of_cases, request);
+    services
+        .route("/cases/{case}/{*service}", get(of_case))
+        .with_state(())
+}
+
+/// The case that an address names.
+#[derive(Clone)]
+struct OfCase(String);
+
+/// Answers as the services do, for the studies of one case.
+async fn of_case(services: Router, request: Request) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let whole = parts.uri.path_and_query().map_or("", PathAndQuery::as_str);
+    let below = whole.strip_prefix("/cases/").unwrap_or_default();
+    let (case, service) = below.split_once('/').unwrap_or((below, ""));
+    let case = OfCase(case.to_owned());
+    let Ok(uri) = format!("/{service}").parse::<Uri>() else {
+        return Problem::not_found().into_response();
     };
+    parts.uri = uri;
+    // what the first routing had noted of the path would be taken for what the second finds
+    parts.extensions.clear();
+    parts.extensions.insert(case);
+    match services.oneshot(Request::from_parts(parts, body)).await {
+        Ok(answer) => answer,
+        Err(never) => match never {},
+    }
+}
+
+fn services(web: Web) -> Router {
     let instance = "/studies/{study}/series/{series}/instances/{instance}";
     let below = |rest: &str| format!("{instance}{rest}");
     Router::new()
@@ -130,10 +168,17 @@ impl FromRequestParts<Web> for Caller {
                     .authority()
                     .map(axum::http::uri::Authority::as_str)
             });
-        let base = base(&web.state.config.public_url, host);
+        let mut base = base(&web.state.config.public_url, host);
+        let mut within = None;
+        if let Some(OfCase(case)) = parts.extensions.get() {
+            let owner = owner_of_case(&web.state.rows, case).await?;
+            within = Some(owner.ok_or_else(Problem::not_found)?);
+            base = format!("{base}/cases/{case}");
+        }
         Ok(Self {
             subject,
             base,
+            within,
             headers: parts.headers.clone(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
         })
@@ -161,12 +206,15 @@ fn base(public: &str, host: Option<&str>) -> String {
 impl Caller {
     /// What he may know of: an operator of everything, a reader of what his organisation has agreements for.
     fn scope(&self) -> Scope {
-        if self.subject.disabled {
-            Scope::Pairs(Vec::new())
-        } else if self.subject.roles.operator {
-            Scope::All
-        } else {
-            Scope::Pairs(self.subject.reach.clone())
+        let reach = &self.subject.reach;
+        match &self.within {
+            _ if self.subject.disabled => Scope::Pairs(Vec::new()),
+            None if self.subject.roles.operator => Scope::All,
+            None => Scope::Pairs(reach.clone()),
+            Some(owner) if self.subject.roles.operator || reach.contains(owner) => {
+                Scope::Pairs(vec![owner.clone()])
+            }
+            Some(_) => Scope::Pairs(Vec::new()),
         }
     }
 
@@ -200,7 +248,7 @@ impl Web {
             (Some(owner), true) => Ok(owner),
             (Some(_), false) => Err(Problem::conflict(
                 "ambiguous-study",
-                "two or more sites sent a study with this UID, so that it does not say whose images are meant",
+                "two or more sites sent a study with this UID, so that it does not say whose images are meant; ask below /dicomweb/cases/",
             )),
         }
     }

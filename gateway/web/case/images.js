@@ -12,6 +12,7 @@ export const studyUids = (data) => data.studies.map((study) => study.uid);
 function address(data) {
   const url = new URL('/viewer/viewer', location.origin);
   for (const study of [...current(data), ...priors(data)]) url.searchParams.append('StudyInstanceUIDs', study.uid);
+  url.searchParams.set('case', data.case);
   const before = priors(data).map((study) => study.uid);
   if (before.length) url.searchParams.set('priors', before.join(','));
   const seen = current(data).flatMap((study) => study.series ?? []).filter((one) => one.shown === 'viewer').sort((a, b) => b.instances - a.instances);

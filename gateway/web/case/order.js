@@ -129,9 +129,9 @@ export function order(element, data) {
 }
 
 /** The SOP Instance UIDs of a series. */
-async function objects(owner, one) {
+async function objects(data, owner, one) {
   if (one.instances === 1 && one.first) return [one.first];
-  const asked = await fetch(`/dicomweb/studies/${owner.uid}/series/${one.uid}/instances`, { headers: { Accept: 'application/dicom+json' } });
+  const asked = await fetch(`/dicomweb/cases/${data.case}/studies/${owner.uid}/series/${one.uid}/instances`, { headers: { Accept: 'application/dicom+json' } });
   if (!asked.ok) throw new Problem(asked.status, await asked.json().catch(() => ({})));
   const found = asked.status === 204 ? [] : await asked.json();
   return found.map((object) => object['00080018']?.Value?.[0]).filter(Boolean);
@@ -142,7 +142,7 @@ async function read(data, owner, one) {
   const body = h('div', { class: 'readable' }, h('p', { class: 'dim' }, 'Loading…'));
   open({ title: joined(one.description || one.class_name, day(owner.date)), class: 'wide', body, buttons: [{ label: 'Close', primary: true }] });
   try {
-    const texts = await Promise.all((await objects(owner, one)).map((uid) => get(`/cases/${data.case}/readable/${owner.uid}/${one.uid}/${uid}`, { headers: { Accept: 'text/plain' } })));
+    const texts = await Promise.all((await objects(data, owner, one)).map((uid) => get(`/cases/${data.case}/readable/${owner.uid}/${one.uid}/${uid}`, { headers: { Accept: 'text/plain' } })));
     fill(body, texts.length ? texts.map(({ data: text }) => h('pre', { dir: 'auto' }, typeof text === 'string' ? text : text.text)) : h('p', null, 'There is nothing in this series yet.'));
   } catch (error) {
     fill(body, h('p', { class: 'alert' }, sentence(error)));

@@ -1,5 +1,9 @@
 // The viewer's configuration: one data source, this gateway; no study list, no tour, nothing loaded from an address in the query.
-const priors = new Set((new URLSearchParams(location.search).get('priors') || '').split(',').filter(Boolean));
+const asked = new URLSearchParams(location.search);
+const priors = new Set((asked.get('priors') || '').split(',').filter(Boolean));
+// of two sites' studies with one UID the case says which is meant
+const ofCase = asked.get('case') || '';
+const root = /^[0-9A-Za-z-]{1,64}$/.test(ofCase) ? `/dicomweb/cases/${ofCase}` : '/dicomweb';
 
 window.config = {
   name: 'causeway',
@@ -41,9 +45,9 @@ window.config = {
       configuration: {
         friendlyName: 'This gateway',
         name: 'gateway',
-        qidoRoot: '/dicomweb',
-        wadoRoot: '/dicomweb',
-        wadoUriRoot: '/dicomweb',
+        qidoRoot: root,
+        wadoRoot: root,
+        wadoUriRoot: root,
         qidoSupportsIncludeField: true,
         imageRendering: 'wadors',
         thumbnailRendering: 'wadors',

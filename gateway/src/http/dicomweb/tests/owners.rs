@@ -54,6 +54,35 @@ async fn a_study_uid_of_two_visible_sites_is_answered_with_neither() {
             }
             assert_eq!(desk.get_as("other", below, "*/*").await.status, 404);
         }
+        for sql in [
+            "INSERT INTO reading_case (id, site_id, agreement_id, code, created_us) VALUES ('k1', 's1', 'g1', 'c', 1)",
+            "INSERT INTO reading_case (id, site_id, agreement_id, code, created_us) VALUES ('k2', 's2', 'g2', 'c', 1)",
+        ] {
+            desk.sql(sql).await;
+        }
+        for case in ["k1", "k2"] {
+            let answer = desk.get(&format!("/cases/{case}{path}"), ALL).await;
+            assert_eq!(answer.status, 200, "{case}");
+            let answer = desk
+                .get(
+                    &format!("/cases/{case}/studies?StudyInstanceUID=1.2.3"),
+                    "*/*",
+                )
+                .await;
+            let found = answer.json();
+            assert_eq!(found.as_array().map(Vec::len), Some(1));
+            let address = found[0]["00081190"]["Value"][0].as_str().unwrap();
+            let ours = format!("/dicomweb/cases/{case}/studies/1.2.3");
+            assert!(address.ends_with(&ours), "{address}");
+            let operator = desk
+                .get_as("operator", &format!("/cases/{case}{path}"), ALL)
+                .await;
+            assert_eq!(operator.status, 403, "{case}");
+        }
+        let none = desk.get(&format!("/cases/k3{path}"), ALL).await;
+        assert_eq!(none.status, 404);
+        let none = desk.get_as("other", &format!("/cases/k1{path}"), ALL).await;
+        assert_eq!(none.status, 404);
         let both = desk.get("/studies?StudyInstanceUID=1.2.3", "*/*").await;
         assert_eq!(both.json().as_array().map(Vec::len), Some(2));
         desk.sql("UPDATE study SET recalled_us = 1 WHERE site_id = 's2'")
