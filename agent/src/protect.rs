@@ -5,12 +5,16 @@
 //! everything leaves as it was received.
 
 mod age;
+mod choice;
 mod clean;
+mod coded;
 mod documents;
 mod form;
 mod frames;
 mod identifiers;
+mod masked;
 mod original;
+mod picture;
 mod pieces;
 mod pixels;
 mod prepare;
@@ -28,7 +32,9 @@ use crate::keys::Keys;
 use crate::spool::{Outgoing, Spool, SpoolError};
 pub use form::Form;
 pub use identifiers::{Identifiers, identifiers};
+pub use masked::Masked;
 pub use original::put_back;
+pub use picture::{Place, Shown};
 pub use pieces::Piece;
 pub use profile::{Options, PROFILE, UidRule};
 pub use source::Unreadable;

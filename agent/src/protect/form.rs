@@ -4,11 +4,13 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use causeway_proto::digest::{ContentHasher, Digest};
 use causeway_proto::ids::TransferSyntaxUid;
 
-use crate::spool::{Kept, Spool, SpoolError};
+use super::pieces::Piece;
+use crate::mask::native::Black;
+use crate::spool::{Kept, MaskedPixels, Spool, SpoolError};
 
 /// A stretch of the form.
 #[derive(Clone, Debug)]
@@ -17,13 +19,30 @@ pub(super) enum Stretch {
     Made(Bytes),
     /// Bytes as received: a range of the source.
     Received(Range<u64>),
+    /// Pixels as received, with some of them blacked as they pass by.
+    Blacked(Range<u64>, Arc<Black>),
+    /// A range of the file of pixels that were coded anew.
+    Masked(Range<u64>),
 }
 
 impl Stretch {
     fn length(&self) -> u64 {
         match self {
             Self::Made(bytes) => bytes.len() as u64,
-            Self::Received(range) => range.end.saturating_sub(range.start),
+            Self::Received(range) | Self::Blacked(range, _) | Self::Masked(range) => {
+                range.end.saturating_sub(range.start)
+            }
+        }
+    }
+}
+
+impl From<Piece> for Stretch {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::Bytes(bytes) => Self::Made(bytes.into()),
+            Piece::Source(range) => Self::Received(range),
+            Piece::Blacked(range, black) => Self::Blacked(range, black),
+            Piece::Masked(range) => Self::Masked(range),
         }
     }
 }
@@ -64,14 +83,21 @@ impl<T: Read + Seek> ReadSeek for T {}
 pub struct Form {
     spool: Spool,
     received: Received,
+    pixels: Option<MaskedPixels>,
     stretches: Arc<[Stretch]>,
 }
 
 impl Form {
-    pub(super) fn new(spool: &Spool, received: Received, stretches: Vec<Stretch>) -> Self {
+    pub(super) fn new(
+        spool: &Spool,
+        received: Received,
+        pixels: Option<MaskedPixels>,
+        stretches: Vec<Stretch>,
+    ) -> Self {
         Self {
             spool: spool.clone(),
             received,
+            pixels,
             stretches: stretches.into(),
         }
     }
@@ -79,7 +105,7 @@ impl Form {
     /// The instance as it was received.
     pub(super) fn as_received(spool: &Spool, kept: &Kept) -> Self {
         let whole = Stretch::Received(0..kept.length);
-        Self::new(spool, Received::Kept(kept.clone()), vec![whole])
+        Self::new(spool, Received::Kept(kept.clone()), None, vec![whole])
     }
 
     /// Length of the whole, in bytes.
@@ -102,18 +128,36 @@ impl Form {
             let most = usize::try_from(stretch.length() - rest)
                 .unwrap_or(usize::MAX)
                 .min(max);
-            return match (stretch, &self.received) {
-                (Stretch::Made(bytes), _) => Ok(cut(bytes, rest, most)),
-                (Stretch::Received(range), Received::Inflated(bytes)) => {
-                    Ok(cut(bytes, range.start.saturating_add(rest), most))
+            return match stretch {
+                Stretch::Made(bytes) => Ok(cut(bytes, rest, most)),
+                Stretch::Received(range) => {
+                    self.received(range.start.saturating_add(rest), most).await
                 }
-                (Stretch::Received(range), Received::Kept(kept)) => {
-                    let at = range.start.saturating_add(rest);
-                    self.spool.read(&kept.handle, at, most).await
+                Stretch::Blacked(range, black) => {
+                    let read = self
+                        .received(range.start.saturating_add(rest), most)
+                        .await?;
+                    let mut bytes = BytesMut::from(read);
+                    black.apply(rest, &mut bytes);
+                    Ok(bytes.freeze())
                 }
+                Stretch::Masked(range) => match &self.pixels {
+                    Some(pixels) => {
+                        let at = range.start.saturating_add(rest);
+                        self.spool.read(&pixels.handle, at, most).await
+                    }
+                    None => Err(SpoolError::Short),
+                },
             };
         }
         Ok(Bytes::new())
+    }
+
+    async fn received(&self, at: u64, most: usize) -> Result<Bytes, SpoolError> {
+        match &self.received {
+            Received::Inflated(bytes) => Ok(cut(bytes, at, most)),
+            Received::Kept(kept) => self.spool.read(&kept.handle, at, most).await,
+        }
     }
 
     /// The digest over the whole. Blocks: not for an async thread.
@@ -123,23 +167,32 @@ impl Form {
     pub(super) fn digest(&self, syntax: &TransferSyntaxUid) -> io::Result<Digest> {
         let mut hasher = ContentHasher::new(syntax);
         let mut source = self.received.reader(&self.spool);
+        let mut masked = self.pixels.as_ref().map(|it| self.spool.pixels_reader(it));
         let mut buffer = vec![0; 256 * 1024];
         for stretch in self.stretches.iter() {
-            match stretch {
-                Stretch::Made(bytes) => hasher.update(bytes),
-                Stretch::Received(range) => {
-                    source.seek(SeekFrom::Start(range.start))?;
-                    let mut left = stretch.length();
-                    while left > 0 {
-                        let most = usize::try_from(left)
-                            .unwrap_or(usize::MAX)
-                            .min(buffer.len());
-                        let piece = buffer.get_mut(..most).unwrap_or_default();
-                        source.read_exact(piece)?;
-                        hasher.update(piece);
-                        left -= piece.len() as u64;
-                    }
+            let (range, black, from): (_, _, &mut dyn ReadSeek) = match (stretch, &mut masked) {
+                (Stretch::Made(bytes), _) => {
+                    hasher.update(bytes);
+                    continue;
                 }
+                (Stretch::Received(range), _) => (range, None, &mut source),
+                (Stretch::Blacked(range, black), _) => (range, Some(black), &mut source),
+                (Stretch::Masked(range), Some(masked)) => (range, None, masked),
+                (Stretch::Masked(_), None) => return Err(io::ErrorKind::NotFound.into()),
+            };
+            from.seek(SeekFrom::Start(range.start))?;
+            let mut at = 0;
+            while at < stretch.length() {
+                let most = usize::try_from(stretch.length() - at)
+                    .unwrap_or(usize::MAX)
+                    .min(buffer.len());
+                let piece = buffer.get_mut(..most).unwrap_or_default();
+                from.read_exact(piece)?;
+                if let Some(black) = black {
+                    black.apply(at, piece);
+                }
+                hasher.update(piece);
+                at += piece.len() as u64;
             }
         }
         Ok(hasher.finish())

@@ -1,6 +1,9 @@
 //! The protected form as pieces: bytes of ours, and ranges of what was received. Of any size, in the memory of what changed.
 
 use std::ops::Range;
+use std::sync::Arc;
+
+use crate::mask::native::Black;
 
 /// A stretch of the protected form.
 #[derive(Clone, PartialEq, Eq)]
@@ -9,6 +12,10 @@ pub enum Piece {
     Bytes(Vec<u8>),
     /// Bytes of the received dataset, unchanged.
     Source(Range<u64>),
+    /// The received pixel data, with some of them blacked.
+    Blacked(Range<u64>, Arc<Black>),
+    /// Bytes of the file of pixels that were coded anew.
+    Masked(Range<u64>),
 }
 
 /// Lengths only: the bytes may be anything.
@@ -17,6 +24,8 @@ impl std::fmt::Debug for Piece {
         match self {
             Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Self::Source(range) => write!(f, "Source({range:?})"),
+            Self::Blacked(range, _) => write!(f, "Blacked({range:?})"),
+            Self::Masked(range) => write!(f, "Masked({range:?})"),
         }
     }
 }
@@ -60,6 +69,15 @@ impl Pieces {
         }
     }
 
+    /// Appends a piece as it is.
+    pub(super) fn piece(&mut self, piece: Piece) {
+        if let Piece::Bytes(bytes) = &piece {
+            self.literal += bytes.len();
+        }
+        self.pieces.push(piece);
+        self.closed = self.pieces.len();
+    }
+
     /// How many bytes of ours there are.
     pub(super) fn literal(&self) -> usize {
         self.literal
@@ -76,7 +94,9 @@ impl Pieces {
             count: self.pieces.len(),
             last: match self.pieces.last() {
                 Some(Piece::Bytes(bytes)) => bytes.len() as u64,
-                Some(Piece::Source(range)) => range.end,
+                Some(Piece::Source(range) | Piece::Blacked(range, _) | Piece::Masked(range)) => {
+                    range.end
+                }
                 None => 0,
             },
             literal: self.literal,
@@ -92,7 +112,8 @@ impl Pieces {
                 bytes.truncate(usize::try_from(mark.last).unwrap_or(usize::MAX));
             }
             Some(Piece::Source(range)) => range.end = mark.last,
-            None => {}
+            // whole, and closed
+            Some(Piece::Blacked(..) | Piece::Masked(_)) | None => {}
         }
     }
 

@@ -11,14 +11,17 @@ use causeway_proto::link::message::terms::PROFILE_READING;
 use flate2::read::DeflateDecoder;
 
 use super::age::age;
+use super::choice::{self, Chosen};
 use super::form::{Form, Received, Stretch};
 use super::identifiers::{Identifiers, identifiers};
-use super::pieces::Piece;
+use super::picture::Shown;
 use super::profile::{Options, PROFILE, UidRule};
 use super::transform::{Outcome, Plan, Stand, transform};
 use super::{Protector, seal};
 use crate::keys::KeysError;
-use crate::spool::{Kept, SpoolError, Unprotected};
+use crate::mask::Rectangle;
+use crate::spool::masks::Rules;
+use crate::spool::{Kept, Looked, MaskedPixels, SpoolError, Unprotected};
 
 /// A deflated object is at most so long, inflated: it is held in memory while it is protected and sent.
 const INFLATED_MAX_BYTES: u64 = 64 << 20;
@@ -31,6 +34,9 @@ pub(super) enum PrepareError {
     /// The object stays at the site.
     #[error("{0}")]
     Withheld(String),
+    /// The object stays until a person has drawn what is to be masked on the pictures of its device.
+    #[error("{0}")]
+    Unmasked(String, Box<Looked>),
     /// It belongs to another patient than its study: a person must decide before anybody signs.
     #[error("it names another patient than the first object of its study")]
     OtherPatient,
@@ -47,10 +53,33 @@ pub(super) struct Draft {
     pub(super) received: Received,
     pub(super) plan: Plan,
     pub(super) pseudonym: String,
+    pub(super) looked: Vec<Looked>,
+    pub(super) pixels: Option<MaskedPixels>,
 }
 
-/// Reads the object and takes the identity out of it. Blocks.
-pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Draft, PrepareError> {
+/// What has to be done before a form can be put together.
+pub(super) enum Drafted {
+    /// Nothing.
+    Ready(Box<Draft>),
+    /// Its pixels have to be coded anew.
+    Coded(Box<Coded>),
+}
+
+/// An object whose pixels have to be coded anew to be masked.
+pub(super) struct Coded {
+    pub(super) received: Received,
+    pub(super) syntax: TransferSyntaxUid,
+    pub(super) shown: Shown,
+    pub(super) rectangles: Vec<Rectangle>,
+}
+
+/// Reads the object and takes the identity out of it, masked by `rules`; `pixels` are those that were coded anew for it. Blocks.
+pub(super) fn draft(
+    protector: &Protector,
+    instance: &Unprotected,
+    rules: &Rules,
+    pixels: Option<&MaskedPixels>,
+) -> Result<Drafted, PrepareError> {
     let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
     // an agreement that names none is protected by the one there is
     if !matches!(instance.terms.as_str(), "" | PROFILE_READING) {
@@ -84,32 +113,59 @@ pub(super) fn draft(protector: &Protector, instance: &Unprotected) -> Result<Dra
         token: &token,
         age: age(found.birth_date.reveal(), found.study_date.reveal()),
     };
-    let options = options(&instance.options, instance.released);
+    let mut options = options(instance);
     let length = received.length();
-    match transform(&mut source, length, &syntax, &found, &stand, &options) {
-        Outcome::Leaves(plan) => Ok(Draft {
+    let (mut looked, mut used) = (Vec::new(), None);
+    let mut outcome = transform(&mut source, length, &syntax, &found, &stand, &options);
+    if let Outcome::Shows(shown) = outcome {
+        let chosen = choice::choose(instance, rules, &shown)?;
+        let (masked, anew) = match chosen.masked(&shown, pixels) {
+            Chosen::Masked(masked, anew) => (masked, anew),
+            Chosen::Coded => {
+                let rectangles = chosen.rectangles;
+                return Ok(Drafted::Coded(Box::new(Coded {
+                    received,
+                    syntax,
+                    shown: *shown,
+                    rectangles,
+                })));
+            }
+            Chosen::No(reason) => return Err(withheld(reason)),
+        };
+        looked.extend(chosen.looked);
+        used = pixels.filter(|_| anew).cloned();
+        options.masked = Some(masked);
+        outcome = transform(&mut source, length, &syntax, &found, &stand, &options);
+    }
+    match outcome {
+        Outcome::Leaves(plan) => Ok(Drafted::Ready(Box::new(Draft {
             received,
             plan: *plan,
             pseudonym,
-        }),
+            looked,
+            pixels: used,
+        }))),
         Outcome::Withheld(reason) => Err(PrepareError::Withheld(reason)),
+        Outcome::Shows(shown) => Err(PrepareError::Withheld(shown.reason)),
     }
 }
 
 /// What the agreement and the site both allow beyond the profile, and what a person has released.
-fn options(words: &[String], released: bool) -> Options {
-    let allowed = |word: &str| words.iter().any(|it| it == word);
+fn options(instance: &Unprotected) -> Options {
+    let allowed = |word: &str| instance.options.iter().any(|it| it == word);
     Options {
         retain_device: allowed("device"),
         retain_institution: allowed("institution"),
         encapsulated_documents: allowed("documents"),
-        uids: if allowed("accept-uids") || released {
+        uids: if allowed("accept-uids") || instance.released {
             UidRule::Accept
         } else {
             UidRule::Withhold
         },
         headshots: allowed("headshots"),
-        released,
+        // what was drawn later goes before what was released without
+        released: instance.released && instance.mask.is_none(),
+        drawn: instance.mask.is_some(),
         ..Options::default()
     }
 }
@@ -121,7 +177,12 @@ pub(super) fn form(
     study: &[u8],
     own: &[u8],
 ) -> (Form, TransferSyntaxUid) {
-    let Draft { received, plan, .. } = draft;
+    let Draft {
+        received,
+        plan,
+        pixels,
+        ..
+    } = draft;
     let (encoding, _) = Encoding::of(&plan.syntax);
     let mut stretches = Vec::with_capacity(plan.pieces.len() + 1);
     let sealed = seal::element(&[study, own], encoding);
@@ -130,14 +191,11 @@ pub(super) fn form(
         if index == plan.seal_at {
             stretches.extend(sealed.take());
         }
-        stretches.push(match piece {
-            Piece::Bytes(bytes) => Stretch::Made(bytes.into()),
-            Piece::Source(range) => Stretch::Received(range),
-        });
+        stretches.push(piece.into());
     }
     stretches.extend(sealed);
     (
-        Form::new(&protector.spool, received, stretches),
+        Form::new(&protector.spool, received, pixels, stretches),
         plan.syntax,
     )
 }

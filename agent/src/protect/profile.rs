@@ -3,6 +3,7 @@
 use dicom_core::{Tag, VR};
 use serde::{Deserialize, Serialize};
 
+use super::masked::Masked;
 use super::table::{self, Basic};
 
 /// Version of the profile, its tables and its transform: a change of what leaves raises it.
@@ -26,6 +27,12 @@ pub struct Options {
     pub headshots: bool,
     /// A person at the site has looked at this object and releases its pixels, its document and its UIDs.
     pub released: bool,
+    /// A person has drawn what is to be masked in this object.
+    #[serde(skip)]
+    pub drawn: bool,
+    /// What was masked in this object.
+    #[serde(skip)]
+    pub masked: Option<Masked>,
 }
 
 /// What happens to an object with a UID that holds an identifier of the patient.
@@ -109,8 +116,11 @@ fn own_rule(tag: Tag) -> Option<Action> {
 
 /// (0012,0064): CID 7050 codes of what was done, with their meanings.
 pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
-    let mut methods = vec![
-        ("113100", "Basic Application Confidentiality Profile"),
+    let mut methods = vec![("113100", "Basic Application Confidentiality Profile")];
+    if options.masked.is_some() {
+        methods.push(("113101", "Clean Pixel Data Option"));
+    }
+    methods.extend([
         ("113103", "Clean Graphics Option"),
         ("113104", "Clean Structured Content Option"),
         ("113105", "Clean Descriptors Option"),
@@ -119,7 +129,7 @@ pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
             "Retain Longitudinal Temporal Information Full Dates Option",
         ),
         ("113108", "Retain Patient Characteristics Option"),
-    ];
+    ]);
     if options.retain_device {
         methods.push(("113109", "Retain Device Identity Option"));
     }

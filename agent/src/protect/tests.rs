@@ -10,6 +10,7 @@ use causeway_proto::ids::TransferSyntaxUid;
 use super::*;
 
 mod bounds;
+mod masked;
 mod planted;
 mod public;
 mod units;
@@ -63,6 +64,7 @@ fn bytes(plan: &Plan, dataset: &[u8]) -> Vec<u8> {
                 &dataset
                     [usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()],
             ),
+            Piece::Blacked(..) | Piece::Masked(_) => panic!("masked without a mask"),
         }
     }
     out
@@ -76,6 +78,7 @@ fn leaves(dataset: &[u8], syntax: &str, options: &Options) -> (Plan, Vec<u8>) {
             (*plan, out)
         }
         Outcome::Withheld(reason) => panic!("withheld: {reason}"),
+        Outcome::Shows(shown) => panic!("withheld: {}", shown.reason),
     }
 }
 
@@ -83,6 +86,7 @@ fn reason(dataset: &[u8], options: &Options) -> String {
     match protect(dataset, EXPLICIT, options) {
         Outcome::Leaves(_) => "leaves".to_owned(),
         Outcome::Withheld(reason) => reason,
+        Outcome::Shows(shown) => shown.reason,
     }
 }
 

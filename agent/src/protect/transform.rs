@@ -4,15 +4,16 @@ use std::fmt;
 use std::io::{Read, Seek};
 
 use causeway_proto::dataset::Dataset;
-use causeway_proto::element::{Encoding, PIXEL_DATA};
+use causeway_proto::element::Encoding;
 use causeway_proto::ids::TransferSyntaxUid;
 use causeway_proto::text::CharacterSet;
 use dicom_core::{Tag, VR};
 
 use super::identifiers::Identifiers;
 use super::original;
+use super::picture::Shown;
 use super::pieces::{Piece, Pieces};
-use super::pixels::{self, Look};
+use super::pixels::Look;
 use super::private::Blocks;
 use super::profile::Options;
 use super::source::{DEPTH, Source, Unreadable};
@@ -21,7 +22,8 @@ mod act;
 mod element;
 mod inserts;
 mod level;
-mod write;
+mod shown;
+pub(super) mod write;
 
 use inserts::Inserts;
 
@@ -52,6 +54,8 @@ pub enum Outcome {
     Leaves(Box<Plan>),
     /// It stays, for this reason: in words for the reader, naming no identity.
     Withheld(String),
+    /// It stays unless it is masked.
+    Shows(Box<Shown>),
 }
 
 /// The protected form of an object.
@@ -77,6 +81,7 @@ const HELD: usize = 32 << 20;
 /// Why the walk ends early.
 enum Stop {
     Withheld(String),
+    Shows(Box<Shown>),
     Unreadable(Unreadable),
 }
 
@@ -170,6 +175,7 @@ pub fn transform<S: Read + Seek>(
     match transform.run(encoding, syntax) {
         Ok(plan) => Outcome::Leaves(Box::new(plan)),
         Err(Stop::Withheld(reason)) => Outcome::Withheld(reason),
+        Err(Stop::Shows(shown)) => Outcome::Shows(shown),
         Err(Stop::Unreadable(error)) => {
             Outcome::Withheld(format!("could not be protected: {error}"))
         }
@@ -206,11 +212,17 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             if header.tag > Tag(0x0400, 0x0500) && seal_at.is_none() {
                 seal_at = Some(self.out.boundary());
             }
-            if header.tag == PIXEL_DATA || matches!(header.tag, Tag(0x7FE0, 0x0008 | 0x0009)) {
-                self.look.pixels = true;
+            if header.tag.0 == 0x7FE0 && self.pixels(start, &header, &level)? {
+                continue;
             }
-            if let Some(bytes) = inserts.instead(header.tag) {
-                self.remove(start, &header, &level, &mut originals)?;
+            if let Some((bytes, put_back)) = inserts.instead(header.tag) {
+                let mut forgotten = Dataset::new();
+                let to = if put_back {
+                    &mut originals
+                } else {
+                    &mut forgotten
+                };
+                self.remove(start, &header, &level, to)?;
                 self.put(&bytes);
             } else {
                 self.element(start, &header, &mut level, &mut originals)?;
@@ -219,17 +231,16 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
         self.put(&inserts.before(Tag(0xFFFF, 0xFFFF)));
         // a dataset that ends before (0400,0500) is sealed at its end
         let seal_at = seal_at.unwrap_or_else(|| self.out.boundary());
-        self.look.overlay_in_pixels = self.overlays.iter().any(|(_, plane)| !plane);
-        let shows = pixels::reason(&self.look, self.options);
-        if let Some(reason) = shows.filter(|_| !self.options.released) {
-            return Err(Stop::Withheld(reason));
+        if !self.look.pixels {
+            self.judge()?;
         }
         original::note_added(&mut originals, inserts.added());
         let remarks = self.remarks(&originals);
+        let syntax = self.syntax(syntax);
         Ok(Plan {
             pieces: self.out.finish(),
             seal_at,
-            syntax: syntax.clone(),
+            syntax,
             originals,
             character_set: self.look.header.bytes(Tag(0x0008, 0x0005)).to_vec(),
             remarks,
@@ -275,6 +286,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
                 "a UID holds an identifier of the patient; the agreement accepts it".to_owned(),
             );
         }
+        remarks.extend(self.masked().and_then(|it| it.remark).map(str::to_owned));
         if self.options.released {
             remarks.push("looked at and released by a person at the site".to_owned());
         }

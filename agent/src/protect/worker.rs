@@ -5,9 +5,11 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
+use super::coded;
 use super::form::Form;
-use super::prepare::{DECIDES, PrepareError, draft, form};
+use super::prepare::{DECIDES, Draft, Drafted, PrepareError, draft, form};
 use super::{ProtectError, Protector, seal};
+use crate::spool::masks::Rules;
 use crate::spool::{Outgoing, Sent, Unprotected, Verdict};
 
 /// So many decisions are kept in one transaction.
@@ -123,6 +125,11 @@ impl Protector {
                 blocks: None,
                 looked: Vec::new(),
             },
+            Err(PrepareError::Unmasked(reason, looked)) => Verdict::Withheld {
+                reason,
+                blocks: None,
+                looked: vec![*looked],
+            },
             Err(error @ PrepareError::Keys(_)) => {
                 tracing::error!(%error, "an object is withheld");
                 Verdict::Withheld {
@@ -136,8 +143,40 @@ impl Protector {
     }
 
     async fn prepared(&self, instance: &Unprotected) -> Result<Verdict, PrepareError> {
-        let (this, for_draft) = (self.clone(), instance.clone());
-        let draft = blocking(move || draft(&this, &for_draft)).await??;
+        let rules = self.spool.mask_rules().await?;
+        let draft = self.drafted(instance, rules).await?;
+        let pixels = draft.pixels.clone();
+        let verdict = self.verdict(instance, draft).await;
+        if let (Err(_), Some(pixels)) = (&verdict, pixels) {
+            self.spool.forget_pixels(&pixels).await;
+        }
+        verdict
+    }
+
+    /// Reads the object, and codes its pixels anew where that is what masks them.
+    async fn drafted(&self, instance: &Unprotected, rules: Rules) -> Result<Draft, PrepareError> {
+        let (this, of, by) = (self.clone(), instance.clone(), rules.clone());
+        let coded = match blocking(move || draft(&this, &of, &by, None)).await?? {
+            Drafted::Ready(draft) => return Ok(*draft),
+            Drafted::Coded(coded) => coded,
+        };
+        let pixels = coded::anew(self, *coded).await?;
+        let (this, of, with) = (self.clone(), instance.clone(), pixels.clone());
+        let made = blocking(move || draft(&this, &of, &rules, Some(&with))).await;
+        match made {
+            Ok(Ok(Drafted::Ready(draft))) if draft.pixels.is_some() => Ok(*draft),
+            other => {
+                self.spool.forget_pixels(&pixels).await;
+                let reason = "its masked pixels do not fit it";
+                Err(match other {
+                    Ok(Err(error)) | Err(error) => error,
+                    Ok(Ok(_)) => PrepareError::Withheld(reason.to_owned()),
+                })
+            }
+        }
+    }
+
+    async fn verdict(&self, instance: &Unprotected, draft: Draft) -> Result<Verdict, PrepareError> {
         let study = match self.spool.has_study_seal(instance).await? {
             Some(study) => study,
             None => {
@@ -161,6 +200,7 @@ impl Protector {
                 &draft.plan.character_set,
             ))?;
             let remarks = draft.plan.remarks.clone();
+            let (looked, pixels) = (draft.looked.clone(), draft.pixels.clone());
             let (form, syntax) = form(&this, draft, &study, &own);
             let Ok(digest) = form.digest(&syntax) else {
                 let reason = "its bytes cannot be read whole";
@@ -176,8 +216,8 @@ impl Protector {
                 profile: DECIDES,
                 sealed: Some(own),
                 remarks,
-                looked: Vec::new(),
-                pixels: None,
+                looked,
+                pixels,
             })
         })
         .await?
@@ -196,10 +236,16 @@ pub(super) async fn made_again(
         && instance.profile == DECIDES
     {
         let this = protector.clone();
-        let made = blocking(move || {
-            let draft = draft(&this, &given)?;
-            Ok::<_, PrepareError>(form(&this, draft, &study, &own))
-        })
+        let rules = spool.masks_of(given.ruled).await?;
+        let pixels = spool.masked_pixels(&given).await?;
+        let made = blocking(
+            move || match draft(&this, &given, &rules, pixels.as_ref())? {
+                Drafted::Ready(draft) => Ok(form(&this, *draft, &study, &own)),
+                Drafted::Coded(_) => Err(PrepareError::Withheld(
+                    "its masked pixels are gone".to_owned(),
+                )),
+            },
+        )
         .await;
         match made {
             Ok(Ok((form, syntax)))
@@ -218,7 +264,7 @@ pub(super) async fn made_again(
 }
 
 /// Runs something that blocks where it may; a panic there withholds the object, and no other.
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PrepareError> {
     match tokio::task::spawn_blocking(work).await {

@@ -9,6 +9,7 @@ use sqlx::SqliteConnection;
 use super::disk::{Disk, Handle, Partial};
 use super::entry::{MaskedPixels, Unprotected};
 use super::floor::Admission;
+use super::writer::Reader;
 use super::{Spool, SpoolError, refused_row};
 use crate::rows::{from_row, to_row};
 
@@ -85,6 +86,12 @@ impl Spool {
             length: 0,
             limit: self.inner.config.disk.max_instance_bytes,
         })
+    }
+
+    /// Masked pixels, to be read from the beginning on a blocking thread. Wrap it in a `BufReader`.
+    #[must_use]
+    pub fn pixels_reader(&self, pixels: &MaskedPixels) -> Reader {
+        Reader::of_handle(self.inner.disk.clone(), &pixels.handle, pixels.length)
     }
 
     /// Removes masked pixels that no row will name.

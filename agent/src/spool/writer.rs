@@ -185,9 +185,13 @@ pub struct Reader {
 
 impl Reader {
     pub(super) fn of_kept(disk: Disk, kept: &Kept) -> Self {
+        Self::of_handle(disk, &kept.handle, kept.length)
+    }
+
+    pub(super) fn of_handle(disk: Disk, handle: &Handle, length: u64) -> Self {
         Self {
-            source: Source::Kept(disk, kept.handle.clone()),
-            length: kept.length,
+            source: Source::Kept(disk, handle.clone()),
+            length,
             at: 0,
         }
     }

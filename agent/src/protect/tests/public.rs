@@ -83,6 +83,10 @@ fn check(path: &Path, seen: &mut Seen) {
             *seen.reasons.entry(reason).or_default() += 1;
             return;
         }
+        Outcome::Shows(shown) => {
+            *seen.reasons.entry(shown.reason).or_default() += 1;
+            return;
+        }
         Outcome::Leaves(plan) => plan,
     };
     seen.leaves += 1;
@@ -143,7 +147,9 @@ fn check(path: &Path, seen: &mut Seen) {
 fn bytes_of(piece: &Piece) -> usize {
     match piece {
         Piece::Bytes(bytes) => bytes.len(),
-        Piece::Source(range) => usize::try_from(range.end - range.start).unwrap(),
+        Piece::Source(range) | Piece::Blacked(range, _) | Piece::Masked(range) => {
+            usize::try_from(range.end - range.start).unwrap()
+        }
     }
 }
 

@@ -41,21 +41,21 @@ async fn received(bench: &Bench, study: &str, instance: &'static str, patient: &
 }
 
 /// A site that lets no identity leave.
-async fn pseudonymous() -> Bench {
+pub(super) async fn pseudonymous() -> Bench {
     Bench::strict(Config::default()).await
 }
 
-async fn protector(bench: &Bench) -> Protector {
+pub(super) async fn protector(bench: &Bench) -> Protector {
     let protector = Protector::new(bench.spool.clone());
     while protector.work().await.unwrap() > 0 {}
     protector
 }
 
-async fn leaving(bench: &Bench) -> Vec<Outgoing> {
+pub(super) async fn leaving(bench: &Bench) -> Vec<Outgoing> {
     bench.spool.next_to_send(99, &HashSet::new()).await.unwrap()
 }
 
-async fn sent(protector: &Protector, out: &Outgoing) -> Dataset {
+pub(super) async fn sent(protector: &Protector, out: &Outgoing) -> Dataset {
     let form = protector.form(out).await.unwrap();
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < form.length() {

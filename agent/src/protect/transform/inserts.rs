@@ -16,6 +16,8 @@ struct Insert {
     bytes: Vec<u8>,
     /// An element of this tag that was received stays.
     yields: bool,
+    /// An element of this tag that was received is kept among the originals.
+    put_back: bool,
 }
 
 /// Elements of ours that are not yet written.
@@ -37,6 +39,7 @@ impl Inserts {
             tag,
             bytes: write::element(tag, vr, text.as_bytes(), encoding),
             yields: false,
+            put_back: true,
         };
         let mut waiting = vec![
             text(Tag(0x0010, 0x0010), VR::PN, &stand.patient_name),
@@ -52,13 +55,22 @@ impl Inserts {
             tag: METHODS,
             bytes: codes(&profile::methods(options), encoding),
             yields: false,
+            put_back: true,
         });
         // PS3.15 E.3.6: Full Dates says that times were not modified; whoever modified them before has said so
         waiting.push(Insert {
             yields: true,
             ..text(Tag(0x0028, 0x0303), VR::CS, "UNMODIFIED")
         });
-        waiting.reverse();
+        for change in options.masked.iter().flat_map(|masked| &masked.changes) {
+            waiting.push(Insert {
+                tag: change.tag(),
+                bytes: write::element(change.tag(), change.vr(), &change.value, encoding),
+                yields: false,
+                put_back: !change.of_pixels,
+            });
+        }
+        waiting.sort_by_key(|insert| std::cmp::Reverse(insert.tag));
         Self {
             waiting,
             accession: write::element(ACCESSION, VR::SH, stand.accession.as_bytes(), encoding),
@@ -77,13 +89,13 @@ impl Inserts {
         out
     }
 
-    /// What stands in the place of an element of the received dataset.
-    pub(super) fn instead(&mut self, tag: Tag) -> Option<Vec<u8>> {
+    /// What stands in the place of an element of the received dataset, and whether that one is an original to be put back.
+    pub(super) fn instead(&mut self, tag: Tag) -> Option<(Vec<u8>, bool)> {
         if tag == ACCESSION {
-            return Some(self.accession.clone());
+            return Some((self.accession.clone(), true));
         }
         let next = self.waiting.pop_if(|next| next.tag == tag)?;
-        Some(next.bytes)
+        Some((next.bytes, next.put_back))
     }
 
     /// The tags that were written and had not been received.

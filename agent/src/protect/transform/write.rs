@@ -4,7 +4,12 @@ use causeway_proto::element::{Encoding, short_length};
 use dicom_core::{Tag, VR};
 
 /// A header with a length; `None` is the undefined length.
-pub(super) fn header(tag: Tag, vr: VR, length: Option<usize>, encoding: Encoding) -> Vec<u8> {
+pub(in super::super) fn header(
+    tag: Tag,
+    vr: VR,
+    length: Option<usize>,
+    encoding: Encoding,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(12);
     out.extend(tag.0.to_le_bytes());
     out.extend(tag.1.to_le_bytes());
