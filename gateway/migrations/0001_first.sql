@@ -60,7 +60,8 @@ CREATE TABLE site_certificate (
     revoked_reason TEXT
 );
 
--- room `archive`; blocked, remarks (a JSON list) and identity are what the site last said of the study in OPEN
+-- room `archive`; blocked, remarks (a JSON list) and identity are what the site last said of the study in OPEN; deleted_us says when
+-- its images were deleted, deleted_days after the report (null again when new ones have come)
 CREATE TABLE study (
     site_id          TEXT NOT NULL REFERENCES site (id),
     agreement_id     TEXT NOT NULL REFERENCES agreement (id),
@@ -90,6 +91,8 @@ CREATE TABLE study (
     content_version  BIGINT NOT NULL DEFAULT 0,
     recalled_us      BIGINT,
     recall_reason    TEXT,
+    deleted_us       BIGINT,
+    deleted_days     BIGINT NOT NULL DEFAULT 0,
     blocked          TEXT NOT NULL DEFAULT '',
     remarks          TEXT NOT NULL DEFAULT '[]',
     identity         TEXT NOT NULL DEFAULT '',
@@ -159,6 +162,17 @@ CREATE TABLE instance (
     FOREIGN KEY (site_id, agreement_id, study_uid, series_uid) REFERENCES series (site_id, agreement_id, study_uid, series_uid)
 );
 CREATE INDEX instance_by_series ON instance (study_uid, series_uid);
+CREATE INDEX instance_by_blob ON instance (blob_key);
+
+-- bytes on disk of instances that have not wholly arrived: which study they belong to
+CREATE TABLE incoming_part (
+    name         TEXT PRIMARY KEY,
+    site_id      TEXT NOT NULL,
+    agreement_id TEXT NOT NULL,
+    study_uid    TEXT NOT NULL,
+    begun_us     BIGINT NOT NULL
+);
+CREATE INDEX incoming_part_by_study ON incoming_part (study_uid);
 
 CREATE TABLE manifest (
     site_id      TEXT NOT NULL,
@@ -192,6 +206,54 @@ CREATE TABLE quarantine (
     resolved_us  BIGINT,
     UNIQUE (site_id, agreement_id, sop_uid, sent_digest)
 );
+CREATE INDEX quarantine_by_blob ON quarantine (blob_key);
+
+-- room `deletion`: studies whose bytes are to go, or are gone. ordered: nothing is gone yet; unlisted: the rows are, the bytes named
+-- in deletion_blob and incoming_part are going; done. opened (a JSON list) is who had opened it; heard: the site has the receipt
+CREATE TABLE deletion (
+    site_id      TEXT NOT NULL,
+    agreement_id TEXT NOT NULL,
+    study_uid    TEXT NOT NULL,
+    why          TEXT NOT NULL CHECK (why IN ('recalled', 'retention')),
+    state        TEXT NOT NULL CHECK (state IN ('ordered', 'unlisted', 'done')),
+    objects      BIGINT NOT NULL DEFAULT 0,
+    bytes        BIGINT NOT NULL DEFAULT 0,
+    parts        BIGINT NOT NULL DEFAULT 0,
+    reports      BIGINT NOT NULL DEFAULT 0,
+    opened       TEXT NOT NULL DEFAULT '[]',
+    attempts     BIGINT NOT NULL DEFAULT 0,
+    next_try_us  BIGINT NOT NULL DEFAULT 0,
+    ordered_us   BIGINT NOT NULL,
+    done_us      BIGINT,
+    heard_us     BIGINT,
+    PRIMARY KEY (site_id, agreement_id, study_uid)
+);
+CREATE INDEX deletion_open ON deletion (state, ordered_us);
+
+CREATE TABLE deletion_blob (
+    site_id      TEXT NOT NULL,
+    agreement_id TEXT NOT NULL,
+    study_uid    TEXT NOT NULL,
+    blob_key     TEXT NOT NULL,
+    PRIMARY KEY (site_id, agreement_id, study_uid, blob_key)
+);
+
+-- what the gateway held of a study whose time was over: offered again, it is known and not taken a second time
+CREATE TABLE deleted_instance (
+    site_id        TEXT NOT NULL,
+    agreement_id   TEXT NOT NULL,
+    sop_uid        TEXT NOT NULL,
+    study_uid      TEXT NOT NULL,
+    series_uid     TEXT NOT NULL,
+    sop_class      TEXT NOT NULL,
+    length         BIGINT NOT NULL,
+    sent_digest    TEXT NOT NULL,
+    source_tag     TEXT NOT NULL,
+    receipt_number BIGINT NOT NULL,
+    receipt_epoch  BIGINT NOT NULL,
+    PRIMARY KEY (site_id, agreement_id, sop_uid)
+);
+CREATE INDEX deleted_instance_by_study ON deleted_instance (study_uid);
 
 -- room `worklist`: a case is what a reader reports on; it has 1..n studies, a study 1..n requests
 CREATE TABLE reading_case (

@@ -12,6 +12,7 @@
 
 mod chance;
 mod cli;
+mod erase;
 mod fresh;
 mod herald;
 mod hold;

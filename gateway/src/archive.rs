@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::rows::Rows;
 
-pub use blobs::{BlobError, BlobKey, Blobs};
+pub use blobs::{BlobError, BlobKey, Blobs, Stray};
 pub use parts::{Part, PartName, Parts};
 
 /// The archive: rows and bytes together. Cheap to clone.

@@ -30,6 +30,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::archive::catalog::ContentRow;
 use crate::archive::{Archive, BlobError, PartName};
 use crate::audit::AuditError;
+use crate::deletion::DeletionError;
 use crate::worklist::{Changed, Events};
 
 pub use admit::Incoming;
@@ -125,6 +126,9 @@ pub enum IngestError {
     /// The audit trail could not be written.
     #[error("the audit trail could not be written")]
     Audit(#[from] AuditError),
+    /// Bytes that are not needed could not be taken away.
+    #[error("what is not needed could not be taken away")]
+    Deletion(#[from] DeletionError),
     /// A row says what this program never writes.
     #[error("a row about received instances cannot be understood")]
     Row,
@@ -161,6 +165,7 @@ impl IngestError {
             | Self::Blob(_)
             | Self::Read(_)
             | Self::Audit(_)
+            | Self::Deletion(_)
             | Self::Row
             | Self::Database(_) => Disposition::Retry,
         }
@@ -180,9 +185,12 @@ impl IngestError {
             Self::Truncated { .. } | Self::Stalled { .. } => Code::Truncated,
             Self::Malformed(_) => Code::Malformed,
             Self::Busy(_) => Code::Busy,
-            Self::Blob(_) | Self::Read(_) | Self::Audit(_) | Self::Row | Self::Database(_) => {
-                Code::Internal
-            }
+            Self::Blob(_)
+            | Self::Read(_)
+            | Self::Audit(_)
+            | Self::Deletion(_)
+            | Self::Row
+            | Self::Database(_) => Code::Internal,
         }
     }
 
@@ -190,9 +198,12 @@ impl IngestError {
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         (self.disposition() == Disposition::Retry).then(|| match self {
-            Self::Blob(_) | Self::Read(_) | Self::Audit(_) | Self::Row | Self::Database(_) => {
-                Duration::from_secs(10)
-            }
+            Self::Blob(_)
+            | Self::Read(_)
+            | Self::Audit(_)
+            | Self::Deletion(_)
+            | Self::Row
+            | Self::Database(_) => Duration::from_secs(10),
             _ => Duration::from_secs(1),
         })
     }
@@ -348,6 +359,11 @@ impl Ingest {
             (
                 true,
                 "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
+                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
+            ),
+            (
+                false,
+                "SELECT length, sent_digest, source_tag, '' AS blob_key, receipt_number, receipt_epoch FROM deleted_instance
                  WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
             ),
         ] {

@@ -5,6 +5,7 @@ pub mod app;
 pub mod archive;
 pub mod audit;
 pub mod config;
+pub mod deletion;
 pub mod delivery;
 pub mod directory;
 pub mod eligibility;

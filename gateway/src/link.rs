@@ -6,6 +6,7 @@
 
 mod accept;
 mod config;
+mod deleted;
 mod deliver;
 pub mod enrol;
 mod receive;

@@ -64,6 +64,8 @@ pub struct Wakes {
     pub worklist: Wake,
     /// A report waits for its way home.
     pub delivery: Wake,
+    /// A study is to be deleted, or is: the queue and the receipts look again.
+    pub deletion: Wake,
     /// A site, code or certificate changed: the enrolment listener opens or closes, revoked connections end.
     pub directory: Wake,
 }

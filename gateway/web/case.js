@@ -13,7 +13,8 @@ import { banner, caseCode } from '/web/case/banner.js';
 import { reports, underWay } from '/web/case/delivery.js';
 import { Draft } from '/web/case/draft.js';
 import { Editor, startingText } from '/web/case/editor.js';
-import { Images } from '/web/case/images.js';
+import { goneWords, isWithdrawn, withdrawnNotice } from '/web/case/gone.js';
+import { Images, withImages } from '/web/case/images.js';
 import { order } from '/web/case/order.js';
 import { Signing } from '/web/case/sign.js';
 import { splitter } from '/web/case/splitter.js';
@@ -50,7 +51,7 @@ function header() {
       corner()));
 }
 
-const withdrawn = () => data.workitem?.readiness === 'UNAVAILABLE' || Boolean(data.recalled);
+const withdrawn = () => isWithdrawn(data);
 
 function buttons() {
   const may = data.may ?? {};
@@ -85,10 +86,10 @@ function draw() {
   buttons();
   notices();
   editor.setWritable(Boolean(data.may?.write) && !withdrawn());
-  editor.element.hidden = !data.may?.write && (!data.draft || Boolean(data.reports?.length));
+  editor.element.hidden = withdrawn() || (!data.may?.write && (!data.draft || Boolean(data.reports?.length)));
   writing.hidden = editor.element.hidden;
   report.classList.toggle('signed', Boolean(data.reports?.length) && !data.may?.write);
-  if (!begun && (data.draft || data.may?.write)) {
+  if (!begun && !withdrawn() && (data.draft || data.may?.write)) {
     begun = true;
     draft.begin(data.draft, data.may?.write ? startingText(data) : null);
     editor.show(data.site?.language);
@@ -96,10 +97,21 @@ function draw() {
     draft.begin(data.draft, null);
     editor.show(data.site?.language);
   }
-  if (withdrawn()) images.clear(h('div', { class: 'empty' }, h('strong', null, 'Withdrawn by the site.'), 'The images are not shown any more.'));
+  if (withdrawn()) withdraw();
+  else if (goneWords(data) && !withImages(data).length) images.clear(h('div', { class: 'empty' }, h('strong', null, 'There are no images any more.'), h('p', null, goneWords(data))));
   else if (images_elsewhere) images.clear(h('div', { class: 'empty' }, h('strong', null, 'The images are in the second window.'), button('Show them here', second)));
   else if (!data.studies?.some((study) => study.series?.length)) images.clear(h('div', { class: 'empty' }, h('strong', null, 'No images here yet.'), 'They appear by themselves as they arrive.'));
   else images.show(data, `Images of case ${data.code}`);
+}
+
+/** Images, open dialogs and what was typed leave this window. */
+function withdraw() {
+  images.clear(withdrawnNotice());
+  if (!begun) return;
+  begun = false;
+  draft.abandon();
+  editor.show(data.site?.language);
+  document.querySelectorAll('dialog[open]').forEach((one) => one.close());
 }
 
 async function load(background = false) {

@@ -6,7 +6,8 @@ import { listen } from '/web/live.js';
 import { keepAlive, signedIn } from '/web/session.js';
 import { corner, lineBanner } from '/web/top.js';
 import { banner, caseCode } from '/web/case/banner.js';
-import { Images } from '/web/case/images.js';
+import { goneWords, isWithdrawn, withdrawnNotice } from '/web/case/gone.js';
+import { Images, withImages } from '/web/case/images.js';
 import { holds, letGo, onOrders, take } from '/web/case/windows.js';
 
 const id = decodeURIComponent(location.pathname.split('/')[2] ?? '');
@@ -40,9 +41,14 @@ async function refresh(background = false) {
   if (!holds(id)) return;
   document.title = `${data.code} images · Causeway`;
   fill(top, banner(data), corner());
-  if (data.workitem?.readiness === 'UNAVAILABLE') {
+  if (isWithdrawn(data)) {
     images.clear();
-    message(h('strong', null, 'Withdrawn by the site.'), 'The images are not shown any more.');
+    fill(middle, withdrawnNotice());
+    return;
+  }
+  if (goneWords(data) && !withImages(data).length) {
+    images.clear();
+    message(h('strong', null, 'There are no images any more.'), h('p', null, goneWords(data)));
     return;
   }
   if (!images.element.isConnected) fill(middle, images.element);

@@ -17,9 +17,12 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Opened, fresh, herald, hold, open, sweep, system_clock, system_random};
+use super::{
+    Failure, Opened, erase, fresh, herald, hold, open, sweep, system_clock, system_random,
+};
 use crate::audit;
 use crate::config::Config;
+use crate::deletion::Deletions;
 use crate::http;
 use crate::ingest::Ingest;
 use crate::link;
@@ -96,7 +99,8 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     });
     let events = Events::default();
     let rooms = link_rooms(config, &opened, &events).await?;
-    let router = reading_room(config, &opened, events)?;
+    let router = reading_room(config, &opened, events.clone())?;
+    let deletions = Deletions::new(opened.archive.clone(), parts.clock.clone());
     let (signing, access) = (opened.signing.clone(), opened.access.clone());
     let tls = http_tls(config).await?;
     run_http(&parts, "http", http_listener, router, tls);
@@ -112,6 +116,8 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     let names = config.link.names.clone();
     parts.tracker.spawn(fresh::run(parts.clone(), names));
     parts.tracker.spawn(herald::run(parts.clone()));
+    let deleting = erase::run(parts.clone(), deletions, events);
+    parts.tracker.spawn(deleting);
     parts
         .tracker
         .spawn(sweep::run(parts.clone(), signing, access));

@@ -1,5 +1,8 @@
 //! Immutable bytes under create-only keys that end in their digest, in an object store that syncs before it answers.
 
+mod stray;
+
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -15,6 +18,8 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use thiserror::Error;
 
 use super::parts::Part;
+
+pub use stray::Stray;
 
 /// How much is read at once when a blob is streamed.
 const CHUNK: u64 = 1 << 20;
@@ -275,6 +280,47 @@ impl Blobs {
             }
         })
         .boxed()
+    }
+
+    /// Takes blobs away; gone for good after [`Self::settled`]. One that is not there is gone already.
+    ///
+    /// # Errors
+    /// When the file system refuses; some may be gone.
+    pub async fn remove(&self, keys: &[BlobKey]) -> Result<(), BlobError> {
+        for key in keys {
+            match tokio::fs::remove_file(self.root.join(key.as_str())).await {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    let tried = "removing a blob";
+                    return Err(BlobError::File { tried, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What was removed under these keys does not come back with a power cut.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub async fn settled(&self, keys: &[BlobKey]) -> Result<(), BlobError> {
+        let folders: BTreeSet<&str> = keys
+            .iter()
+            .filter_map(|key| key.as_str().rsplit_once('/'))
+            .map(|(folder, _)| folder)
+            .collect();
+        for folder in folders {
+            let synced = match tokio::fs::File::open(self.root.join(folder)).await {
+                Ok(folder) => folder.sync_all().await,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => Err(error),
+            };
+            synced.map_err(|source| BlobError::File {
+                tried: "syncing a blob's folder",
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     /// The blob's length in bytes; none when it is missing.

@@ -182,7 +182,7 @@ pub(crate) async fn fill_study(
              study_id = CASE WHEN study_id = '' THEN $5 ELSE study_id END,
              description = CASE WHEN description = '' THEN $6 ELSE description END,
              referrer = CASE WHEN referrer = '' THEN $7 ELSE referrer END,
-             last_us = $8
+             last_us = $8, deleted_us = NULL
          WHERE site_id = $9 AND agreement_id = $10 AND study_uid = $11",
     )
     .bind(text.date.as_str())
@@ -369,6 +369,23 @@ pub(crate) async fn held(
     .await
 }
 
+/// What was held of an instance until its time was over; none when nothing was.
+pub(crate) async fn deleted(
+    tx: &mut Transaction<'_, Any>,
+    key: &StudyKey,
+    sop: &str,
+) -> Result<Option<ContentRow>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT length, sent_digest, source_tag, '' AS blob_key, receipt_number, receipt_epoch FROM deleted_instance
+         WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3",
+    )
+    .bind(key.site.as_str())
+    .bind(key.agreement.as_str())
+    .bind(sop)
+    .fetch_optional(&mut **tx)
+    .await
+}
+
 /// Adds an instance.
 pub(crate) async fn add_instance(
     tx: &mut Transaction<'_, Any>,
@@ -460,18 +477,16 @@ pub(crate) async fn link_request(
     Ok(())
 }
 
-/// The UIDs and digests held of a study, quarantined content included.
+/// The UIDs and digests held of a study, quarantined content and what was held until its time was over included.
 pub(crate) async fn contents(
     tx: &mut Transaction<'_, Any>,
     key: &StudyKey,
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT sop_uid, sent_digest FROM instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3
-         UNION ALL SELECT sop_uid, sent_digest FROM quarantine WHERE site_id = $4 AND agreement_id = $5 AND study_uid = $6",
+         UNION ALL SELECT sop_uid, sent_digest FROM quarantine WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3
+         UNION ALL SELECT sop_uid, sent_digest FROM deleted_instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
     )
-    .bind(key.site.as_str())
-    .bind(key.agreement.as_str())
-    .bind(key.study.as_str())
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())
     .bind(key.study.as_str())

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use causeway_proto::digest::Digest;
@@ -26,6 +27,24 @@ impl PartName {
         Self {
             site: site.clone(),
             key: Digest::of(fields.join("|").as_bytes()),
+        }
+    }
+}
+
+impl fmt::Display for PartName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.site, self.key)
+    }
+}
+
+impl FromStr for PartName {
+    type Err = BlobError;
+
+    fn from_str(text: &str) -> Result<Self, BlobError> {
+        let (site, key) = text.rsplit_once('.').ok_or(BlobError::Key)?;
+        match (site.parse(), key.parse()) {
+            (Ok(site), Ok(key)) => Ok(Self { site, key }),
+            _ => Err(BlobError::Key),
         }
     }
 }
@@ -82,7 +101,7 @@ impl Parts {
     }
 
     fn path(&self, name: &PartName) -> PathBuf {
-        self.folder.join(format!("{}.{}", name.site, name.key))
+        self.folder.join(name.to_string())
     }
 
     /// How many bytes of this part are there.
@@ -135,6 +154,27 @@ impl Parts {
         length: u64,
     ) -> Result<Vec<u8>, BlobError> {
         read(&self.path(name), offset, length).await
+    }
+
+    /// Takes a part away, durably, and says how many bytes it had; none when it is gone already. Whoever still writes it writes to
+    /// a file without a name.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub async fn remove(&self, name: &PartName) -> Result<Option<u64>, BlobError> {
+        let path = self.path(name);
+        let tried = "removing a partial instance";
+        let length = match tokio::fs::metadata(&path).await {
+            Ok(meta) => meta.len(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(tried)(error)),
+        };
+        let removed = async {
+            tokio::fs::remove_file(&path).await?;
+            tokio::fs::File::open(&self.folder).await?.sync_all().await
+        };
+        removed.await.map_err(failed(tried))?;
+        Ok(Some(length))
     }
 
     /// Removes parts that nobody has added to for `age`, and says how many bytes the others hold, by site.

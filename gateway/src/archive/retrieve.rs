@@ -37,7 +37,28 @@ pub struct Served {
 const COLUMNS: &str = "i.site_id, i.agreement_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.length, i.blob_key, i.pixels";
 const ORDER: &str = "ORDER BY i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid";
 
-/// Under which sites and agreements a study is seen: more than one where two sites sent the same UID to the same reader.
+/// A study as one site sent it under one agreement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// Whose it is.
+    pub owner: (SiteId, AgreementId),
+    /// The site has taken it back.
+    pub recalled: bool,
+    /// Why it has no images any more, in words.
+    pub gone: Option<String>,
+}
+
+#[derive(FromRow)]
+struct OwnedRow {
+    site_id: String,
+    agreement_id: String,
+    recalled_us: Option<i64>,
+    deleted_us: Option<i64>,
+    deleted_days: i64,
+}
+
+/// Under which sites and agreements a study is known: more than one where two sites sent the same UID to the same reader. Those
+/// that were taken back are among them.
 ///
 /// # Errors
 /// When the database refuses.
@@ -45,22 +66,24 @@ pub async fn owners(
     rows: &Rows,
     scope: &Scope,
     study: &StudyUid,
-) -> Result<Vec<(SiteId, AgreementId)>, sqlx::Error> {
-    let found: Vec<(String, String)> = sqlx::query_as(
-        "SELECT site_id, agreement_id FROM study WHERE study_uid = $1 AND recalled_us IS NULL ORDER BY site_id, agreement_id",
+) -> Result<Vec<Owned>, sqlx::Error> {
+    let found: Vec<OwnedRow> = sqlx::query_as(
+        "SELECT site_id, agreement_id, recalled_us, deleted_us, deleted_days FROM study WHERE study_uid = $1 ORDER BY site_id, agreement_id",
     )
     .bind(study.as_str())
     .fetch_all(rows.read())
     .await?;
-    let owners = found.into_iter().filter_map(|(site, agreement)| {
-        Some((
-            site.parse::<SiteId>().ok()?,
-            agreement.parse::<AgreementId>().ok()?,
-        ))
+    let owned = found.into_iter().filter_map(|row| {
+        let owner = (row.site_id.parse().ok()?, row.agreement_id.parse().ok()?);
+        Some(Owned {
+            owner,
+            recalled: row.recalled_us.is_some(),
+            gone: images_gone(row.deleted_us, row.deleted_days),
+        })
     });
-    let seen = owners.filter(|owner| match scope {
+    let seen = owned.filter(|one| match scope {
         Scope::All => true,
-        Scope::Pairs(pairs) => pairs.contains(owner),
+        Scope::Pairs(pairs) => pairs.contains(&one.owner),
     });
     Ok(seen.collect())
 }
@@ -79,6 +102,16 @@ pub async fn owner_of_case(
             .fetch_optional(rows.read())
             .await?;
     Ok(found.and_then(|(site, agreement)| Some((site.parse().ok()?, agreement.parse().ok()?))))
+}
+
+/// Why a study has no images any more, in words; none while it has.
+#[must_use]
+pub fn images_gone(deleted_us: Option<i64>, days: i64) -> Option<String> {
+    deleted_us?;
+    let unit = if days == 1 { "day" } else { "days" };
+    Some(format!(
+        "images deleted {days} {unit} after the report, under the agreement"
+    ))
 }
 
 /// What the audit trail says of a study beside its UID: the pseudonym where there is one, else the word for the case; no name or number

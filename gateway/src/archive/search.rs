@@ -167,7 +167,7 @@ fn statement(search: &Search) -> Statement {
         ),
     };
     let mut statement = Statement::new(format!(
-        "SELECT {columns} FROM {from} WHERE s.recalled_us IS NULL"
+        "SELECT {columns} FROM {from} WHERE s.recalled_us IS NULL AND s.deleted_us IS NULL"
     ));
     statement.scope(&search.scope);
     for criterion in &search.criteria {

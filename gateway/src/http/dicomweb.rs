@@ -243,13 +243,33 @@ impl Web {
     /// because images of one site must never be taken for those of another.
     async fn known(&self, caller: &Caller, target: &Target) -> Result<Owner, Problem> {
         let mut found = owners(&self.state.rows, &caller.scope(), &target.study).await?;
+        let recalled = !found.is_empty();
+        found.retain(|one| !one.recalled);
         match (found.pop(), found.is_empty()) {
+            (None, _) if recalled => Err(withdrawn()),
             (None, _) => Err(Problem::not_found()),
-            (Some(owner), true) => Ok(owner),
+            // a signed report under the study can still be had by its name
+            (Some(only), true) => match only.gone {
+                Some(why) if target.instance.is_none() => Err(deleted(why)),
+                _ => Ok(only.owner),
+            },
             (Some(_), false) => Err(Problem::conflict(
                 "ambiguous-study",
                 "two or more sites sent a study with this UID, so that it does not say whose images are meant; ask below /dicomweb/cases/",
             )),
+        }
+    }
+
+    /// Why there is nothing at a target of a study that is known.
+    async fn nothing(&self, caller: &Caller, target: &Target) -> Problem {
+        let study = Target {
+            series: None,
+            instance: None,
+            ..target.clone()
+        };
+        match self.known(caller, &study).await {
+            Ok(_) => Problem::not_found(),
+            Err(problem) => problem,
         }
     }
 
@@ -262,19 +282,31 @@ impl Web {
             return Err(Problem::forbidden("you may not look at these images")
                 .with("reasons", json!(decision.reasons)));
         }
+        self.noted("images-viewed", caller, target, &owner).await?;
+        Ok(owner)
+    }
+
+    /// Writes an act of looking down before a byte leaves.
+    async fn noted(
+        &self,
+        event: &'static str,
+        caller: &Caller,
+        target: &Target,
+        owner: &Owner,
+    ) -> Result<(), Problem> {
         let now = self.state.clock.now();
         let mut look = Look {
-            event: "images-viewed",
+            event,
             actor: caller.subject.account.clone(),
-            site: site.to_owned(),
+            site: owner.0.as_str().to_owned(),
             subject: target.study.as_str().to_owned(),
-            detail: json!({ "agreement": agreement }),
+            detail: json!({ "agreement": owner.1.as_str() }),
         };
         if !self.state.trail.has(now, &look) {
-            look.detail = told(&self.state.rows, &owner, &target.study).await?;
+            look.detail = told(&self.state.rows, owner, &target.study).await?;
             self.state.trail.looked(now, look).await?;
         }
-        Ok(owner)
+        Ok(())
     }
 }
 
@@ -299,6 +331,20 @@ fn target(study: &str, series: Option<&str>, instance: Option<&str>) -> Result<T
             .ok()
             .ok_or_else(wrong)?,
     })
+}
+
+/// 410: the site has taken the study back (P17).
+fn withdrawn() -> Problem {
+    Problem::new(
+        StatusCode::GONE,
+        "withdrawn",
+        "the site has taken this study back; its images are not shown any more",
+    )
+}
+
+/// 410: the time of the images is over (P20).
+fn deleted(why: String) -> Problem {
+    Problem::new(StatusCode::GONE, "images-deleted", why)
 }
 
 /// 406, with what is offered.

@@ -6,6 +6,7 @@ use super::index::{Content, IndexError, Indexed, index};
 use super::room::Permits;
 use super::{Ingest, IngestError};
 use crate::archive::{BlobKey, Part, PartName};
+use crate::deletion;
 use bytes::Bytes;
 use causeway_proto::digest::ContentHasher;
 use causeway_proto::ids::{SiteId, StudyKey};
@@ -161,6 +162,8 @@ impl Incoming {
 
     async fn spill(&mut self) -> Result<(), IngestError> {
         if let Place::Memory(chunks, _) = &mut self.place {
+            let (door, name) = (&self.hold.door, &self.hold.name);
+            door.part_begins(name, &self.label.key).await?;
             let mut part = self
                 .hold
                 .door
@@ -187,6 +190,9 @@ impl Incoming {
         self.spill().await?;
         if let Place::Disk(part) = &mut self.place {
             part.flush().await?;
+        }
+        if self.hold.door.is_taken_back(&self.label.key).await? {
+            self.drop_part().await?;
         }
         Ok(())
     }
@@ -219,11 +225,28 @@ impl Incoming {
             digest,
             blob: &blob,
         };
-        let receipt = self.hold.door.record(&stored, &indexed).await?;
+        let receipt = match self.hold.door.record(&stored, &indexed).await {
+            Err(IngestError::Recalled) => return Err(self.taken_back(&blob).await),
+            other => other?,
+        };
         if let Err(error) = self.drop_part().await {
             tracing::warn!(%error, "a part whose instance is stored could not be removed; it will age out");
         }
         Ok(receipt)
+    }
+
+    /// The site took the study back while this instance was arriving: nothing of it stays.
+    async fn taken_back(self, blob: &BlobKey) -> IngestError {
+        let archive = self.hold.door.archive().clone();
+        let site = self.label.key.site.clone();
+        let gone = deletion::take_unneeded(&archive, &site, std::slice::from_ref(blob)).await;
+        if let Err(error) = gone {
+            tracing::error!(%error, "an instance of a study that was taken back could not be removed; it is looked for later");
+        }
+        if let Err(error) = self.drop_part().await {
+            tracing::warn!(%error, "a part of a study that was taken back could not be removed; it will age out");
+        }
+        IngestError::Recalled
     }
 
     /// The dataset's header; or why it cannot be read, which is no error of the transfer.

@@ -16,6 +16,7 @@ use crate::archive::catalog::{
     self, ContentRow, Demographics, InstanceRow, RequestRow, SeriesRow, StudyRow, StudyText,
 };
 use crate::audit;
+use crate::deletion;
 use crate::worklist::{self, ANOTHER_PATIENT, Changed};
 
 /// OPEN travels on another stream than the instances: how long an instance waits for it.
@@ -35,6 +36,34 @@ pub(super) struct Stored<'a> {
 enum Outcome {
     Done(Receipt, Changed),
     NotOpen,
+}
+
+/// Where content stands that is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Held {
+    /// Among what is shown.
+    Served,
+    /// In quarantine.
+    Aside,
+    /// Among what was held until its time was over.
+    Deleted,
+}
+
+impl Held {
+    /// Gives its receipt another number.
+    fn numbered(self) -> &'static str {
+        match self {
+            Self::Served => {
+                "UPDATE instance SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
+            }
+            Self::Aside => {
+                "UPDATE quarantine SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
+            }
+            Self::Deleted => {
+                "UPDATE deleted_instance SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
+            }
+        }
+    }
 }
 
 impl Ingest {
@@ -78,13 +107,27 @@ impl Ingest {
         if study.recalled_us.is_some() {
             return Err(IngestError::Recalled);
         }
+        if self.archive().blobs.length(stored.blob).await?.is_none() {
+            // taken away as belonging to nobody, between its storing and here
+            return Err(IngestError::Busy("its bytes have to come again"));
+        }
         let mut content = self.content(stored, number);
+        if let Some(row) = catalog::deleted(&mut tx, key, sop).await?
+            && (row.source_tag == content.source_tag || row.sent_digest == content.sent_digest)
+        {
+            let receipt = self.receipt_again(&mut tx, stored.label, row, number, Held::Deleted);
+            let receipt = receipt.await?;
+            tx.commit().await?;
+            deletion::take_unneeded(self.archive(), &key.site, std::slice::from_ref(stored.blob))
+                .await?;
+            return Ok(Outcome::Done(receipt, Changed::default()));
+        }
         let first = catalog::held(&mut tx, key, sop).await?;
         if let Some(row) = &first
             && (row.source_tag == content.source_tag || row.sent_digest == content.sent_digest)
         {
             content = row.clone();
-            let receipt = self.receipt_again(&mut tx, stored.label, content, number, false);
+            let receipt = self.receipt_again(&mut tx, stored.label, content, number, Held::Served);
             let receipt = receipt.await?;
             tx.commit().await?;
             return Ok(Outcome::Done(receipt, Changed::default()));
@@ -104,7 +147,8 @@ impl Ingest {
             (reason, _) => {
                 let held = quarantine::held(&mut tx, key, sop, &content).await?;
                 if let Some(row) = held {
-                    let receipt = self.receipt_again(&mut tx, stored.label, row, number, true);
+                    let receipt =
+                        self.receipt_again(&mut tx, stored.label, row, number, Held::Aside);
                     let receipt = receipt.await?;
                     tx.commit().await?;
                     return Ok(Outcome::Done(receipt, Changed::default()));
@@ -228,19 +272,14 @@ impl Ingest {
         label: &Label,
         mut content: ContentRow,
         number: i64,
-        quarantined: bool,
+        place: Held,
     ) -> Result<Receipt, IngestError> {
         let epoch = signed(self.epoch());
         if content.receipt_epoch == epoch {
             give_back(tx, &label.key.site, number).await?;
         } else {
             (content.receipt_number, content.receipt_epoch) = (number, epoch);
-            let sql = if quarantined {
-                "UPDATE quarantine SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
-            } else {
-                "UPDATE instance SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
-            };
-            sqlx::query(sql)
+            sqlx::query(place.numbered())
                 .bind(number)
                 .bind(epoch)
                 .bind(label.key.site.as_str())
@@ -250,7 +289,7 @@ impl Ingest {
                 .execute(&mut **tx)
                 .await?;
         }
-        self.receipt(label, &content, quarantined)
+        self.receipt(label, &content, place == Held::Aside)
     }
 
     pub(super) fn receipt(

@@ -10,8 +10,10 @@ use sqlx::{Any, Transaction};
 
 use super::record::one_after_the_other;
 use super::{Ingest, IngestError};
+use crate::archive::PartName;
 use crate::archive::catalog::{self, ManifestRow, Standing};
 use crate::audit;
+use crate::deletion;
 use crate::worklist::{self, Changed};
 
 /// A manifest has at most this many entries.
@@ -42,6 +44,10 @@ impl Ingest {
         let standing = catalog::standing(&mut tx, &key).await?;
         catalog::open_study(&mut tx, &key, open.purpose, open.priority, &open.case, at).await?;
         let said = catalog::Said::of(open);
+        if standing.is_none() && deletion::is_recalled(&mut tx, &key).await? {
+            // taken back before it came
+            let _new = catalog::recall(&mut tx, &key, "", at).await?;
+        }
         let news = catalog::say(&mut tx, &key, &said).await?;
         let blocked = standing.as_ref().map_or("", |before| &before.blocked);
         if blocked.is_empty() != said.blocked.is_empty() {
@@ -177,7 +183,8 @@ impl Ingest {
         Ok(answer)
     }
 
-    /// Takes a study back (P17): its images are no longer served and its tasks are cancelled.
+    /// Takes a study back (P17): its images are no longer served, its tasks are cancelled, and what is held of it is in the queue
+    /// of `deletion`.
     ///
     /// # Errors
     /// When the database refuses. An unknown study is confirmed as recalled.
@@ -192,7 +199,9 @@ impl Ingest {
             .collect();
         let mut tx = self.archive().rows.begin().await?;
         one_after_the_other(&mut tx, site).await?;
-        if catalog::recall(&mut tx, &key, &reason, now).await? {
+        let new = catalog::recall(&mut tx, &key, &reason, now).await?;
+        deletion::recalled(&mut tx, &key, now).await?;
+        if new {
             let changed = worklist::study_recalled(&mut tx, &key, now).await?;
             audit::record(
                 &mut tx,
@@ -206,11 +215,53 @@ impl Ingest {
             .await?;
             tx.commit().await?;
             self.announce(&changed);
+        } else {
+            tx.commit().await?;
         }
         Ok(Recalled {
             study: recall.study.clone(),
             agreement: recall.agreement.clone(),
         })
+    }
+}
+
+impl Ingest {
+    /// Whether the site has taken the study back.
+    pub(super) async fn is_taken_back(&self, key: &StudyKey) -> Result<bool, sqlx::Error> {
+        let (found,): (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM study WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND recalled_us IS NOT NULL",
+        )
+        .bind(key.site.as_str())
+        .bind(key.agreement.as_str())
+        .bind(key.study.as_str())
+        .fetch_one(self.archive().rows.read())
+        .await?;
+        Ok(found > 0)
+    }
+
+    /// Notes whose a part is before its file is made, so that it goes when the study does.
+    pub(super) async fn part_begins(
+        &self,
+        name: &PartName,
+        key: &StudyKey,
+    ) -> Result<(), IngestError> {
+        let mut tx = self.archive().rows.begin().await?;
+        one_after_the_other(&mut tx, &key.site).await?;
+        let standing = catalog::standing(&mut tx, key).await?;
+        if standing.is_some_and(|study| study.recalled_us.is_some()) {
+            return Err(IngestError::Recalled);
+        }
+        sqlx::query(
+            "INSERT INTO incoming_part (name, site_id, agreement_id, study_uid, begun_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+        )
+        .bind(name.to_string())
+        .bind(key.site.as_str())
+        .bind(key.agreement.as_str())
+        .bind(key.study.as_str())
+        .bind(self.clock().now().0)
+        .execute(&mut *tx)
+        .await?;
+        Ok(tx.commit().await?)
     }
 }
 

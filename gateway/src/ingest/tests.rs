@@ -1,5 +1,6 @@
 //! The door on both databases: what is durable, what is receipted, what is set aside, and what has no second effect.
 
+mod deleted;
 mod pseudonymous;
 mod room;
 mod stand;

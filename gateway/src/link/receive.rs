@@ -16,6 +16,7 @@ use quinn::{RecvStream, VarInt};
 use tokio::time::Instant;
 
 use super::accept::{READ_BYTES, audit_refusal};
+use super::deleted;
 use super::session::Session;
 use super::witness;
 use crate::delivery;
@@ -65,6 +66,10 @@ async fn take(session: &Session, message: Message) -> Result<(), Farewell> {
         Message::Query(query) => have(session, query).await,
         Message::Recall(recall) => recall_study(session, recall).await,
         Message::Delivery(word) => record(session, word).await,
+        Message::DeletedNoted(said) => {
+            deleted::hear(session, &said).await;
+            Ok(())
+        }
         Message::AuditHead(said) => {
             witness::hear(session, &said).await;
             Ok(())
@@ -110,6 +115,7 @@ async fn recall_study(session: &Session, recall: Recall) -> Result<(), Farewell>
     session
         .say(recalled.map_err(|error| trouble(&error))?)
         .await;
+    session.rooms.parts.wakes.deletion.ring();
     Ok(())
 }
 

@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Rooms;
 use super::accept::{Greeting, announced, denial};
+use super::deleted;
 use super::deliver::Delivering;
 use super::receive;
 use super::sites::close;
@@ -98,6 +99,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         () = receive::streams(&session) => End::Lost,
         () = session.delivering.run(&session) => End::Lost,
         () = witness::run(&session) => End::Lost,
+        () = deleted::run(&session) => End::Lost,
         farewell = guard(&session, &agreements) => End::With(farewell),
         _ = connection.closed() => End::Lost,
         () = rooms.parts.cancel.cancelled() => End::Drain,

@@ -254,7 +254,7 @@ async fn with_series(
     })
 }
 
-/// Instances that a report on the case rests on: (study, series, class, instance), in a fixed order.
+/// Instances that a report on the case rests on, those whose time is over included: (study, series, class, instance), in a fixed order.
 ///
 /// # Errors
 /// When the database refuses.
@@ -263,7 +263,9 @@ pub async fn evidence(
     key: &StudyKey,
 ) -> Result<Vec<(String, String, String, String)>, sqlx::Error> {
     let all: Vec<(String, String, String, String)> = sqlx::query_as(
-        "SELECT study_uid, series_uid, sop_class, sop_uid FROM instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 ORDER BY series_uid, sop_uid",
+        "SELECT study_uid, series_uid, sop_class, sop_uid FROM instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3
+         UNION ALL SELECT study_uid, series_uid, sop_class, sop_uid FROM deleted_instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3
+         ORDER BY series_uid, sop_uid",
     )
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())

@@ -131,7 +131,7 @@ pub async fn study_recalled(
     for case in &cases {
         lock(tx, case).await?;
         sqlx::query(
-            "UPDATE workitem SET state = 'CANCELED', reason_code = $1, reason = 'the site has taken the study back', changed_us = $2
+            "UPDATE workitem SET state = 'CANCELED', readiness = 'UNAVAILABLE', reason_code = $1, reason = 'the site has taken the study back', changed_us = $2
              WHERE case_id = $3 AND state IN ('SCHEDULED', 'IN PROGRESS')",
         )
         .bind(DISCONTINUED)

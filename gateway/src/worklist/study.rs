@@ -5,6 +5,7 @@ use causeway_proto::time::Timestamp;
 use sqlx::FromRow;
 
 use super::rules::makes_task;
+use crate::archive::retrieve::images_gone;
 
 /// The hospital, as the reader needs to know it (P28).
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -89,6 +90,10 @@ pub struct Study {
     pub recalled_us: Option<i64>,
     /// Why.
     pub recall_reason: Option<String>,
+    /// When its images were deleted because their time was over.
+    pub deleted_us: Option<i64>,
+    /// So many days after the report, as the agreement said then.
+    pub deleted_days: i64,
     /// Why the site lets nothing be signed about it; empty when nothing stands against it.
     pub blocked: String,
     /// What the site did to the images, JSON list of sentences.
@@ -120,6 +125,12 @@ impl Study {
     #[must_use]
     pub fn is_established(&self) -> bool {
         self.identity != NOT_ESTABLISHED && !is_placeholder(&self.patient_id)
+    }
+
+    /// Why there are no images any more, in words; none while there are.
+    #[must_use]
+    pub fn images_gone(&self) -> Option<String> {
+        images_gone(self.deleted_us, self.deleted_days)
     }
 
     /// What the site did to the images.

@@ -28,6 +28,8 @@ fn study(uid: &str, patient: &str, date: &str) -> Study {
         content_version: 0,
         recalled_us: None,
         recall_reason: None,
+        deleted_us: None,
+        deleted_days: 0,
         blocked: String::new(),
         remarks: "[]".into(),
         identity: String::new(),

@@ -86,6 +86,17 @@ export class Draft extends EventTarget {
     }
   }
 
+  /** Nothing of it stays, in this window either. */
+  abandon() {
+    clearTimeout(this.timer);
+    this.forget();
+    this.content = empty();
+    this.version = null;
+    this.dirtySince = null;
+    this.writable = false;
+    this.tell('saved');
+  }
+
   set(name, text) {
     if (this.content[name] === text) return;
     this.content[name] = text;

@@ -8,12 +8,15 @@ import { redraw } from '/web/case/redraw.js';
 
 export const studyUids = (data) => data.studies.map((study) => study.uid);
 
+/** The studies that have images here; asking the viewer for others would be an error. */
+export const withImages = (data) => [...current(data), ...priors(data)].filter((study) => study.series?.length && !study.recalled);
+
 /** The current study first, opened at its longest series; the viewer is told which studies are priors, so that it says so. */
 function address(data) {
   const url = new URL('/viewer/viewer', location.origin);
-  for (const study of [...current(data), ...priors(data)]) url.searchParams.append('StudyInstanceUIDs', study.uid);
+  for (const study of withImages(data)) url.searchParams.append('StudyInstanceUIDs', study.uid);
   url.searchParams.set('case', data.case);
-  const before = priors(data).map((study) => study.uid);
+  const before = priors(data).filter((study) => study.series?.length).map((study) => study.uid);
   if (before.length) url.searchParams.set('priors', before.join(','));
   const seen = current(data).flatMap((study) => study.series ?? []).filter((one) => one.shown === 'viewer').sort((a, b) => b.instances - a.instances);
   if (seen.length) url.searchParams.set('initialseriesinstanceuid', seen[0].uid);

@@ -95,13 +95,13 @@ function study(data, one, prior) {
     withheld(one),
     quarantined(one),
     remarks(one),
-    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, 'No series here yet.'),
+    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, one.images_gone ? asSentence(one.images_gone) : one.recalled ? 'Withdrawn by the site.' : 'No series here yet.'),
     one.series?.length ? accounted(one) : null);
 }
 
 function arriving(data) {
   const { at_site: site = 0, held = 0, here = 0 } = data.arriving ?? {};
-  if (data.workitem?.readiness === 'READY') return null;
+  if (data.workitem?.readiness === 'READY' || data.recalled) return null;
   return h('section', { class: 'part' }, h('p', { class: 'alert number', dataset: { tone: 'plain' } },
     `Arriving: ${site} at the site, ${here} here.`, held ? ` ${count(held, 'object')} held at the site.` : ''));
 }

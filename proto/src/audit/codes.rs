@@ -85,6 +85,7 @@ const TABLE: &[(&str, Coded)] = &[
         row(ALERT, Some(RESTRICTED), 'E', 0, Object::Node),
     ),
     ("study-recalled", row(DELETED, None, 'D', 0, Object::Study)),
+    ("images-deleted", row(DELETED, None, 'D', 0, Object::Study)),
     (
         "study-sealed",
         row(TRANSFERRED, None, 'C', 0, Object::Study),
@@ -124,6 +125,10 @@ const TABLE: &[(&str, Coded)] = &[
     ),
     // reading
     ("images-viewed", row(ACCESSED, None, 'R', 0, Object::Study)),
+    (
+        "images-downloaded",
+        row(ACCESSED, None, 'R', 0, Object::Study),
+    ),
     ("case-opened", row(ORDER, None, 'R', 0, Object::Case)),
     (
         "report-previewed",

@@ -10,8 +10,8 @@ use minicbor::Encode;
 use thiserror::Error;
 
 pub use kind::{
-    AGREEMENTS_MAX, KINDS, Kind, Message, NAME_MAX_BYTES, OPTIONS_MAX, Place, QUERY_MAX_KEYS,
-    REMARKS_MAX, SEALED_MAX_MISSING, SENTENCE_MAX_BYTES, Speaker, sentence,
+    AGREEMENTS_MAX, KINDS, Kind, Message, NAME_MAX_BYTES, OPENED_MAX, OPTIONS_MAX, Place,
+    QUERY_MAX_KEYS, REMARKS_MAX, SEALED_MAX_MISSING, SENTENCE_MAX_BYTES, Speaker, sentence,
 };
 pub use reader::{Part, Reader};
 

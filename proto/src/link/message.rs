@@ -1,5 +1,6 @@
 //! The messages of link protocol version 1, one struct each. Field numbers are the wire: they are never reused or renumbered.
 
+pub mod deleted;
 mod home;
 pub mod terms;
 mod witness;
@@ -13,6 +14,7 @@ use crate::ids::{
 };
 use crate::time::Timestamp;
 
+pub use deleted::{Deleted, DeletedNoted, Opened};
 pub use home::{Delivery, DeliveryState, Noted, Report};
 pub use terms::Agreement;
 pub use witness::AuditHead;

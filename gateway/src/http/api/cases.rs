@@ -80,7 +80,7 @@ fn study(one: &StudyFacts, role: &str) -> Value {
         "uid": row.study_uid, "role": role, "description": row.description, "date": row.study_date, "time": row.study_time,
         "accession": row.accession, "manifest_version": row.manifest_version, "sealed_at": row.sealed_us.map(|at| Timestamp(at).to_string()),
         "withheld": withheld, "series": one.series.iter().map(series).collect::<Vec<_>>(),
-        "recalled": row.recalled_us.is_some(), "remarks": row.remarks(),
+        "recalled": row.recalled_us.is_some(), "images_gone": row.images_gone(), "remarks": row.remarks(),
         "quarantined": one.quarantined.iter().map(|q| json!({ "count": q.count, "reason": q.reason })).collect::<Vec<_>>(),
     })
 }
@@ -244,6 +244,7 @@ fn task_view(task: &Task, subject: &Subject) -> Value {
 
 fn viewer_url(facts: &CaseFacts) -> String {
     let all = facts.studies.iter().chain(&facts.priors);
+    let all = all.filter(|one| one.here() > 0);
     let uids: Vec<&str> = all.map(|s| s.study.study_uid.as_str()).collect();
     format!("/viewer/viewer?StudyInstanceUIDs={}", uids.join(","))
 }

@@ -50,8 +50,10 @@ async fn datasets(
     let owner = web.viewed(&caller, &of).await?;
     let all = retrieve::served(&web.state.rows, &owner, &of).await?;
     if all.is_empty() {
-        return Err(Problem::not_found());
+        return Err(web.nothing(&caller, &of).await);
     }
+    // whole objects are something that he can keep
+    web.noted("images-downloaded", &caller, &of, &owner).await?;
     let offers = caller.offers();
     let fits = |offer: &&super::accept::Offer| {
         offer.takes(DICOM)
@@ -123,7 +125,7 @@ async fn metadata(
     let owner = web.known(&caller, &of).await?;
     let first = retrieve::metadata(&web.state.rows, &owner, &of, PAGE, 0).await?;
     if first.is_empty() {
-        return Err(Problem::not_found());
+        return Err(web.nothing(&caller, &of).await);
     }
     let base = format!("{}/studies/{}", caller.base, of.study);
     let pages = Pages {

@@ -333,7 +333,11 @@ async fn what_is_not_yours_is_not_there() {
             1
         );
         desk.sql("UPDATE study SET recalled_us = 1").await;
-        assert_eq!(desk.get(&path, ALL).await.status, 404);
+        let gone = desk.get(&path, ALL).await;
+        assert_eq!(
+            (gone.status, &gone.json()["type"]),
+            (410, &json!("urn:causeway:problem:withdrawn"))
+        );
         assert_eq!(desk.get("/studies", "*/*").await.json(), json!([]));
     }
 }

@@ -45,7 +45,9 @@ impl Wanted {
             let middle = shown.len() / 2;
             shown.into_iter().nth(middle)
         };
-        let served = served.ok_or_else(Problem::not_found)?;
+        let Some(served) = served else {
+            return Err(web.nothing(caller, of).await);
+        };
         let frames = served
             .pixels
             .parse()

@@ -5,6 +5,25 @@ const priors = new Set((asked.get('priors') || '').split(',').filter(Boolean));
 const ofCase = asked.get('case') || '';
 const root = /^[0-9A-Za-z-]{1,64}$/.test(ofCase) ? `/dicomweb/cases/${ofCase}` : '/dicomweb';
 
+// a study that is withdrawn leaves this window too, whoever opened it and wherever (P17): what the gateway no longer lists is not shown
+const watched = new URLSearchParams(location.search).getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
+const watching = setInterval(async () => {
+  for (const uid of watched) {
+    try {
+      const asked = await fetch(`/dicomweb/studies?StudyInstanceUID=${encodeURIComponent(uid)}&limit=1`, { headers: { Accept: 'application/dicom+json', 'X-Causeway-Background': '1' } });
+      if (!asked.ok || (asked.status !== 204 && (await asked.json()).length)) continue;
+    } catch {
+      continue;
+    }
+    clearInterval(watching);
+    const words = document.createElement('p');
+    words.textContent = 'These images are not shown any more: the site has withdrawn them, or their time is over.';
+    words.style.cssText = 'margin:20vh auto;max-width:30em;font:1.1rem system-ui;color:#ddd;text-align:center';
+    document.body.replaceChildren(words);
+    return;
+  }
+}, 20_000);
+
 window.config = {
   name: 'causeway',
   routerBasename: '/viewer',

@@ -120,6 +120,8 @@ kinds! {
     Manifest = CRITICAL | 0x11, "MANIFEST", Alone, AGENT, MANIFEST_MAX_BYTES;
     Report = CRITICAL | 0x12, "REPORT", Dataset, GATEWAY, HEAD_MAX_BYTES;
     Trailer = CRITICAL | 0x13, "TRAILER", End, None, HEAD_MAX_BYTES;
+    Deleted = 0x20, "DELETED", Control, GATEWAY, CONTROL_MAX_BYTES;
+    DeletedNoted = 0x21, "DELETED_NOTED", Control, AGENT, CONTROL_MAX_BYTES;
 }
 
 /// Longest sentence or reason, in bytes.
@@ -134,6 +136,10 @@ pub const SEALED_MAX_MISSING: usize = 2048;
 pub const AGREEMENTS_MAX: usize = 256;
 /// Most options of one agreement.
 pub const OPTIONS_MAX: usize = 16;
+/// Most people named in one DELETED.
+pub const OPENED_MAX: usize = 256;
+/// Most words about what one person opened.
+const OPENED_WORDS_MAX: usize = 8;
 /// Most remarks in one OPEN.
 pub const REMARKS_MAX: usize = 32;
 
@@ -184,9 +190,11 @@ impl Message {
                 name("delivery", &report.delivery)?;
                 name("status", &report.status)
             }
+            Self::Deleted(deleted) => self::deleted(message, deleted),
             Self::Progress(_)
             | Self::Receipt(_)
             | Self::Recalled(_)
+            | Self::DeletedNoted(_)
             | Self::AuditHead(_)
             | Self::Instance(_)
             | Self::Trailer(_) => Ok(()),
@@ -229,6 +237,20 @@ fn open(message: &'static str, said: &message::Open) -> Result<(), CodecError> {
     said.remarks
         .iter()
         .try_for_each(|remark| sentence("remarks", remark))
+}
+
+fn deleted(message: &'static str, said: &message::Deleted) -> Result<(), CodecError> {
+    let name = |field, text: &str| within(message, field, text.len(), NAME_MAX_BYTES);
+    name("why", &said.why)?;
+    within(message, "opened", said.opened.len(), OPENED_MAX)?;
+    for one in &said.opened {
+        name("account", &one.account)?;
+        name("name", &one.name)?;
+        name("organisation", &one.organisation)?;
+        within(message, "what", one.what.len(), OPENED_WORDS_MAX)?;
+        one.what.iter().try_for_each(|word| name("what", word))?;
+    }
+    Ok(())
 }
 
 /// Cuts a text to the bound of a sentence, at a character.

@@ -5,7 +5,9 @@ mod samples;
 use proptest::prelude::*;
 
 use super::*;
-use crate::link::message::{Agreement, Hello, HelloGateway, Open, Recall, Recalled, terms};
+use crate::link::message::{
+    Agreement, Deleted, Hello, HelloGateway, Open, Opened, Recall, Recalled, terms,
+};
 use crate::time::Timestamp;
 use samples::samples;
 
@@ -318,6 +320,30 @@ fn fields_over_their_bound_are_refused_on_both_sides() {
     assert_eq!(sentence("é".repeat(600)).len(), 1024);
 }
 
+/// A DELETED that names so many people of this name.
+fn deletion(people: usize, name: String) -> Message {
+    let one = Opened {
+        account: name.clone(),
+        name: name.clone(),
+        organisation: name,
+        first: Timestamp(0),
+        last: Timestamp(0),
+        what: vec!["images".to_owned()],
+    };
+    Message::from(Deleted {
+        study: "1.2".parse().unwrap(),
+        agreement: "a".parse().unwrap(),
+        why: "recalled".to_owned(),
+        objects: 0,
+        bytes: 0,
+        parts: 0,
+        reports: 0,
+        at: Timestamp(0),
+        opened: vec![one; people],
+        more: 0,
+    })
+}
+
 #[test]
 fn agreements_and_opens_keep_to_their_bounds() {
     let hello = |agreement: Agreement| Hello {
@@ -349,6 +375,7 @@ fn agreements_and_opens_keep_to_their_bounds() {
         agreed(|it| it.options = vec!["o".repeat(NAME_MAX_BYTES); OPTIONS_MAX]),
         opened(|it| it.remarks = vec!["r".repeat(SENTENCE_MAX_BYTES); REMARKS_MAX]),
         opened(|it| it.blocked = Some("b".repeat(SENTENCE_MAX_BYTES))),
+        deletion(OPENED_MAX, "n".repeat(NAME_MAX_BYTES)),
     ];
     for message in most {
         assert!(!encoded(&message).is_empty());
@@ -362,6 +389,8 @@ fn agreements_and_opens_keep_to_their_bounds() {
         opened(|it| it.remarks = vec!["r".repeat(SENTENCE_MAX_BYTES + 1)]),
         opened(|it| it.blocked = Some("b".repeat(SENTENCE_MAX_BYTES + 1))),
         opened(|it| it.identity = Some("i".repeat(NAME_MAX_BYTES + 1))),
+        deletion(OPENED_MAX + 1, String::new()),
+        deletion(1, "n".repeat(NAME_MAX_BYTES + 1)),
     ];
     for message in over {
         let kind = message.kind();

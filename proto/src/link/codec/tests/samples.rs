@@ -5,9 +5,9 @@ use crate::audit::Head;
 use crate::digest::Digest;
 use crate::ids::{AgreementId, CaseCode, Priority, Purpose, StudyUid};
 use crate::link::message::{
-    AuditHead, Delivery, DeliveryState, GoAway, Have, Held, Hello, HelloAgent, Instance,
-    InstanceKey, Manifest, ManifestEntry, Noted, Open, Progress, Query, Recall, Recalled, Receipt,
-    Refused, Report, Sealed, Trailer, Withheld,
+    AuditHead, Deleted, DeletedNoted, Delivery, DeliveryState, GoAway, Have, Held, Hello,
+    HelloAgent, Instance, InstanceKey, Manifest, ManifestEntry, Noted, Open, Opened, Progress,
+    Query, Recall, Recalled, Receipt, Refused, Report, Sealed, Trailer, Withheld,
 };
 use crate::time::Timestamp;
 
@@ -217,7 +217,38 @@ fn streams() -> Vec<Message> {
     ]
 }
 
+fn deletions() -> Vec<Message> {
+    vec![
+        Deleted {
+            study: study(),
+            agreement: agreement(),
+            why: "recalled".to_owned(),
+            objects: 3,
+            bytes: 1_579_008,
+            parts: 1,
+            reports: 0,
+            at: at(),
+            opened: vec![Opened {
+                account: "rita".to_owned(),
+                name: "Rita Reader".to_owned(),
+                organisation: "Night Readers".to_owned(),
+                first: at(),
+                last: at(),
+                what: vec!["case".to_owned(), "images".to_owned()],
+            }],
+            more: 0,
+        }
+        .into(),
+        DeletedNoted {
+            study: study(),
+            agreement: agreement(),
+            at: at(),
+        }
+        .into(),
+    ]
+}
+
 /// One sample of every message, in the order of the table.
 pub(super) fn samples() -> Vec<Message> {
-    [images_out(), answers_and_states(), streams()].concat()
+    [images_out(), answers_and_states(), streams(), deletions()].concat()
 }
