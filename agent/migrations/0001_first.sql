@@ -210,6 +210,20 @@ CREATE TABLE orphan (
     running_s BIGINT NOT NULL
 );
 
+-- what the gateway said when the bytes of a study were gone there, as it stands; opened (JSON) is who had opened it
+CREATE TABLE erasure (
+    study_id BIGINT PRIMARY KEY REFERENCES study (id),
+    why      TEXT NOT NULL,
+    objects  BIGINT NOT NULL,
+    bytes    BIGINT NOT NULL,
+    parts    BIGINT NOT NULL,
+    reports  BIGINT NOT NULL,
+    at_us    BIGINT NOT NULL,
+    opened   TEXT NOT NULL,
+    more     BIGINT NOT NULL,
+    heard_us BIGINT NOT NULL
+);
+
 -- what a person at the site decided: one row each, never changed. For a release, instance.released also names who
 CREATE TABLE decision (
     id          INTEGER PRIMARY KEY,

@@ -12,6 +12,7 @@ mod guard;
 mod help;
 mod mismatch;
 mod people;
+mod record;
 mod report;
 mod session;
 mod shell;
@@ -167,6 +168,7 @@ impl Page {
             .route("/raise", post(decide::raise))
             .route("/send-now", post(decide::send_now))
             .route("/recall", post(decide::recall))
+            .route("/record", get(record::show))
             .route("/retry", post(decide::retry));
         Router::new()
             .route("/", get(|| async { Redirect::to("/work") }))

@@ -7,6 +7,7 @@ pub mod context;
 pub mod decision;
 pub mod disk;
 pub mod entry;
+pub mod erasure;
 mod error;
 pub mod floor;
 mod greet;
@@ -37,7 +38,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use causeway_proto::ids::CaseCode;
 use causeway_proto::link::message::{
-    HelloAgent, HelloGateway, InstanceKey, Manifest, Recall, Recalled, Receipt, Refused, Sealed,
+    Deleted, HelloAgent, HelloGateway, InstanceKey, Manifest, Recall, Recalled, Receipt, Refused,
+    Sealed,
 };
 use causeway_proto::random::Random;
 use causeway_proto::time::Clock;
@@ -365,6 +367,14 @@ impl Spool {
     /// When the rows refuse.
     pub async fn recalls(&self) -> Result<Vec<Recall>, SpoolError> {
         recall::recalls(self).await
+    }
+
+    /// Keeps what the gateway says it has deleted. A study that is not known here is none of ours any more.
+    ///
+    /// # Errors
+    /// When the rows refuse: then it may not be answered.
+    pub async fn deleted(&self, deleted: &Deleted) -> Result<(), SpoolError> {
+        erasure::deleted(self, deleted).await
     }
 
     /// Takes the gateway's confirmation of a recall.

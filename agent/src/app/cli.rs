@@ -82,13 +82,13 @@ enum Verb {
         #[command(subcommand)]
         what: Option<HeldVerb>,
     },
-    /// Take a study back: nothing more of it is sent, and the gateway withdraws it.
+    /// Take a study back: nothing more of it is sent, and the gateway withdraws and deletes it.
     Recall {
         /// The case code.
         case: CaseCode,
-        /// Why.
+        /// Why. Without it nothing is taken back: what became of a recall is told, and who had opened the study.
         #[arg(long)]
-        reason: String,
+        reason: Option<String>,
     },
     /// Accept that bytes found missing are lost, so that the agent receives again after its next start.
     AcceptLoss {
@@ -250,7 +250,13 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Verb::Held { what: None } => held(&config).await?,
         Verb::Held { what: Some(verb) } => rule(&config, verb).await?,
-        Verb::Recall { case, reason } => {
+        Verb::Recall { case, reason: None } => {
+            return tell_where(&config, case.to_string(), false).await;
+        }
+        Verb::Recall {
+            case,
+            reason: Some(reason),
+        } => {
             change(&config, Ask::Recall { case, reason }, "recalled").await?;
         }
         Verb::AcceptLoss { of } => accept_loss(&config, &of).await?,

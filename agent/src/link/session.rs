@@ -364,6 +364,10 @@ impl Session<'_> {
                 self.soon();
             }
             Message::Recalled(recalled) => self.upload.recall_confirmed(&recalled).await?,
+            Message::Deleted(deleted) => {
+                self.upload.deleted(deleted).await?;
+                self.soon();
+            }
             Message::Noted(noted) => self.download.noted(&noted).await?,
             Message::AuditHead(said) => self.hear(&said).await?,
             Message::GoAway(goaway) => {

@@ -7,7 +7,8 @@ use causeway_proto::ids::{AgreementId, Priority, StudyUid};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{CHUNK_MAX_BYTES, Message, chunk_header, encode};
 use causeway_proto::link::message::{
-    Have, InstanceKey, Manifest, Open, Progress, Query, Recalled, Receipt, Refused, Sealed, Trailer,
+    Deleted, DeletedNoted, Have, InstanceKey, Manifest, Open, Progress, Query, Recalled, Receipt,
+    Refused, Sealed, Trailer,
 };
 use causeway_proto::link::session::Farewell;
 use causeway_proto::link::upload::{Bounds, CODING_NONE, Job, Step, Uploader};
@@ -34,6 +35,8 @@ pub(super) struct Upload {
     outgoing: HashMap<InstanceKey, Outgoing>,
     opened: BTreeMap<StudyOf, (Open, Progress)>,
     recalled: BTreeMap<StudyOf, String>,
+    /// What the gateway has deleted and we have kept, to be said so.
+    heard: Vec<Message>,
     sealing: BTreeMap<StudyOf, u32>,
     /// The spool gave all that it was asked for: there is more.
     more: bool,
@@ -49,6 +52,7 @@ impl Upload {
             outgoing: HashMap::new(),
             opened: BTreeMap::new(),
             recalled: BTreeMap::new(),
+            heard: Vec::new(),
             sealing: BTreeMap::new(),
             more: false,
         }
@@ -69,6 +73,7 @@ impl Upload {
     /// # Errors
     /// When the spool refuses.
     pub(super) async fn look(&mut self, say: &mut Vec<Message>) -> Result<(), SpoolError> {
+        say.append(&mut self.heard);
         for recall in self.spool.recalls().await? {
             let study = (recall.agreement.clone(), recall.study.clone());
             if self.recalled.get(&study) != Some(&recall.reason) {
@@ -255,6 +260,18 @@ impl Upload {
 
     pub(super) async fn recall_confirmed(&mut self, recalled: &Recalled) -> Result<(), SpoolError> {
         self.spool.recalled(recalled).await
+    }
+
+    /// What the gateway has deleted is kept here, and only then answered.
+    pub(super) async fn deleted(&mut self, deleted: Deleted) -> Result<(), SpoolError> {
+        self.spool.deleted(&deleted).await?;
+        let noted = DeletedNoted {
+            study: deleted.study,
+            agreement: deleted.agreement,
+            at: deleted.at,
+        };
+        self.heard.push(noted.into());
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::status::Status;
 use crate::restore::Home;
 use crate::restore::rows::Mismatch;
+use crate::spool::erasure::Erasure;
 use crate::spool::view::{Case, Held, StudyLine};
 
 /// Writes the status as text.
@@ -147,6 +148,40 @@ pub fn cases(out: &mut impl Write, cases: &[Case]) -> io::Result<()> {
         if !case.waits_for.is_empty() {
             writeln!(out, "  waits for {}", case.waits_for)?;
         }
+        if let Some(erasure) = &case.erasure {
+            gone(out, erasure)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the gateway has deleted of a study, and who had opened it (P17).
+fn gone(out: &mut impl Write, erasure: &Erasure) -> io::Result<()> {
+    writeln!(
+        out,
+        "  deleted at the gateway {}: {} object(s), {} in part, {} bytes; {} signed document(s) stay",
+        erasure.at, erasure.objects, erasure.parts, erasure.bytes, erasure.reports
+    )?;
+    if !erasure.recalled {
+        return Ok(());
+    }
+    if erasure.opened.is_empty() {
+        writeln!(out, "  nobody had opened it")?;
+    }
+    for one in &erasure.opened {
+        writeln!(
+            out,
+            "  opened by {} ({}, {}): {}, first {}, last {}",
+            clean(&one.name),
+            clean(&one.account),
+            clean(&one.organisation),
+            clean(&one.what.join(", ")),
+            one.first,
+            one.last
+        )?;
+    }
+    if erasure.more > 0 {
+        writeln!(out, "  and by {} more", erasure.more)?;
     }
     Ok(())
 }
@@ -244,6 +279,7 @@ mod tests {
             state: String::new(),
             waits_for: String::new(),
             events: vec![],
+            erasure: None,
         };
         let mut out = Vec::new();
         cases(&mut out, &[case]).unwrap();

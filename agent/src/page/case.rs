@@ -8,7 +8,7 @@ use super::answer::Refusal;
 use super::session::Person;
 use super::shell::{self, bytes, code, level, name, said, time, token};
 use super::work::Done;
-use super::{Page, help};
+use super::{Page, help, record};
 use crate::delivery::view::{self as reports, Kept, Line};
 use crate::observe::status;
 use crate::spool::context::{self, Context, Typed};
@@ -60,6 +60,7 @@ pub(super) async fn show(
                 (what_left(&seen.leaving))
             }
             div {
+                (record::section(of))
                 (reports_of(&person, &seen))
                 (acts(&person, &seen))
                 (timeline(of))

@@ -8,6 +8,7 @@ use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
 use super::entry::Private;
+use super::erasure::{self, Erasure};
 use super::{SpoolError, parsed, refused_row};
 use crate::rows::{Rows, from_row};
 
@@ -89,6 +90,9 @@ pub struct Case {
     pub waits_for: String,
     /// What happened, oldest first.
     pub events: Vec<Event>,
+    /// What of it is gone at the gateway.
+    #[serde(default)]
+    pub erasure: Option<Erasure>,
 }
 
 impl std::fmt::Debug for Case {
@@ -253,6 +257,7 @@ async fn case(rows: &Rows, row: &SqliteRow) -> Result<Case, sqlx::Error> {
         priority: row.try_get(8)?,
         waits_for: waits_for(rows, id).await?,
         events,
+        erasure: erasure::of_study(rows, id).await?,
     })
 }
 
@@ -285,6 +290,8 @@ async fn seals(rows: &Rows, id: i64) -> Result<Vec<Event>, sqlx::Error> {
          UNION ALL SELECT confirmed_us, 'handed off, version ' || version FROM manifest WHERE study_id = $1 \
          UNION ALL SELECT recalled_us, 'recalled by the site: ' || COALESCE(recall_reason, '') FROM study WHERE id = $1 \
          UNION ALL SELECT recall_heard_us, 'the gateway has confirmed the recall' FROM study WHERE id = $1 \
+         UNION ALL SELECT at_us, 'the gateway has deleted ' || objects || ' object(s), ' || bytes || ' bytes' || \
+           CASE why WHEN 'recalled' THEN '' ELSE ': their time under the agreement is over' END FROM erasure WHERE study_id = $1 \
          UNION ALL SELECT o.noted_us, 'the PACS sent our report back ' || o.returned || ' time(s); dropped' \
            FROM own_report o JOIN study s ON s.study_uid = o.study_uid WHERE s.id = $1 AND o.returned > 0",
     )
@@ -322,6 +329,22 @@ fn events(told: Vec<(Option<i64>, String)>) -> Vec<Event> {
         .collect()
 }
 
+/// The gateway's answers to a recall, in their order.
+async fn recall_waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
+    let (heard, gone): (i64, i64) = sqlx::query_as(
+        "SELECT s.recall_heard_us IS NOT NULL, (SELECT COUNT(*) FROM erasure e WHERE e.study_id = s.id AND e.why = 'recalled') \
+         FROM study s WHERE s.id = $1",
+    )
+    .bind(id)
+    .fetch_one(rows.read())
+    .await?;
+    Ok(match (heard, gone) {
+        (0, _) => "the gateway, which has not heard of the recall yet".to_owned(),
+        (_, 0) => "the gateway's receipt for what it deletes".to_owned(),
+        _ => String::new(),
+    })
+}
+
 async fn waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     let row = sqlx::query(
         "SELECT s.state, s.agreement, s.silent_from_us IS NULL, SUM(i.state = 'waiting'), \
@@ -338,8 +361,9 @@ async fn waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     let in_force: i64 = row.try_get(5)?;
     Ok(match state.as_str() {
         _ if lost > 0 => format!("{lost} instance(s) whose bytes are missing at the site"),
+        "recalled" if agreement.is_empty() => String::new(),
         _ if agreement.is_empty() => "an agreement: the gateway has not named one yet".to_owned(),
-        "recalled" => String::new(),
+        "recalled" => recall_waits_for(rows, id).await?,
         _ if in_force == 0 && waiting > 0 => {
             format!("the agreement {agreement}, which is not in force at the gateway")
         }

@@ -384,3 +384,36 @@ async fn the_header_of_a_withheld_object_is_told_as_far_as_it_reads() {
         assert!(case.contains(shown), "{shown} in {case}");
     }
 }
+
+#[tokio::test]
+async fn what_became_of_a_recall_is_told_and_can_be_printed() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in("rita").await;
+    let record = format!("/case/{}/record", site.case);
+    let none = browser.get(&record).await;
+    assert_eq!(none.status, StatusCode::NOT_FOUND);
+    browser
+        .post(&site.at("recall"), &[("reason", "wrong patient")])
+        .await;
+    let page = browser.get(&format!("/case/{}", site.case)).await.text;
+    assert!(page.contains("Taken back") && page.contains("Not confirmed yet"));
+    site.sql("INSERT INTO erasure (study_id, why, objects, bytes, parts, reports, at_us, opened, more, heard_us)
+        VALUES (1, 'recalled', 2, 2048, 1, 1, 1800000000000000,
+        '[{\"account\":\"bo\",\"name\":\"Bo <Reader>\",\"organisation\":\"Night Readers\",\"first\":1,\"last\":2,\"what\":[\"images\",\"download\"]}]', 3, 5)")
+        .await;
+    for address in [format!("/case/{}", site.case), record] {
+        let page = browser.get(&address).await;
+        assert_eq!(page.status, StatusCode::OK);
+        for words in [
+            "<strong>2 objects</strong>",
+            "1 that had arrived only in part",
+            "1 signed report stays",
+            "Bo &lt;Reader&gt;",
+            "Night Readers",
+            "images, whole objects, which can be kept",
+            "And 3 more",
+        ] {
+            assert!(page.text.contains(words), "{address}: {words}");
+        }
+    }
+}

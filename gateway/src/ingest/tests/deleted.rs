@@ -199,20 +199,25 @@ async fn a_study_that_is_taken_back_leaves_no_byte_and_a_receipt() {
             ),
             (3, 1, bytes, 0)
         );
-        assert_eq!(receipt.at, Timestamp(START));
-        let [rita] = &receipt.opened[..] else {
-            panic!("one person");
-        };
-        assert_eq!(
-            (rita.account.as_str(), rita.name.as_str()),
-            ("rita", "Rita Reader")
-        );
-        assert_eq!(rita.organisation, "Night Readers");
-        assert_eq!((rita.first, rita.last), (Timestamp(10), Timestamp(30)));
-        assert_eq!(rita.what, ["case", "download", "images"]);
+        only_rita(receipt);
         let trail = "SELECT count(*) FROM audit_event WHERE event = 'images-deleted' AND subject = '1.2.3' AND detail LIKE '%\"objects\":3%'";
         assert_eq!(stand.count(trail).await, 1);
     }
+}
+
+/// Who had opened it, and what.
+fn only_rita(receipt: &Deleted) {
+    assert_eq!(receipt.at, Timestamp(START));
+    let [rita] = &receipt.opened[..] else {
+        panic!("one person");
+    };
+    assert_eq!(
+        (rita.account.as_str(), rita.name.as_str()),
+        ("rita", "Rita Reader")
+    );
+    assert_eq!(rita.organisation, "Night Readers");
+    assert_eq!((rita.first, rita.last), (Timestamp(10), Timestamp(30)));
+    assert_eq!(rita.what, ["case", "download", "images"]);
 }
 
 #[tokio::test]
