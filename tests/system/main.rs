@@ -15,6 +15,8 @@ mod priors;
 #[cfg(test)]
 mod protected;
 #[cfg(test)]
+mod recalled;
+#[cfg(test)]
 mod signed;
 #[cfg(test)]
 mod trail;

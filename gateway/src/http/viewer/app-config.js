@@ -6,12 +6,12 @@ const ofCase = asked.get('case') || '';
 const root = /^[0-9A-Za-z-]{1,64}$/.test(ofCase) ? `/dicomweb/cases/${ofCase}` : '/dicomweb';
 
 // a study that is withdrawn leaves this window too, whoever opened it and wherever (P17): what the gateway no longer lists is not shown
-const watched = new URLSearchParams(location.search).getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
+const watched = asked.getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
 const watching = setInterval(async () => {
   for (const uid of watched) {
     try {
-      const asked = await fetch(`/dicomweb/studies?StudyInstanceUID=${encodeURIComponent(uid)}&limit=1`, { headers: { Accept: 'application/dicom+json', 'X-Causeway-Background': '1' } });
-      if (!asked.ok || (asked.status !== 204 && (await asked.json()).length)) continue;
+      const listed = await fetch(`${root}/studies?StudyInstanceUID=${encodeURIComponent(uid)}&limit=1`, { headers: { Accept: 'application/dicom+json', 'X-Causeway-Background': '1' } });
+      if (!listed.ok || (listed.status !== 204 && (await listed.json()).length)) continue;
     } catch {
       continue;
     }
