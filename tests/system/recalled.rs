@@ -49,9 +49,10 @@ impl Window {
 
     /// Asks until the case says that it is withdrawn; how long that took since `since`, in seconds.
     async fn withdrawn(&self, since: Instant) -> anyhow::Result<f64> {
+        let path = format!("/api/v1/cases/{}", self.case);
         wait_until("the window to say withdrawn", A_MINUTE, async || {
-            let page = self.reader.get(&format!("/api/v1/cases/{}", self.case));
-            Ok((page.await?["recalled"] == json!(true)).then_some(()))
+            let page = self.reader.get(&path).await?;
+            Ok((page["recalled"] == json!(true)).then_some(()))
         })
         .await?;
         Ok(since.elapsed().as_secs_f64())
