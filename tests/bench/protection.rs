@@ -40,6 +40,7 @@ fn protect(dataset: &[u8], syntax: &TransferSyntaxUid) -> anyhow::Result<()> {
     match transform(&mut source, length, syntax, &ids, &stand, &options) {
         Outcome::Leaves(plan) => hash(&plan, dataset),
         Outcome::Withheld(reason) => bail!("the sample study is withheld: {reason}"),
+        Outcome::Shows(_) => bail!("the sample study shows something that has to be masked"),
     }
 }
 
@@ -52,6 +53,7 @@ fn hash(plan: &Plan, dataset: &[u8]) -> anyhow::Result<()> {
                 let (from, to) = (usize::try_from(range.start)?, usize::try_from(range.end)?);
                 hasher.update(dataset.get(from..to).unwrap_or_default());
             }
+            Piece::Blacked(..) | Piece::Masked(_) => bail!("the sample study was masked"),
         }
     }
     std::hint::black_box(hasher.finish());

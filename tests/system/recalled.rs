@@ -2,7 +2,7 @@
 //! record of who had opened it is at the site (P17).
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use causeway_tests::hospital::Hospital;
@@ -11,6 +11,7 @@ use causeway_tests::reader::{Reader, Task};
 use causeway_tests::stack::wait_until;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const A_MINUTE: Duration = Duration::from_secs(60);
 
