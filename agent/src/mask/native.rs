@@ -1,12 +1,14 @@
 //! Pixels that are not coded, blacked in place as their bytes pass by: of any length, in the memory of a few numbers.
 
+use serde::{Deserialize, Serialize};
+
 use super::Rectangle;
 
 /// More rectangles nobody draws.
 pub const RECTANGLES: usize = 32;
 
 /// How the samples of native pixel data lie (PS3.5 8.1, PS3.3 C.7.6.3).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// (0028,0010).
     pub rows: u32,
