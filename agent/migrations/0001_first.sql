@@ -23,7 +23,7 @@ CREATE TABLE agreement (
 );
 
 -- silent_from_us is null while an association that brought something is still open; blocked says why a person at the site must
--- decide before the case may be signed ('' when nobody must); bound_* are the patient of the first object, for good: the pseudonym
+-- decide before the case may be signed ('' when nobody must); corrected, one a line, is what corrections changed that a reader sees; bound_* are the patient of the first object, for good: the pseudonym
 -- is made of them, while patient_* follow corrections (P24)
 CREATE TABLE study (
     id               INTEGER PRIMARY KEY,
@@ -52,6 +52,7 @@ CREATE TABLE study (
     recall_reason    TEXT,
     recall_heard_us  BIGINT,
     blocked          TEXT NOT NULL DEFAULT '',
+    corrected        TEXT NOT NULL DEFAULT '',
     UNIQUE (agreement, study_uid)
 );
 CREATE INDEX study_by_uid ON study (study_uid);

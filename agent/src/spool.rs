@@ -4,6 +4,7 @@ mod adopt;
 mod association;
 pub mod choice;
 pub mod context;
+mod corrected;
 pub mod decision;
 pub mod disk;
 pub mod entry;

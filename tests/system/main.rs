@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod claims;
 #[cfg(test)]
+mod corrected;
+#[cfg(test)]
 mod enrolment;
 #[cfg(test)]
 mod fidelity;

@@ -33,10 +33,10 @@ pub(super) async fn studies_to_open(spool: &Spool) -> Result<Vec<ToOpen>, SpoolE
          (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id), \
          (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id AND i.state = 'withheld'), s.blocked, \
          (SELECT GROUP_CONCAT(r, CHAR(10)) FROM (SELECT DISTINCT i.remarks r FROM instance i \
-         WHERE i.study_id = s.id AND i.remarks <> '')), s.bound_id FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
+         WHERE i.study_id = s.id AND i.remarks <> '')), s.bound_id, s.corrected FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
          WHERE s.state IN ('arriving', 'complete') \
          OR (s.state = 'handed-off' AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting')) \
-         OR (s.state = 'handed-off' AND (s.blocked <> '' OR EXISTS (SELECT 1 FROM decision d WHERE d.study_id = s.id \
+         OR (s.state = 'handed-off' AND (s.blocked <> '' OR s.corrected <> '' OR EXISTS (SELECT 1 FROM decision d WHERE d.study_id = s.id \
          AND d.what IN ('raise', 'unblock') AND d.at_us >= s.handed_off_us))) \
          ORDER BY s.id",
     )
@@ -70,7 +70,11 @@ fn to_open(spool: &Spool, row: &SqliteRow) -> Result<ToOpen, sqlx::Error> {
             case: parsed(row, 4, "a case code")?,
             first_received: Timestamp(row.try_get(5)?),
             blocked: Some(row.try_get::<String, _>(8)?).filter(|why| !why.is_empty()),
-            remarks: remarks(&row.try_get::<Option<String>, _>(9)?.unwrap_or_default()),
+            remarks: remarks(&format!(
+                "{}\n{}",
+                row.try_get::<String, _>(11)?,
+                row.try_get::<Option<String>, _>(9)?.unwrap_or_default()
+            )),
             identity: (!spool.is_established(row.try_get(10)?))
                 .then(|| terms::NOT_ESTABLISHED.to_owned()),
         },

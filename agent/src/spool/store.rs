@@ -5,6 +5,7 @@ use causeway_proto::ids::{Priority, Purpose};
 use causeway_proto::time::Timestamp;
 use sqlx::{Row, SqliteConnection, SqliteExecutor};
 
+use super::corrected;
 use super::disk::Handle;
 use super::entry::{Arrival, CallingKind, Header, Stored};
 use super::insert::{
@@ -294,6 +295,8 @@ async fn record(
     if stored == Stored::Correction {
         block_other_patient(tx, incoming, there.study_id).await?;
         correct_study(tx, incoming, there.study_id).await?;
+        let later = (handle, &incoming.arrival.syntax);
+        corrected::compare(spool, tx, there.id, later).await?;
     }
     Ok(Recorded {
         stored,
