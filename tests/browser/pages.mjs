@@ -198,6 +198,45 @@ await story('the site withdraws the case: the images go, nothing can be written'
   await shot('withdrawn');
 });
 
+await story('the site takes the case back: every window loses the images, one without events too, within 60 s', async ({ gateway, context, page, shot }) => {
+  const one = claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  const second = await context.newPage();
+  await second.goto(`${gateway.url}/case/c2/images`);
+  const deaf = await context.newPage();
+  await deaf.route('**/api/v1/events', (route) => route.abort());
+  await deaf.goto(`${gateway.url}/case/c2/images`);
+  const windows = { case: page, images: second, 'without events': deaf };
+  for (const window of Object.values(windows)) await window.waitForSelector('iframe');
+  await page.fill('#section-findings', 'Findings of somebody else.');
+  Object.assign(one, { state: 'CANCELED', readiness: 'UNAVAILABLE', holder: null, draft: null });
+  const since = Date.now();
+  gateway.changed('c2');
+  for (const [name, window] of Object.entries(windows)) {
+    await window.waitForSelector('.withdrawn');
+    const seconds = (Date.now() - since) / 1000;
+    console.log(`  ${name}: ${seconds.toFixed(1)} s`);
+    assert.ok(seconds < 60, `${name} took ${seconds} s`);
+    assert.equal(await window.locator('iframe').count(), 0);
+  }
+  assert.equal(await page.evaluate(() => document.documentElement.innerHTML.includes('somebody else') || Object.keys(sessionStorage).some((key) => key.includes('draft'))), false, 'what was typed goes as well');
+  for (const [name, colorScheme, width] of [['light', 'light', 1280], ['dark', 'dark', 1280], ['narrow', 'dark', 390]]) {
+    await page.emulateMedia({ colorScheme });
+    await page.setViewportSize({ width, height: 800 });
+    await shot(`taken-back-${name}`);
+  }
+});
+
+await story('the time of the images is over: said, and no error', async ({ gateway, page, shot }) => {
+  const one = claimed(gateway, 'c2');
+  const words = 'images deleted 14 days after the report, under the agreement';
+  one.studies.forEach((study) => { study.series = []; study.images_gone = words; });
+  await open(page, gateway, 'c2');
+  await page.waitForSelector('.images .empty');
+  assert.match(await page.textContent('.images .empty'), /Images deleted 14 days after the report/);
+  await shot('images-gone');
+});
+
 await story('how identity travels: said on the list and above the case; what is not established and what the site did to the images are named', async ({ gateway, page, shot }) => {
   const row = (id) => page.textContent(`tr[data-case="${id}"]`);
   assert.match(await row('c2'), /pseudonymous/);
