@@ -220,8 +220,9 @@ await story('the site takes the case back: every window loses the images, one wi
     assert.equal(await window.locator('iframe').count(), 0);
   }
   assert.equal(await page.evaluate(() => document.documentElement.innerHTML.includes('somebody else') || Object.keys(sessionStorage).some((key) => key.includes('draft'))), false, 'what was typed goes as well');
-  for (const [name, colorScheme, width] of [['light', 'light', 1280], ['dark', 'dark', 1280], ['narrow', 'dark', 390]]) {
-    await page.emulateMedia({ colorScheme });
+  assert.equal(await page.locator('.order .study-part').count(), 0, 'nor what was asked and sent');
+  for (const [name, theme, width] of [['light', 'light', 1280], ['dark', 'dark', 1280], ['narrow', 'dark', 390]]) {
+    await page.evaluate((wanted) => { document.documentElement.dataset.theme = wanted; }, theme);
     await page.setViewportSize({ width, height: 800 });
     await shot(`taken-back-${name}`);
   }

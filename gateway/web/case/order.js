@@ -6,6 +6,7 @@ import { open } from '/web/dialog.js';
 import { age, clock, day, hour, moment, now, zoneName } from '/web/time.js';
 import { language, sex } from '/web/words.js';
 import { current, priors } from '/web/case/banner.js';
+import { isWithdrawn } from '/web/case/gone.js';
 
 const fact = (name, value) => (value === null || value === undefined || value === '' ? null : [h('dt', null, name), h('dd', null, value)]);
 
@@ -95,13 +96,13 @@ function study(data, one, prior) {
     withheld(one),
     quarantined(one),
     remarks(one),
-    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, one.images_gone ? asSentence(one.images_gone) : one.recalled ? 'Withdrawn by the site.' : 'No series here yet.'),
+    one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, one.images_gone ? asSentence(one.images_gone) : 'No series here yet.'),
     one.series?.length ? accounted(one) : null);
 }
 
 function arriving(data) {
   const { at_site: site = 0, held = 0, here = 0 } = data.arriving ?? {};
-  if (data.workitem?.readiness === 'READY' || data.recalled) return null;
+  if (data.workitem?.readiness === 'READY') return null;
   return h('section', { class: 'part' }, h('p', { class: 'alert number', dataset: { tone: 'plain' } },
     `Arriving: ${site} at the site, ${here} here.`, held ? ` ${count(held, 'object')} held at the site.` : ''));
 }
@@ -119,6 +120,11 @@ function site(data) {
 export function order(element, data) {
   const at = element.scrollTop;
   const before = priors(data);
+  // of a case that was taken back nothing is left to read but whom to ask
+  if (isWithdrawn(data)) {
+    fill(element, site(data));
+    return;
+  }
   fill(element,
     arriving(data), question(data), request(data),
     current(data).map((one) => study(data, one, false)),
