@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use thiserror::Error;
 
 /// Name of the database inside the spool folder.
@@ -187,6 +187,14 @@ fn options(folder: &Path) -> SqliteConnectOptions {
         .busy_timeout(Duration::from_secs(5))
 }
 
+/// A disk that is full or fails may end a transaction by itself (SQLite, "Response To Errors Within A Transaction"). Then no rollback
+/// succeeds, the connection counts as one inside a transaction for ever, and every write after it is refused: it is replaced.
+async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // what was dropped is rolled back in its turn: the answer comes after it
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
 async fn pool(
     connections: u32,
     options: SqliteConnectOptions,
@@ -195,6 +203,7 @@ async fn pool(
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
+        .after_release(|connection, _| Box::pin(is_usable(connection)))
         .connect_with(options)
         .await
         .map_err(|source| RowsError::Database { tried, source })
@@ -249,6 +258,35 @@ mod tests {
         rows.close().await;
         let newer = Rows::open(folder.path()).await;
         assert!(matches!(newer, Err(RowsError::Newer)), "{newer:?}");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_again_without_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = Rows::open(folder.path()).await.unwrap();
+        let mut tx = rows.begin().await.unwrap();
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let mut written = 0;
+        while set_fact(&mut tx, &format!("fact {written}"), "x".repeat(4096))
+            .await
+            .is_ok()
+        {
+            written += 1;
+            assert!(written < 1000, "the disk never fills");
+        }
+        drop(tx);
+        let mut tx = rows.begin().await.unwrap();
+        set_fact(&mut tx, "a", 1).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(
+            number(&mut rows.begin().await.unwrap(), "a").await.unwrap(),
+            1
+        );
+        let none = number(&mut rows.begin().await.unwrap(), "fact 0").await;
+        assert_eq!(none.unwrap(), 0, "nothing of it was kept");
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, Executor, Transaction};
+use sqlx::{Any, AnyPool, Connection as _, Executor, Transaction};
 use thiserror::Error;
 
 /// Where the rows live.
@@ -145,6 +145,14 @@ fn pool(sqlite: bool, connections: u32) -> AnyPoolOptions {
             Ok(())
         })
     })
+    // a disk that is full or fails may end a transaction by itself: then no rollback succeeds, the connection counts as one inside a
+    // transaction for ever, and every write after it is refused. It is replaced.
+    .after_release(|connection, _| {
+        Box::pin(async move {
+            connection.ping().await?;
+            Ok(!connection.is_in_transaction())
+        })
+    })
 }
 
 #[cfg(test)]
@@ -176,6 +184,40 @@ pub(crate) mod tests {
             .await
             .unwrap();
         assert_eq!((journal.as_str(), sync, keys), ("wal", 2, 1));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_is_written_again_without_a_restart() {
+        let (_folder, rows) = on_sqlite().await;
+        let mut tx = rows.begin().await.unwrap();
+        // less than there is counts as what there is: not a page more
+        sqlx::query("PRAGMA max_page_count = 1")
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let insert = "INSERT INTO gateway_fact (name, value) VALUES ($1, $2)";
+        let mut written = 0;
+        while sqlx::query(insert)
+            .bind(format!("fact {written}"))
+            .bind("x".repeat(4096))
+            .execute(&mut *tx)
+            .await
+            .is_ok()
+        {
+            written += 1;
+            assert!(written < 1000, "the disk never fills");
+        }
+        drop(tx);
+        let mut tx = rows.begin().await.unwrap();
+        let again = sqlx::query(insert).bind("a").bind("b").execute(&mut *tx);
+        again.await.unwrap();
+        tx.commit().await.unwrap();
+        let (count,): (i64,) =
+            sqlx::query_as("SELECT count(*) FROM gateway_fact WHERE value <> 'b'")
+                .fetch_one(rows.read())
+                .await
+                .unwrap();
+        assert_eq!(count, 0, "nothing of it was kept");
     }
 
     #[tokio::test]

@@ -79,7 +79,10 @@ pub(super) async fn serve(
 }
 
 /// What has been due the longest, but for `passed_over`.
-async fn next(deliveries: &Deliveries, passed_over: &[i64]) -> Result<Option<Due>, DeliveryError> {
+pub(super) async fn next(
+    deliveries: &Deliveries,
+    passed_over: &[i64],
+) -> Result<Option<Due>, DeliveryError> {
     let now = deliveries.inner.clock.now();
     let rows = deliveries.inner.spool.rows();
     rows::next(rows, now, now.minus(FRESH), now.plus(FARTHEST), passed_over)
@@ -88,7 +91,7 @@ async fn next(deliveries: &Deliveries, passed_over: &[i64]) -> Result<Option<Due
 }
 
 /// Finds out whose report it is, and writes it down.
-async fn restore(
+pub(super) async fn restore(
     deliveries: &Deliveries,
     restoring: &Restoring,
     due: &Due,

@@ -1,5 +1,6 @@
 //! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
 
+mod faults;
 mod lost;
 mod trust;
 

@@ -31,8 +31,8 @@ struct Leased {
     lease: i64,
     handle: Handle,
     length: i64,
-    /// Whose name it gets; none when it goes as it was signed.
-    home: Option<Home>,
+    /// Whose name it gets; none when it goes as it was signed. An error when its row cannot be read: then it goes to nobody.
+    home: Result<Option<Home>, ()>,
     parcel: Parcel,
 }
 
@@ -101,9 +101,13 @@ pub(super) async fn offer_next(
 
 /// Puts the signed bytes into the parcel, under the patient's name where the report has none. Answers whether they are there.
 async fn put_back(leased: &mut Leased, dataset: bytes::Bytes) -> Result<bool, DeliveryError> {
-    let Some(home) = leased.home.clone() else {
-        leased.parcel.dataset = dataset;
-        return Ok(true);
+    let home = match leased.home.clone() {
+        Ok(Some(home)) => home,
+        Ok(None) => {
+            leased.parcel.dataset = dataset;
+            return Ok(true);
+        }
+        Err(()) => return Ok(false),
     };
     let syntax = leased.parcel.syntax.clone();
     // two RSA verifications are not work for the runtime's threads
@@ -170,7 +174,11 @@ async fn lease(
             lease: until,
             handle: Handle::from_row(of.try_get(4)?),
             length: of.try_get(5)?,
-            home: restore::rows::home(&mut tx, report).await?,
+            home: match restore::rows::home(&mut tx, report).await {
+                Ok(home) => Ok(home),
+                Err(sqlx::Error::Decode(_)) => Err(()),
+                Err(error) => return Err(error),
+            },
             parcel: Parcel {
                 study: parsed(&of, 0)?,
                 class: parsed(&of, 1)?,

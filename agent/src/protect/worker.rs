@@ -26,8 +26,8 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 impl Protector {
     /// Decides about what arrives until `cancel` fires.
     pub async fn run(&self, cancel: CancellationToken) {
-        if let Err(error) = self.spool.protect_anew(DECIDES).await {
-            tracing::error!(%error, "what an earlier version has protected stays as it is");
+        if let Err(error) = self.begin().await {
+            tracing::error!(%error, "what was protected before stays as it is");
         }
         while !cancel.is_cancelled() {
             let arrived = self.spool.arrived();
@@ -45,6 +45,24 @@ impl Protector {
                 () = tokio::time::sleep(pause) => {}
             }
         }
+    }
+
+    /// What another version or another key has decided, and what has not left, is decided anew: its form cannot be made again.
+    ///
+    /// # Errors
+    /// When the spool or the keys refuse.
+    pub(crate) async fn begin(&self) -> Result<(), ProtectError> {
+        self.spool.protect_anew(DECIDES).await?;
+        for agreement in self.spool.agreements_decided().await? {
+            // tokens stand in the forms: they are other ones under another key
+            let Ok(key) = self.keys.token(&agreement, "key", "") else {
+                continue;
+            };
+            if self.spool.other_key(&agreement, &key).await? {
+                tracing::warn!(%agreement, "the agreement's key is another one; what has not left is protected anew");
+            }
+        }
+        Ok(())
     }
 
     /// Decides about what is there now, at most [`AT_ONCE`]; answers about how many. What cannot be decided now holds up nothing: it

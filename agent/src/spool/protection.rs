@@ -1,5 +1,6 @@
 //! What the spool gives to be protected, and what it keeps of each decision: nothing leaves before its form has a row.
 
+use causeway_proto::ids::AgreementId;
 use causeway_proto::link::message::InstanceKey;
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
@@ -9,7 +10,7 @@ use super::entry::{Private, Unprotected, Verdict};
 use super::outgoing::{BY_URGENCY, kept, renew};
 use super::{Spool, SpoolError, masked, masks, parsed, refused_row};
 use crate::audit;
-use crate::rows::to_row;
+use crate::rows::{fact, set_fact, to_row};
 
 /// The sealed originals that travel with one instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -217,6 +218,52 @@ impl Spool {
         };
         work.await
             .map_err(refused_row("having instances protected anew"))
+    }
+
+    /// The agreements under which something has a protected form and has not left.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn agreements_decided(&self) -> Result<Vec<AgreementId>, SpoolError> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT agreement FROM instance WHERE state = 'waiting' AND sent_digest IS NOT NULL AND profile > 0",
+        )
+        .fetch_all(self.inner.rows.read())
+        .await
+        .map_err(refused_row("listing what is protected"))?;
+        rows.iter()
+            .map(|row| parsed(row, 0, "an agreement"))
+            .collect::<Result<_, _>>()
+            .map_err(refused_row("reading what is protected"))
+    }
+
+    /// What has not left of an agreement is decided anew unless `key` stands for the key under which it was decided. Answers whether
+    /// it stood for another.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn other_key(&self, agreement: &AgreementId, key: &str) -> Result<bool, SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            let name = format!("key-of {agreement}");
+            let known = fact(&mut tx, &name).await?;
+            if known.as_deref() == Some(key) {
+                return Ok(false);
+            }
+            set_fact(&mut tx, &name, key).await?;
+            sqlx::query(
+                "UPDATE instance SET sent_digest = NULL, sealed = NULL, remarks = '' \
+                 WHERE agreement = $1 AND state = 'waiting' AND profile > 0",
+            )
+            .bind(agreement.as_str())
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            Ok(known.is_some())
+        };
+        work.await.map_err(refused_row(
+            "having what another key has protected protected anew",
+        ))
     }
 
     /// The form of one instance could not be made again as it was decided: it is decided anew.

@@ -84,7 +84,15 @@ impl Bench {
         } = self;
         spool.close().await;
         drop(spool);
-        let spool = open(&config, &folder, &disk, &now, &random).await.unwrap();
+        let mut tries = 0;
+        let spool = loop {
+            match open(&config, &folder, &disk, &now, &random).await {
+                // what was dropped in its middle may still end on a blocking thread
+                Err(OpenError::Locked) if tries < 1_000_000 => tokio::task::yield_now().await,
+                opened => break opened.unwrap(),
+            }
+            tries += 1;
+        };
         Self {
             folder,
             disk,
