@@ -57,7 +57,7 @@ pub(super) async fn show(
             div {
                 @if !seen.objects.is_empty() { (withheld_objects(&person, &seen)) }
                 (for_the_reader(&person, &seen))
-                (what_left(&seen.leaving))
+                (what_left(&seen.leaving, of.erasure.is_some()))
             }
             div {
                 (record::section(of))
@@ -230,7 +230,7 @@ fn for_the_reader(person: &Person, seen: &Seen) -> Markup {
 }
 
 /// The record of what went out, under which agreement and profile.
-fn what_left(of: &Leaving) -> Markup {
+fn what_left(of: &Leaving, gone: bool) -> Markup {
     html! {
         section id="left" aria-labelledby="left-title" {
             h2 id="left-title" { "What has left this site" }
@@ -246,7 +246,7 @@ fn what_left(of: &Leaving) -> Markup {
                 @for form in &of.forms {
                     li {
                         @if form.version == 0 { "as received: " } @else { "protected, version " (form.version) ": " }
-                        (form.sent) " at the gateway, " (form.waiting) " still to go"
+                        (form.sent) @if gone { " were at the gateway" } @else { " at the gateway, " (form.waiting) " still to go" }
                         @if form.released > 0 { ", " (form.released) " of them released by a person" }
                     }
                 }

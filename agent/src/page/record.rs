@@ -49,7 +49,7 @@ fn receipt(erasure: &Erasure) -> Markup {
         @if erasure.reports > 0 {
             p.warn {
                 (erasure.reports) @if erasure.reports == 1 { " signed report stays" } @else { " signed reports stay" }
-                ": what is signed is never deleted. If it must not be used, ask the reader to withdraw it."
+                ": what is signed is never deleted. If it must not be used, say so where your systems hold it."
             }
         }
     }
