@@ -90,6 +90,12 @@ impl Rows {
             .run(&write)
             .await
             .map_err(RowsError::Migrate)?;
+        guard(&write, sqlite)
+            .await
+            .map_err(|source| RowsError::Database {
+                tried: "guarding the audit trail",
+                source,
+            })?;
         let read = pool(sqlite, config.readers.max(1))
             .connect_with(options)
             .await;
@@ -129,6 +135,34 @@ impl Rows {
         self.write.close().await;
     }
 }
+
+/// No record of the audit trail is changed or taken away by a statement. The two databases have no trigger in common: that is why
+/// these do not stand in the migrations.
+async fn guard(write: &AnyPool, sqlite: bool) -> Result<(), sqlx::Error> {
+    if sqlite {
+        return write.execute(GUARD_SQLITE).await.map(drop);
+    }
+    let there = sqlx::query("SELECT 1 FROM pg_trigger WHERE tgname = 'audit_event_stays'");
+    if there.fetch_optional(write).await?.is_none() {
+        let mut tx = write.begin().await?;
+        tx.execute(GUARD_POSTGRES).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+const GUARD_SQLITE: &str = "\
+    CREATE TRIGGER IF NOT EXISTS audit_event_stays BEFORE UPDATE ON audit_event \
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END; \
+    CREATE TRIGGER IF NOT EXISTS audit_event_is_kept BEFORE DELETE ON audit_event \
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END;";
+
+const GUARD_POSTGRES: &str = "\
+    CREATE OR REPLACE FUNCTION audit_event_refuses() RETURNS trigger AS $$ \
+    BEGIN RAISE EXCEPTION 'the audit trail is append-only'; END; $$ LANGUAGE plpgsql; \
+    CREATE TRIGGER audit_event_stays BEFORE UPDATE ON audit_event FOR EACH ROW EXECUTE FUNCTION audit_event_refuses(); \
+    CREATE TRIGGER audit_event_is_kept BEFORE DELETE ON audit_event FOR EACH ROW EXECUTE FUNCTION audit_event_refuses(); \
+    CREATE TRIGGER audit_event_is_whole BEFORE TRUNCATE ON audit_event FOR EACH STATEMENT EXECUTE FUNCTION audit_event_refuses();";
 
 fn pool(sqlite: bool, connections: u32) -> AnyPoolOptions {
     let options = AnyPoolOptions::new()
@@ -218,6 +252,30 @@ pub(crate) mod tests {
                 .await
                 .unwrap();
         assert_eq!(count, 0, "nothing of it was kept");
+    }
+
+    #[tokio::test]
+    async fn no_statement_changes_the_audit_trail() {
+        for (_folder, rows) in on_both().await {
+            let mut tx = rows.begin().await.unwrap();
+            tx.execute(
+                "INSERT INTO audit_event (seq, at_us, event, actor, site_id, subject, detail, previous, chain) \
+                 VALUES (1, 0, '', '', '', '', '', '', '')",
+            )
+            .await
+            .unwrap();
+            tx.commit().await.unwrap();
+            for statement in [
+                "UPDATE audit_event SET detail = 'another'",
+                "DELETE FROM audit_event",
+            ] {
+                let mut tx = rows.begin().await.unwrap();
+                let refused = tx.execute(statement).await.unwrap_err().to_string();
+                assert!(refused.contains("append-only"), "{statement}: {refused}");
+            }
+            // opened again, the guards are there once
+            guard(&rows.write, rows.sqlite).await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -233,6 +233,18 @@ async fn by_whole(tx: &mut Tx, kind: i64, k: i64) -> i64 {
     }
 }
 
+/// Whoever owns the database takes its guards away first.
+async fn unguard(tx: &mut Tx) {
+    let on = if tx.backend_name() == "SQLite" {
+        ""
+    } else {
+        " ON audit_event"
+    };
+    for guard in ["audit_event_stays", "audit_event_is_kept"] {
+        run(tx, &format!("DROP TRIGGER {guard}{on}"), &[]).await;
+    }
+}
+
 async fn heads(rows: &Rows) -> Vec<Head> {
     let mut out = Vec::new();
     for mark in MARKS {
@@ -277,6 +289,7 @@ async fn a_thousand_tampered_trails_are_found_with_their_position() {
         for trial in 0..trials {
             let kind = trial % KINDS;
             let mut tx = rows.begin().await.unwrap();
+            unguard(&mut tx).await;
             let expected = tamper(&mut tx, kind, &mut chance).await;
             let mut first = u64::try_from(expected).unwrap();
             if kind == 3 && MARKS.contains(&(expected - 1)) {
