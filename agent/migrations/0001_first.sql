@@ -81,7 +81,9 @@ CREATE TABLE mask_rule (
     who        TEXT NOT NULL,
     reason     TEXT NOT NULL,
     at_us      BIGINT NOT NULL,
-    gone_us    BIGINT
+    gone_us    BIGINT,
+    gone_who   TEXT NOT NULL DEFAULT '',
+    gone_reason TEXT NOT NULL DEFAULT ''
 );
 CREATE UNIQUE INDEX mask_rule_in_force ON mask_rule (device_id) WHERE gone_us IS NULL;
 

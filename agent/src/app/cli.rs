@@ -4,6 +4,7 @@
 
 mod audit;
 mod keyring;
+mod masks;
 mod originals;
 
 use std::io::{self, IsTerminal, Write};
@@ -111,6 +112,11 @@ enum Verb {
         /// As JSON, for scripts.
         #[arg(long)]
         json: bool,
+    },
+    /// What is black on the pictures of which device.
+    Masks {
+        #[command(subcommand)]
+        verb: masks::Verb,
     },
     /// The site's audit trail.
     Audit {
@@ -265,6 +271,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             keyring::act(&config, verb)?;
             audit::note(&config, event, &subject, &serde_json::json!({})).await?;
         }
+        Verb::Masks { verb } => masks::act(&config, verb).await?,
         Verb::Audit { verb } => audit::act(&config, verb).await?,
         Verb::Open { file, to, json } => {
             // written down before anything is shown; the file's name may name somebody and is not

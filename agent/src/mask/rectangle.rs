@@ -1,5 +1,7 @@
 //! A part of a picture, in pixels.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A part of a picture in pixels: columns `left..right` of rows `top..bottom`, half-open, counted from the upper left corner.
@@ -14,6 +16,19 @@ pub struct Rectangle {
     pub right: u32,
     /// The row behind the last.
     pub bottom: u32,
+}
+
+/// As it is typed.
+impl fmt::Display for Rectangle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            left,
+            top,
+            right,
+            bottom,
+        } = self;
+        write!(f, "{left},{top},{right},{bottom}")
+    }
 }
 
 impl Rectangle {

@@ -20,7 +20,10 @@ use tokio_util::sync::CancellationToken;
 use super::status::{self, Status};
 use crate::delivery::{self, Deliveries, Ruling};
 use crate::link;
+use crate::mask::{Device, Rectangle};
 use crate::restore::rows::Mismatch;
+use crate::spool::decision::By;
+use crate::spool::masks::{self, Drawn, Met};
 use crate::spool::view::{self, Case, Held};
 use crate::spool::{Admission, Spool};
 
@@ -65,6 +68,26 @@ pub enum Ask {
         /// What.
         ruling: Ruling,
     },
+    /// The devices whose pictures may carry a banner (P6).
+    Masks,
+    /// Says what is black on the pictures of a device.
+    DrawMask {
+        /// Which.
+        which: Which,
+        /// What; nothing where nothing is burned in.
+        rectangles: Vec<Rectangle>,
+        /// Hiding a declared scan area is meant.
+        confirmed: bool,
+        /// Why.
+        reason: String,
+    },
+    /// Takes the mask of a device away.
+    DropMask {
+        /// Which, as the list numbers it.
+        device: i64,
+        /// Why.
+        reason: String,
+    },
     /// Takes a study back (P17).
     Recall {
         /// Which.
@@ -72,6 +95,16 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+}
+
+/// A device.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Which {
+    /// As the list numbers it.
+    Met(i64),
+    /// By what its headers will say.
+    New(Device),
 }
 
 /// What is answered.
@@ -89,6 +122,10 @@ pub enum Answer {
         /// Reports whose patient is in question.
         reports: Vec<Mismatch>,
     },
+    /// To [`Ask::Masks`].
+    Masks(Vec<Met>),
+    /// To [`Ask::DrawMask`].
+    Drawn(Drawn),
     /// How many things were changed.
     Changed(u64),
     /// It did not work, and why.
@@ -206,6 +243,22 @@ impl Desk {
                 let again = self.deliveries.retry(&case).await;
                 again.map(Answer::Changed).map_err(Into::into)
             }
+            Ask::Masks => masks::met(rows)
+                .await
+                .map(Answer::Masks)
+                .map_err(Into::into),
+            Ask::DrawMask {
+                which,
+                rectangles,
+                confirmed,
+                reason,
+            } => self.draw(which, &rectangles, confirmed, &reason).await,
+            Ask::DropMask { device, reason } => {
+                let dropped = self.spool.drop_mask(device, by(&reason)).await;
+                dropped
+                    .map(|done| Answer::Changed(u64::from(done)))
+                    .map_err(Into::into)
+            }
             Ask::Recall { case, reason } => {
                 let recalled = self.spool.recall(&case, &reason).await;
                 recalled
@@ -214,6 +267,23 @@ impl Desk {
             }
         };
         answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
+    }
+
+    async fn draw(
+        &self,
+        which: Which,
+        rectangles: &[Rectangle],
+        confirmed: bool,
+        reason: &str,
+    ) -> Result<Answer, status::ViewError> {
+        let device = match which {
+            Which::Met(number) => number,
+            Which::New(device) => self.spool.know_device(&device).await?,
+        };
+        let drawn = self
+            .spool
+            .draw_mask(device, rectangles, confirmed, by(reason));
+        Ok(Answer::Drawn(drawn.await?))
     }
 
     async fn held(&self) -> Result<Answer, status::ViewError> {
@@ -242,6 +312,14 @@ impl Desk {
         status.admission = Some(admission.to_owned());
         status.certificate_until = Some(self.certificate_until);
         Ok(status)
+    }
+}
+
+/// Whoever may use the socket.
+fn by(reason: &str) -> By<'_> {
+    By {
+        who: "operator",
+        reason,
     }
 }
 

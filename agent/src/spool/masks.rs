@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use causeway_proto::ids::CaseCode;
 use causeway_proto::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -20,7 +21,7 @@ use crate::rows::{Rows, from_row};
 const REGIONS: usize = 64;
 
 /// What is black on the pictures of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// Its row.
     pub id: i64,
@@ -39,7 +40,7 @@ pub struct Rule {
 }
 
 /// A device that was met.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Met {
     /// Its row.
     pub id: i64,
@@ -56,7 +57,8 @@ pub struct Met {
 }
 
 /// What became of a rectangle that a person drew.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Drawn {
     /// It is in force; so many objects are decided again.
     Made(u64),
@@ -215,7 +217,7 @@ impl Spool {
             if covers && !confirmed {
                 return Ok(Drawn::Covers);
             }
-            end_rule(self, &mut tx, device).await?;
+            end_rule(self, &mut tx, device, by).await?;
             let rectangles = json!(drawn).to_string();
             sqlx::query(
                 "INSERT INTO mask_rule (device_id, rectangles, covers, who, reason, at_us) VALUES ($1, $2, $3, $4, $5, $6)",
@@ -247,7 +249,7 @@ impl Spool {
     pub async fn drop_mask(&self, device: i64, by: By<'_>) -> Result<bool, SpoolError> {
         let mut tx = self.begin_rows().await?;
         let work = async {
-            if !end_rule(self, &mut tx, device).await? {
+            if !end_rule(self, &mut tx, device, by).await? {
                 return Ok(false);
             }
             let again = decided_again(self, &mut tx, device).await?;
@@ -324,12 +326,15 @@ async fn end_rule(
     spool: &Spool,
     tx: &mut SqliteConnection,
     device: i64,
+    by: By<'_>,
 ) -> Result<bool, sqlx::Error> {
     let ended: Option<i64> = sqlx::query_scalar(
-        "UPDATE mask_rule SET gone_us = $2 WHERE device_id = $1 AND gone_us IS NULL RETURNING id",
+        "UPDATE mask_rule SET gone_us = $2, gone_who = $3, gone_reason = $4 WHERE device_id = $1 AND gone_us IS NULL RETURNING id",
     )
     .bind(device)
     .bind(spool.inner.clock.now().0)
+    .bind(by.who)
+    .bind(by.reason)
     .fetch_optional(&mut *tx)
     .await?;
     let Some(ended) = ended else {
