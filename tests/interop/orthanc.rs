@@ -50,7 +50,8 @@ async fn orthanc_sends_a_prior_and_a_study_and_gets_one_signed_report_that_every
     rita.write_draft(&task.case, reader::sample_report())
         .await?;
     let preview = rita.preview(&task.case, "final").await?;
-    rita.sign(&task.case, "final", &preview).await?.ok()?;
+    let signed = rita.sign(&task.case, "final", &preview).await?.ok()?;
+    gateways_own(&rita, &signed["report"], folder.path()).await?;
     rita.wait_delivery(&task.case, "delivered", Duration::from_secs(60))
         .await?;
 
@@ -84,6 +85,25 @@ async fn orthanc_sends_a_prior_and_a_study_and_gets_one_signed_report_that_every
     .await?;
     stack.stop().await?;
     orthanc.stop().await
+}
+
+/// The gateway's document, as a reader gets it, is under a pseudonym and holds before `dcmsign`; the restored one, under the
+/// patient's name, does so below.
+async fn gateways_own(
+    rita: &Reader,
+    report: &serde_json::Value,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let path = format!("/api/v1/reports/{}/sr", report.as_str().unwrap_or_default());
+    let (status, _, body) = rita.bytes(&path, "application/dicom").await?;
+    assert!(status.is_success(), "{status}");
+    let file = folder.join("gateway-report.dcm");
+    std::fs::write(&file, body)?;
+    let object = dicom_object::open_file(&file)?;
+    let removed = object.element(dicom_dictionary_std::tags::PATIENT_IDENTITY_REMOVED)?;
+    assert_eq!(removed.to_str()?.trim(), "YES");
+    let ca = folder.join("gateway-data/keys/signer-ca.pem");
+    verdicts::signature_holds(&file, &ca, folder).await
 }
 
 /// Fills Orthanc with both studies and has it send them, the older one to be compared with.

@@ -41,6 +41,14 @@ pub(crate) async fn all_accept(report: &Path, ca: &Path, folder: &Path) -> anyho
     restoration_does_not(report, &ca, folder).await
 }
 
+/// The gateway's own document, under a pseudonym: its signature holds, and each change of what it says breaks it.
+pub(crate) async fn signature_holds(report: &Path, ca: &Path, folder: &Path) -> anyhow::Result<()> {
+    let (file, ca) = (report.display().to_string(), ca.display().to_string());
+    let verified = run("dcmsign", &["-v", "--verify", "+rs", "+cf", &ca, &file]).await?;
+    assert_eq!(verified.code, Some(0), "{}", verified.text);
+    tampering_shows(report, &ca, folder).await
+}
+
 /// Each change of what was signed breaks the signature.
 async fn tampering_shows(report: &Path, ca: &str, folder: &Path) -> anyhow::Result<()> {
     for (what, change) in [
