@@ -241,10 +241,14 @@ CREATE TABLE decision (
 CREATE INDEX decision_by_study ON decision (study_id);
 CREATE INDEX decision_by_instance ON decision (instance_id);
 
--- what a person at the site says about a case (P9), as typed: the newest row of a study is the one that counts
+-- room `talk`: what a person at the site says about a case (P9), as typed: the newest row of a study is the one that counts. leaves
+-- is what the reader gets under a pseudonym (JSON), heard_us when the gateway has said that it holds it
 CREATE TABLE case_context (
     id          INTEGER PRIMARY KEY,
     study_id    BIGINT NOT NULL REFERENCES study (id),
+    version     BIGINT NOT NULL,
+    leaves      TEXT NOT NULL,
+    heard_us    BIGINT,
     question    TEXT NOT NULL,
     contrast    TEXT NOT NULL,
     renal       TEXT NOT NULL,
@@ -257,7 +261,30 @@ CREATE TABLE case_context (
     who         TEXT NOT NULL,
     at_us       BIGINT NOT NULL
 );
-CREATE INDEX case_context_by_study ON case_context (study_id);
+CREATE INDEX case_context_by_study ON case_context (study_id, id);
+
+-- what site and reader write to each other, in the order in which it stands here; text as typed or as it came, leaves what goes out
+-- under a pseudonym. Of a letter of the site: the gateway holds it since heard_us, a reader has read it at read_us. Of a reader's: a
+-- person of the site has read it at read_us, and the gateway knows since known_us
+CREATE TABLE letter (
+    seq        INTEGER PRIMARY KEY,
+    id         TEXT NOT NULL UNIQUE,
+    study_id   BIGINT NOT NULL REFERENCES study (id),
+    from_site  BIGINT NOT NULL,
+    who        TEXT NOT NULL,
+    says_who   TEXT NOT NULL,
+    text       TEXT NOT NULL,
+    leaves     TEXT NOT NULL,
+    written_us BIGINT NOT NULL,
+    came_us    BIGINT NOT NULL,
+    heard_us   BIGINT,
+    read_us    BIGINT,
+    read_by    TEXT NOT NULL DEFAULT '',
+    known_us   BIGINT
+);
+CREATE INDEX letter_by_study ON letter (study_id, seq);
+CREATE INDEX letter_unheard ON letter (seq) WHERE from_site = 1 AND heard_us IS NULL;
+CREATE INDEX letter_unread ON letter (seq) WHERE from_site = 0 AND read_us IS NULL;
 
 -- room `page`: people of the site, and their sessions by the digest of what the cookie holds
 CREATE TABLE site_user (

@@ -14,3 +14,4 @@ pub mod protect;
 pub mod restore;
 pub mod rows;
 pub mod spool;
+pub mod talk;

@@ -9,6 +9,7 @@ mod dial;
 mod download;
 pub mod enrol;
 mod session;
+mod talking;
 mod upload;
 
 use std::time::Duration;

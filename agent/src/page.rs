@@ -18,6 +18,7 @@ mod session;
 mod shell;
 mod sign_in;
 mod standing;
+mod talk;
 mod throttle;
 mod work;
 
@@ -164,7 +165,9 @@ impl Page {
             .route("/", get(case::show))
             .route("/withheld", post(decide::withheld))
             .route("/block", post(decide::block))
-            .route("/context", post(decide::context))
+            .route("/context", post(talk::send_context))
+            .route("/letter", post(talk::send_letter))
+            .route("/letters-read", post(talk::mark_read))
             .route("/raise", post(decide::raise))
             .route("/send-now", post(decide::send_now))
             .route("/recall", post(decide::recall))

@@ -24,6 +24,7 @@ pub mod seal;
 mod source;
 mod table;
 mod transform;
+pub mod typed;
 mod worker;
 
 use thiserror::Error;

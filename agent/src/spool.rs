@@ -3,7 +3,6 @@
 mod adopt;
 mod association;
 pub mod choice;
-pub mod context;
 mod corrected;
 pub mod decision;
 pub mod disk;
@@ -426,7 +425,13 @@ impl Spool {
         self.inner.rows.close().await;
     }
 
-    fn wake(&self) {
+    /// A random word, for the rooms to the right.
+    pub(crate) fn token(&self) -> String {
+        self.inner.random.token()
+    }
+
+    /// Rings the link and the protection: something waits for them.
+    pub(crate) fn wake(&self) {
         self.inner.changed.notify_waiters();
         self.inner.arrived.notify_one();
     }

@@ -117,6 +117,40 @@ CREATE TABLE study_protection (
     FOREIGN KEY (site_id, agreement_id, study_uid) REFERENCES study (site_id, agreement_id, study_uid)
 );
 
+-- room `talk`: what the site says that a reader should know (P9), without what names the patient under a pseudonym; facts is JSON
+CREATE TABLE study_context (
+    site_id      TEXT NOT NULL,
+    agreement_id TEXT NOT NULL,
+    study_uid    TEXT NOT NULL,
+    version      BIGINT NOT NULL,
+    facts        TEXT NOT NULL,
+    received_us  BIGINT NOT NULL,
+    PRIMARY KEY (site_id, agreement_id, study_uid),
+    FOREIGN KEY (site_id, agreement_id, study_uid) REFERENCES study (site_id, agreement_id, study_uid)
+);
+
+-- letters about the case of a code, in the order of seq; id is drawn at the writer's end. Of a reader's letter (account_id): the site
+-- has it since heard_us, a person there has read it at read_us. Of a site's: a reader has read it at read_us, the site knows since known_us
+CREATE TABLE letter (
+    id           TEXT NOT NULL,
+    site_id      TEXT NOT NULL REFERENCES site (id),
+    agreement_id TEXT NOT NULL REFERENCES agreement (id),
+    case_code    TEXT NOT NULL,
+    seq          BIGINT NOT NULL,
+    from_site    BIGINT NOT NULL,
+    account_id   TEXT NOT NULL,
+    who          TEXT NOT NULL,
+    text         TEXT NOT NULL,
+    written_us   BIGINT NOT NULL,
+    came_us      BIGINT NOT NULL,
+    heard_us     BIGINT,
+    read_us      BIGINT,
+    known_us     BIGINT,
+    PRIMARY KEY (site_id, id),
+    UNIQUE (site_id, agreement_id, case_code, seq)
+);
+CREATE INDEX letter_due ON letter (site_id, from_site, came_us);
+
 CREATE TABLE series (
     site_id      TEXT NOT NULL,
     agreement_id TEXT NOT NULL,

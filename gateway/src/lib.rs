@@ -17,4 +17,5 @@ pub mod parts;
 pub mod report;
 pub mod rows;
 pub mod sign;
+pub mod talk;
 pub mod worklist;

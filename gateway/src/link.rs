@@ -12,6 +12,7 @@ pub mod enrol;
 mod receive;
 mod session;
 mod sites;
+mod talking;
 mod witness;
 
 use std::io;

@@ -10,6 +10,7 @@ mod draft;
 mod ground;
 mod preview;
 mod signed;
+mod supplied;
 mod warnings;
 
 use thiserror::Error;

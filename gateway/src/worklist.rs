@@ -39,7 +39,7 @@ pub use release::{cancel, complete, put_back};
 pub(crate) use rules::lock;
 pub use rules::{cases_of, makes_task, study_grew, study_opened, study_recalled, study_sealed};
 pub use state::{InvalidTransition, Lock, State, Step};
-pub use study::{Quarantined, Series, Site, Study, StudyFacts, Withheld, is_placeholder};
+pub use study::{Context, Quarantined, Series, Site, Study, StudyFacts, Withheld, is_placeholder};
 pub use task::{Stored, Task, header, stored, task};
 
 /// What a quarantine row says of an instance of somebody else (P24): while it stands, no report on its study is signed.

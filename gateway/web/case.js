@@ -15,6 +15,7 @@ import { Draft } from '/web/case/draft.js';
 import { Editor, startingText } from '/web/case/editor.js';
 import { goneWords, isWithdrawn, withdrawnNotice } from '/web/case/gone.js';
 import { Images, withImages } from '/web/case/images.js';
+import { Letters } from '/web/case/letters.js';
 import { order } from '/web/case/order.js';
 import { Signing } from '/web/case/sign.js';
 import { splitter } from '/web/case/splitter.js';
@@ -29,7 +30,9 @@ let begun = false;
 let images_elsewhere = false;
 
 const top = h('div', { class: 'case-top' });
-const left = h('aside', { class: 'order', 'aria-label': 'Order and series', tabindex: -1 });
+const letters = new Letters(id, () => reload());
+const [first, rest] = [h('div', null), h('div', null)];
+const left = h('aside', { class: 'order', 'aria-label': 'Order and series', tabindex: -1 }, first, letters.element, rest);
 const notice = h('div', { class: 'notices' });
 const home = h('div', { class: 'home', 'aria-live': 'polite', hidden: true });
 const actions = h('div', { class: 'actions' });
@@ -71,6 +74,8 @@ function notices() {
   const out = [];
   if (withdrawn()) out.push(h('p', { class: 'alert' }, h('strong', null, 'Withdrawn by the site. '), data.recall_reason ?? data.workitem?.reason ?? ''));
   if (data.blocked && !withdrawn()) out.push(h('p', { class: 'alert blocked' }, h('strong', null, 'The site lets nothing be signed now. '), data.blocked));
+  const unread = isWithdrawn(data) ? 0 : letters.unread(data);
+  if (unread) out.push(h('p', { class: 'alert letter-notice', dataset: { tone: 'warn' } }, h('strong', null, unread === 1 ? 'The site has written. ' : `The site has written ${unread} messages. `), button('Show', () => letters.focus() || letters.element.scrollIntoView(), { class: 'small', keys: 'Alt+M', name: 'letters' })));
   const holder = data.workitem?.claimed_by;
   if (holder && !holder.mine && data.workitem.state === 'IN PROGRESS') out.push(h('p', { class: 'alert', dataset: { tone: 'plain' } }, `${holder.name} is reading this case${holder.since ? ` since ${moment(holder.since)}` : ''}.`));
   else if (!may.write && !may.claim && !data.reports?.length && may.reasons?.length) out.push(h('p', { class: 'alert', dataset: { tone: 'plain' } }, may.reasons.map(asSentence).join(' ')));
@@ -81,7 +86,9 @@ function notices() {
 function draw() {
   if (!holds(id)) return;
   header();
-  order(left, data);
+  letters.draw(data);
+  letters.element.hidden = isWithdrawn(data);
+  order({ column: left, first, rest }, data, (text) => letters.focus(text));
   reports(home, data, !data.may?.write);
   buttons();
   notices();
@@ -254,6 +261,7 @@ function shortcuts() {
   command('F8', 'preview and sign', calm(() => sign()), { group: 'Report' });
   command('Alt+c', 'claim the case', calm(() => { if (data.may?.claim) claim(); }), { group });
   command('Alt+n', 'next case, when this one is signed', calm(() => { if (data.reports?.length && !data.may?.write) next(); }), { group });
+  command('Alt+m', 'to the messages with the site', calm(() => letters.focus()), { group });
   command('Alt+w', 'to the worklist', calm(() => location.assign('/')), { group });
   command('Alt+h', 'show these keys, also while writing', () => showHelp(), { group: 'Everywhere' });
 }

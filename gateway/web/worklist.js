@@ -37,7 +37,7 @@ function group(item) {
 
 function words(item) {
   return [
-    item.code, item.site?.name, item.site?.country, item.claimed_by?.name, priority(item.priority).word, item.patient?.name, item.patient?.id,
+    item.code, item.site?.name, item.site?.country, item.claimed_by?.name, priority(item.priority).word, item.patient?.name, item.patient?.id, item.question,
     ...(item.studies ?? []).flatMap((study) => [study.description, study.body_part, ...(study.modalities ?? [])]),
   ].join(' ').toLowerCase();
 }
@@ -85,6 +85,12 @@ function study(item) {
     h('div', { class: 'dim small number' }, day(one.date))));
 }
 
+/** The site's clinical question in one line, and whether it has written. */
+function asked(item) {
+  return [item.question ? h('div', { class: 'question small', dir: 'auto', title: item.question }, item.question) : null,
+    item.unread ? h('div', { class: 'warn small unread' }, item.unread === 1 ? 'message from the site' : `${item.unread} messages from the site`) : null];
+}
+
 function button(item) {
   if (group(item) === 'open') {
     return h('button', { type: 'button', class: 'read', tabindex: -1, onclick: (event) => { event.stopPropagation(); claim(item); } }, 'Read');
@@ -103,7 +109,7 @@ function row(item) {
   h('td', null, h('a', { class: 'code-link', href: `/case/${item.case}`, tabindex: -1 }, caseCode(item.code)),
     h('div', { class: 'dim small' }, joined(item.patient?.age ? age(item.patient.age) : 'age not known', sex(item.patient?.sex), item.identity?.mode)),
     item.identity?.established === false ? h('div', { class: 'warn small' }, 'identity not established') : null),
-  h('td', null, study(item)),
+  h('td', null, study(item), asked(item)),
   h('td', null, arriving(item)),
   h('td', { class: 'number' }, item.priors ? h('span', { class: 'prior-count' }, count(item.priors, 'prior')) : h('span', { class: 'dim' }, 'none')),
   h('td', null, site(item)),

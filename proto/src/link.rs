@@ -7,6 +7,7 @@ pub mod codec;
 pub mod download;
 pub mod message;
 pub mod session;
+pub mod talk;
 pub mod upload;
 
 #[cfg(test)]

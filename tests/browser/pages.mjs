@@ -284,6 +284,38 @@ await story('the site blocks signing: the page says why, the key does nothing, a
   await page.waitForSelector('.report[data-state="delivered"]');
 });
 
+await story('messages with the site: seen in the list, answered by keys, kept while the page is drawn anew', async ({ gateway, page, shot }) => {
+  await page.waitForSelector('tr[data-case="c2"] .unread');
+  assert.match(await page.locator('tr[data-case="c2"] .question').textContent(), /left-sided weakness/);
+  await shot('words-list');
+  claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  const part = (name) => page.locator(`.order .${name}`);
+  assert.match(await part('supplied').textContent(), /left-sided weakness[\s\S]*Renal function78 µmol\/l \(21 Nov\)[\s\S]*To be calledEmergency physician, \+372/);
+  assert.match(await page.locator('.letter-notice').textContent(), /The site has written/);
+  await page.keyboard.press('Alt+m');
+  await page.keyboard.type('ευχαριστώ, ');
+  // the page is drawn anew because somebody else did something
+  const one = gateway.state.cases.find((some) => some.case === 'c2');
+  one.letters.push({ id: 'l9', from: 'site', who: 'radiographer', mine: false, text: 'وصلت الصور', written: new Date().toISOString(), state: 'new', read: null });
+  gateway.state.events.forEach((to) => to.write('event: case\ndata: {"case":"c2"}\n\n'));
+  await page.waitForSelector('[data-letter="l9"]');
+  await page.keyboard.type('which series?');
+  assert.equal(await page.inputValue('#letter'), 'ευχαριστώ, which series?');
+  await shot('words-case');
+  await page.keyboard.press('Control+Enter');
+  await page.waitForSelector('.letter.reader[data-state="sent"]');
+  assert.equal(await page.inputValue('#letter'), '');
+  assert.equal(await page.locator('.letter-notice').count(), 0, 'an answer reads');
+  await page.click('[data-act="ask"]');
+  assert.match(await page.inputValue('#letter'), /^About what is withheld: 1 × CT Secondary Capture Image · identity may be burned in\. $/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'letter');
+  await shot('words-ask');
+  await page.evaluate(() => { document.documentElement.dataset.theme = 'light'; });
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await shot('words-light');
+});
+
 await story('two windows: a switch blanks the other one first; signing beside another case is refused', async ({ gateway, context, page, shot }) => {
   claimed(gateway, 'c2');
   claimed(gateway, 'c3');

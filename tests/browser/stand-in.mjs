@@ -45,7 +45,8 @@ function cases() {
   stroke.studies[0].withheld = [{ modality: 'CT', class: 'Secondary Capture Image', count: 1, reason: 'identity may be burned in' }];
   stroke.studies[0].remarks = ['1 overlay removed at the site', '2 images masked at the site'];
   stroke.studies.push(prior);
-  stroke.context = { clinical_question: 'Sudden left-sided weakness at 20:10. Bleeding? Occlusion of a large vessel?', creatinine: '78 µmol/l (21 Nov)', allergy: 'none known', call: 'Emergency physician, +372 452 0003' };
+  stroke.context = [{ study: stroke.studies[0].uid, question: 'Sudden left-sided weakness at 20:10. Bleeding? Occlusion of a large vessel?', renal: '78 µmol/l', renal_date: '21 Nov', allergy: 'none known', call_role: 'Emergency physician', call_number: '+372 452 0003' }];
+  stroke.letters = [{ id: 'l1', from: 'site', who: 'radiographer', mine: false, text: 'The second series has moved; it is repeated now.', written: ago(9), state: 'new', read: null }];
   stroke.request_text = { description: 'CT head and CT angiography', reason: 'FAST positive', referrer: 'Emergency department' };
   return [
     head, stroke,
@@ -66,7 +67,7 @@ export async function standIn() {
 
   const listed = (one) => ({
     workitem: one.workitem, case: one.case, code: one.code, state: one.state, readiness: one.readiness, priority: one.priority, claimed_by: one.holder, waiting_since: one.waiting_since, site: one.site, patient: one.patient,
-    identity: { mode: one.mode, established: one.established }, blocked: one.blocked,
+    identity: { mode: one.mode, established: one.established }, blocked: one.blocked, question: one.context?.[0]?.question ?? null, unread: (one.letters ?? []).filter((letter) => letter.state === 'new').length,
     studies: one.studies.filter((study) => study.role === 'current').map(({ uid, date, time, description, modalities, body_part }) => ({ uid, date, time, description, modalities, body_part, instances: 61 })),
     arriving: one.arriving, priors: one.studies.filter((study) => study.role === 'prior').length, report: report(one) ? { status: report(one).status, delivery: report(one).delivery.state } : null,
   });
@@ -74,7 +75,7 @@ export async function standIn() {
     const writes = one.state === 'IN PROGRESS' && one.holder?.mine;
     return {
       case: one.case, code: one.code, workitem: { uid: one.workitem, state: one.state, readiness: one.readiness, claimed_by: one.holder, ...(writes ? { transaction_uid: '2.25.7' } : {}) }, site: one.site, patient: one.patient,
-      identity: { mode: one.mode, established: one.established, version: state.identity, sentence: one.established ? '' : 'identity not established at the site' }, blocked: one.blocked, priority: one.priority, context: one.context ?? null, request_text: one.request_text ?? { description: one.studies[0].description }, studies: one.studies, arriving: one.arriving,
+      identity: { mode: one.mode, established: one.established, version: state.identity, sentence: one.established ? '' : 'identity not established at the site' }, blocked: one.blocked, priority: one.priority, context: one.context ?? [], letters: one.letters ?? [], request_text: one.request_text ?? { description: one.studies[0].description }, studies: one.studies, arriving: one.arriving,
       viewer_url: `/viewer/viewer?${one.studies.map((study) => `StudyInstanceUIDs=${study.uid}`).join('&')}`, draft: one.draft, reports: one.reports,
       may: { claim: one.state === 'SCHEDULED', put_back: writes, write: writes, sign_preliminary: writes && !one.blocked, sign_final: writes && !one.blocked, correct: !writes && one.reports.length > 0, reasons: writes && one.readiness !== 'READY' ? ['images are still arriving: signing final needs a reason'] : [] },
     };
@@ -114,6 +115,14 @@ export async function standIn() {
     const one = part === 'cases' && find('case', id);
     if (!one) return problem(404, 'not-found', 'There is no such case.');
     if (!act) return say(200, full(one), { ETag: `"${JSON.stringify(one).length}"` });
+    if (act === 'letters' && method === 'POST') {
+      one.letters ??= [];
+      for (const letter of one.letters) if (letter.state === 'new') letter.state = 'read';
+      if (path.endsWith('/read')) { changed(one.case); return say(204); }
+      one.letters.push({ id: `l${one.letters.length + 1}`, from: 'reader', who: 'Dr. Sample Reader', mine: true, text: body.text, written: ago(0), state: 'sent', read: null });
+      changed(one.case);
+      return say(201, { letter: one.letters.at(-1).id });
+    }
     if (act === 'readable') return say(200, 'CT dose report\n  CTDIvol 48.2 mGy\n  DLP 812 mGy·cm');
     if (act === 'draft') {
       if (method === 'GET') return say(200, one.draft ?? { version: null, content: {} });

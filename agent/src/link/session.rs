@@ -16,11 +16,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
+use super::talking::{Heard, Talking};
 use super::upload::{Refusing, Upload};
 use super::{Ended, Link, State};
 use crate::audit::witness;
 use crate::delivery::DeliveryError;
 use crate::spool::SpoolError;
+use crate::talk::TalkError;
 
 /// How often the spool and the deliveries are looked at when no wake-up comes.
 const TICK: Duration = Duration::from_secs(2);
@@ -81,6 +83,16 @@ impl From<DeliveryError> for Leave {
     }
 }
 
+impl From<TalkError> for Leave {
+    fn from(error: TalkError) -> Self {
+        tracing::error!(%error, "the words about cases refused");
+        Self::With(Farewell::new(
+            Code::Internal,
+            "The agent's words about cases refused; its log says why.",
+        ))
+    }
+}
+
 impl From<Refusing> for Leave {
     fn from(refusing: Refusing) -> Self {
         match refusing {
@@ -108,6 +120,7 @@ struct Session<'a> {
     reader: Reader,
     upload: Upload,
     download: Download,
+    talking: Talking,
     tasks: JoinSet<Done>,
     started: Instant,
     /// When to look at spool and deliveries next.
@@ -154,6 +167,7 @@ pub(super) async fn run(
             link.config.bounds(),
         ),
         download: Download::new(link.deliveries.clone()),
+        talking: Talking::new(link.spool.clone()),
         tasks: JoinSet::new(),
         started: now,
         look_at: now,
@@ -266,6 +280,8 @@ impl Session<'_> {
         let mut say = Vec::new();
         if self.asked.is_none() {
             self.upload.look(&mut say).await?;
+            // behind the OPENs: the gateway knows the studies by then
+            self.talking.look(self.started.elapsed(), &mut say).await?;
         }
         self.download.look(&mut say).await?;
         self.heads(&mut say).await;
@@ -352,6 +368,10 @@ impl Session<'_> {
     }
 
     async fn answer(&mut self, message: Message) -> Result<(), Leave> {
+        let message = match self.talking.hear(message).await? {
+            Heard::Taken(answer) => return self.say(answer.as_slice()).await,
+            Heard::Other(message) => message,
+        };
         match message {
             Message::Have(have) => self.upload.have(&have).await?,
             Message::Receipt(receipt) => self.upload.receipt(&receipt).await?,

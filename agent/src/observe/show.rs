@@ -45,6 +45,13 @@ pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
     for study in &queue.studies {
         writeln!(out, "  {}", study_line(study))?;
     }
+    if status.unanswered > 0 {
+        writeln!(
+            out,
+            "letters  {} of readers that nobody has read or answered: see the site page",
+            status.unanswered
+        )?;
+    }
     writeln!(out, "reports")?;
     for line in &status.deliveries {
         let next = line

@@ -9,6 +9,7 @@ use crate::delivery::{self, DeliveryError};
 use crate::rows::Rows;
 use crate::spool::SpoolError;
 use crate::spool::view::{self, Case, Queue};
+use crate::talk::{self, TalkError};
 
 /// The whole answer to `status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct Status {
     pub queue: Queue,
     /// Where reports stand.
     pub deliveries: Vec<delivery::view::Line>,
+    /// Letters of readers that nobody at the site has read or answered.
+    #[serde(default)]
+    pub unanswered: u64,
     /// Where the audit trail ends, `SEQ:DIGEST`.
     #[serde(default)]
     pub audit_head: String,
@@ -51,6 +55,9 @@ pub enum ViewError {
     /// The deliveries'.
     #[error(transparent)]
     Delivery(#[from] DeliveryError),
+    /// The letters'.
+    #[error(transparent)]
+    Talk(#[from] TalkError),
 }
 
 /// The status as the rows alone tell it.
@@ -77,6 +84,7 @@ pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
         Err(error) => return Err(AuditError::from(error).into()),
     };
     Ok(Status {
+        unanswered: talk::unread(rows).await?,
         audit_head: head.to_string(),
         audit_doubts: audit::witness::standing(rows).await?,
         software: concat!("causeway-agent ", env!("CARGO_PKG_VERSION")).to_owned(),

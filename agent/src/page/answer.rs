@@ -9,6 +9,7 @@ use super::shell;
 use crate::delivery::DeliveryError;
 use crate::observe::status::ViewError;
 use crate::spool::SpoolError;
+use crate::talk::TalkError;
 
 /// Why a request is not done.
 #[derive(Debug)]
@@ -58,6 +59,21 @@ impl From<DeliveryError> for Refusal {
 impl From<ViewError> for Refusal {
     fn from(error: ViewError) -> Self {
         Self::Broken("the views", error.into())
+    }
+}
+
+impl From<TalkError> for Refusal {
+    fn from(error: TalkError) -> Self {
+        match error {
+            TalkError::Unknown => Self::none("There is no case of this code at this site."),
+            TalkError::Empty => Self::wrong(format!("{error}.")),
+            TalkError::Recalled | TalkError::Unchecked | TalkError::TooMany => {
+                Self::changed(&format!("{error}."))
+            }
+            TalkError::Rows { .. } | TalkError::Spool(_) => {
+                Self::Broken("the words about cases", error.into())
+            }
+        }
     }
 }
 

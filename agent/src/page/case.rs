@@ -8,13 +8,13 @@ use super::answer::Refusal;
 use super::session::Person;
 use super::shell::{self, bytes, code, level, name, said, time, token};
 use super::work::Done;
-use super::{Page, help, record};
+use super::{Page, help, record, talk};
 use crate::delivery::view::{self as reports, Kept, Line};
 use crate::observe::status;
-use crate::spool::context::{self, Context, Typed};
 use crate::spool::leaving::{self, Leaving};
 use crate::spool::view::Case;
 use crate::spool::withheld::{self, Blocked, Facts, Object};
+use crate::talk::{self as words, Said};
 
 /// Everything that the page shows.
 struct Seen {
@@ -22,7 +22,8 @@ struct Seen {
     of: Case,
     block: Option<Blocked>,
     objects: Vec<(Object, Facts)>,
-    context: Option<Typed>,
+    context: Option<Said>,
+    letters: Vec<words::Line>,
     reports: Vec<Kept>,
     lines: Vec<Line>,
     leaving: Leaving,
@@ -48,6 +49,7 @@ pub(super) async fn show(
 ) -> Result<Markup, Refusal> {
     let seen = seen(&page, parsed(&code)?).await?;
     let of = &seen.of;
+    let recalled = of.state == "recalled";
     let body = html! {
         (banner(&seen))
         (said(done.said.as_deref()))
@@ -56,7 +58,8 @@ pub(super) async fn show(
         div.columns {
             div {
                 @if !seen.objects.is_empty() { (withheld_objects(&person, &seen)) }
-                (for_the_reader(&person, &seen))
+                (talk::letters(&person, &seen.case, &seen.letters, recalled))
+                (talk::context(&person, &seen.case, seen.context.as_ref(), recalled))
                 (what_left(&seen.leaving, of.erasure.is_some()))
             }
             div {
@@ -91,7 +94,8 @@ async fn seen(page: &Page, case: CaseCode) -> Result<Seen, Refusal> {
     Ok(Seen {
         block: blocked.into_iter().find(|one| one.case == case),
         objects,
-        context: context::of(rows, &case).await?,
+        context: words::context(rows, &case).await?,
+        letters: words::letters(rows, &case).await?,
         reports: reports::reports(rows, &of.study).await?,
         leaving: leaving::of(rows, &case).await?,
         lines: lines
@@ -188,41 +192,6 @@ fn one_object(person: &Person, object: &Object, facts: &Facts) -> Markup {
                     Some((what, who)) if what == "keep" => span.dim { "kept back for good by " (who) },
                     Some((what, who)) if what == "release" => span.warn { "withheld again after " (who) " had released it" },
                     _ => {},
-                }
-            }
-        }
-    }
-}
-
-fn for_the_reader(person: &Person, seen: &Seen) -> Markup {
-    let empty = Context::default();
-    let now = seen.context.as_ref().map_or(&empty, |typed| &typed.context);
-    let field = |id: &str, word: &str, value: &str, hint: &str| {
-        html! { div { label for=(id) { (word) } input id=(id) name=(id) value=(value) maxlength="200" autocomplete="off" placeholder=(hint) readonly[!person.decides()]; } }
-    };
-    html! {
-        section id="context" aria-labelledby="context-title" {
-            h2 id="context-title" { "What the reader should know" }
-            @match &seen.context {
-                Some(typed) => p.warn { "Not sent yet. Typed by " (typed.who) ", " (time(typed.at)) ", and kept at this site." },
-                None => p.dim { "No clinical question supplied. What you type here is kept at this site; it is not sent to the reader yet." },
-            }
-            form.context method="post" action={ "/case/" (seen.case) "/context" } {
-                (token(person))
-                div.wide {
-                    label for="question" { "Clinical question" }
-                    textarea id="question" name="question" rows="3" maxlength="2000" readonly[!person.decides()] { (now.question) }
-                }
-                (field("contrast", "Contrast", &now.contrast, "none, or which and how much"))
-                (field("allergy", "Allergy", &now.allergy, "none known"))
-                (field("renal", "eGFR or creatinine", &now.renal, "with its unit"))
-                (field("renal_date", "Measured on", &now.renal_date, "date"))
-                (field("pregnancy", "Pregnancy", &now.pregnancy, "no, yes, not known"))
-                (field("weight_kg", "Weight in kg", &now.weight_kg, ""))
-                (field("call_role", "Whom to call (role)", &now.call_role, "ward, emergency doctor"))
-                (field("call_number", "Number", &now.call_number, ""))
-                @if person.decides() {
-                    div.wide.buttons { span.dim { "No names: a role, not a person." } button { "Keep" } }
                 }
             }
         }

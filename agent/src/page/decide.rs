@@ -8,7 +8,6 @@ use super::Page;
 use super::answer::Refusal;
 use super::case::parsed;
 use super::guard::Posted;
-use crate::spool::context::Context;
 use crate::spool::decision::{By, Noted};
 
 /// The longest reason, in characters.
@@ -95,34 +94,6 @@ pub(super) async fn block(
         if lift { "unblock" } else { "keep-blocked" },
     );
     Ok(back(&case, if lift { "unblocked" } else { "kept-blocked" }))
-}
-
-/// Keeps what the reader should know.
-pub(super) async fn context(
-    State(page): State<Page>,
-    Path(code): Path<String>,
-    posted: Posted,
-) -> Result<Redirect, Refusal> {
-    let case = parsed(&code)?;
-    posted.person.must_decide()?;
-    let field = |name: &str| posted.get(name).to_owned();
-    let context = Context {
-        question: field("question"),
-        contrast: field("contrast"),
-        renal: field("renal"),
-        renal_date: field("renal_date"),
-        allergy: field("allergy"),
-        pregnancy: field("pregnancy"),
-        weight_kg: field("weight_kg"),
-        call_role: field("call_role"),
-        call_number: field("call_number"),
-    };
-    let who = &posted.person.name;
-    if !page.desk.spool.describe(&case, &context, who).await? {
-        return Err(Refusal::none("There is no case of this code at this site."));
-    }
-    noted(&posted, &case, "context");
-    Ok(back(&case, "context"))
 }
 
 /// Makes a case more urgent; the gateway hears it with the next OPEN.

@@ -162,7 +162,9 @@ pub(super) fn said(word: Option<&str>) -> Markup {
         Some("kept") => "Kept back: it stays at this site, and the reader sees that it exists.",
         Some("unblocked") => "The reader may sign this case again.",
         Some("kept-blocked") => "The case stays blocked. Nobody is asked about it again.",
-        Some("context") => "Kept at this site. It has not been sent to the reader yet.",
+        Some("context") => "It goes to the reader now; below you see when it has arrived.",
+        Some("letter") => "The message goes to the reader now; below you see when it has arrived.",
+        Some("letters-read") => "Noted as read.",
         Some("raised") => {
             "The case is more urgent now, here and at the gateway as soon as the link has said so."
         }

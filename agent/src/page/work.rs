@@ -8,10 +8,11 @@ use serde::Deserialize;
 use super::answer::Refusal;
 use super::session::Person;
 use super::shell::{self, code, level, name, said, time};
-use super::{Page, find, mismatch};
+use super::{Page, find, mismatch, talk};
 use crate::delivery::view::{self as reports, Line};
 use crate::spool::view::{self, Held};
 use crate::spool::withheld::{self, Blocked, Group};
+use crate::talk as words;
 
 /// What was just done.
 #[derive(Debug, Default, Deserialize)]
@@ -44,7 +45,9 @@ pub(super) async fn show(
         .into_iter()
         .filter(|held| !held.why.starts_with("withheld: "))
         .collect();
+    let questions = words::questions(rows).await?;
     let nothing = blocked.is_empty()
+        && questions.is_empty()
         && mismatches.is_empty()
         && groups.is_empty()
         && stuck.is_empty()
@@ -57,6 +60,7 @@ pub(super) async fn show(
             @if nothing {
                 div.empty { strong { "Nothing waits for a person" } "What needs you appears here by itself." }
             }
+            (talk::questions(&questions))
             @if !blocked.is_empty() { (blocks(&blocked)) }
             (mismatch::section(&person, &mismatches))
             @if !groups.is_empty() { (objects(&groups)) }

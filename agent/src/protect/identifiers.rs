@@ -324,6 +324,28 @@ impl Identifiers {
         self
     }
 
+    /// The same, with what another object or another record says of the same patient.
+    #[must_use]
+    pub(super) fn and(mut self, mut other: Self) -> Self {
+        self.patterns.text.append(&mut other.patterns.text);
+        self.patterns.bytes.append(&mut other.patterns.bytes);
+        self.numbers.append(&mut other.numbers);
+        self
+    }
+
+    /// The same, with names, numbers and a birth date (DA) that a record of the patient says.
+    #[must_use]
+    pub(super) fn said(mut self, names: &[&str], numbers: &[&str], birth_date: &str) -> Self {
+        let own = encoding_rs::UTF_8;
+        names.iter().for_each(|name| self.patterns.name(name, own));
+        for number in numbers {
+            self.patterns.number(number, own);
+            self.numbers.push(Private::new(*number));
+        }
+        self.patterns.date(birth_date);
+        self
+    }
+
     /// The same, with the names of institutions among what is looked for.
     pub(super) fn with_places(&self) -> Self {
         let mut all = self.clone();

@@ -201,7 +201,7 @@ pub(super) fn form(
 }
 
 /// The bytes as received, inflated when they came deflated, and the syntax in which they are read.
-fn received(
+pub(super) fn received(
     protector: &Protector,
     kept: &Kept,
 ) -> Result<(Received, TransferSyntaxUid), PrepareError> {

@@ -230,7 +230,7 @@ impl Spool {
         work.await.map_err(refused_row("noting a decision"))
     }
 
-    pub(super) async fn decide(
+    pub(crate) async fn decide(
         &self,
         tx: &mut SqliteConnection,
         study: i64,

@@ -161,6 +161,9 @@ async fn say_again(tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
          (SELECT id, manifest_version FROM study WHERE state = 'complete')",
         "UPDATE study SET recall_heard_us = NULL WHERE state = 'recalled'",
         "UPDATE delivery SET told_revision = 0 WHERE told_revision <> 0",
+        "UPDATE case_context SET heard_us = NULL",
+        "UPDATE letter SET heard_us = NULL WHERE from_site = 1",
+        "UPDATE letter SET known_us = NULL WHERE from_site = 0",
     ] {
         sqlx::query(statement).execute(&mut *tx).await?;
     }

@@ -4,6 +4,7 @@ mod admin;
 mod body;
 mod cases;
 mod events;
+mod letters;
 mod readable;
 mod reporting;
 mod reports;
@@ -57,6 +58,8 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .routes(routes!(reports::one))
         .routes(routes!(reports::document))
         .routes(routes!(readable::readable))
+        .routes(routes!(letters::write))
+        .routes(routes!(letters::read))
         .routes(routes!(events::events))
         .routes(routes!(admin::sites))
         .routes(routes!(admin::agreements))

@@ -11,6 +11,7 @@ use crate::directory::DirectoryError;
 use crate::ingest::IngestError;
 use crate::report::{ContentError, ReportError};
 use crate::sign::{ActError, SignError};
+use crate::talk::TalkError;
 use crate::worklist::ClaimError;
 
 /// A refusal on its way to whoever asked.
@@ -229,6 +230,18 @@ impl From<ClaimError> for Problem {
             ClaimError::Changed => Self::conflict("changed", ClaimError::Changed.to_string()),
             ClaimError::Database(e) => Self::internal(&e),
             ClaimError::Audit(e) => Self::internal(&e),
+        }
+    }
+}
+
+impl From<TalkError> for Problem {
+    fn from(error: TalkError) -> Self {
+        let sentence = error.to_string();
+        match error {
+            TalkError::Recalled => Self::conflict("recalled", sentence),
+            TalkError::TooMany => Self::conflict("too-many", sentence),
+            TalkError::Length => Self::bad_request(sentence),
+            other => Self::internal(&other),
         }
     }
 }

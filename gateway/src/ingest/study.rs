@@ -14,6 +14,7 @@ use crate::archive::PartName;
 use crate::archive::catalog::{self, ManifestRow, Standing};
 use crate::audit;
 use crate::deletion;
+use crate::talk;
 use crate::worklist::{self, Changed};
 
 /// A manifest has at most this many entries.
@@ -203,6 +204,7 @@ impl Ingest {
         deletion::recalled(&mut tx, &key, now).await?;
         if new {
             let changed = worklist::study_recalled(&mut tx, &key, now).await?;
+            talk::forget(&mut tx, &key).await?;
             audit::record(
                 &mut tx,
                 now,

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 use super::accept::{READ_BYTES, audit_refusal};
 use super::deleted;
 use super::session::Session;
+use super::talking;
 use super::witness;
 use crate::delivery;
 use crate::ingest::{Begun, Disposition, Incoming, IngestError};
@@ -74,6 +75,9 @@ async fn take(session: &Session, message: Message) -> Result<(), Farewell> {
             witness::hear(session, &said).await;
             Ok(())
         }
+        Message::Context(context) => talking::context(session, context).await,
+        Message::Letter(letter) => talking::letter(session, letter).await,
+        Message::LetterState(said) => talking::state(session, said).await,
         Message::GoAway(_) => Ok(()),
         _ => Err(Farewell::new(
             Code::ProtocolError,

@@ -9,7 +9,7 @@
 //! | other agreements of the site are in force than HELLO said | GOAWAY, within 15 s; the agent comes back and hears them |
 //! | the gateway drains | GOAWAY, then the receipts of what was under way, then the close |
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use causeway_certs::identity::Peer;
@@ -17,6 +17,7 @@ use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, encode};
 use causeway_proto::link::message::{Agreement, GoAway};
 use causeway_proto::link::session::Farewell;
+use causeway_proto::link::talk::Saying;
 use quinn::SendStream;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::task::TaskTracker;
@@ -27,6 +28,7 @@ use super::deleted;
 use super::deliver::Delivering;
 use super::receive;
 use super::sites::close;
+use super::talking;
 use super::witness;
 use crate::directory::{self, Denied};
 
@@ -52,6 +54,8 @@ pub(super) struct Session {
     /// Streams under way.
     pub(super) streams: TaskTracker,
     pub(super) delivering: Delivering,
+    /// Letters and readings that wait for their answer.
+    pub(super) saying: Arc<Mutex<Saying>>,
 }
 
 impl Session {
@@ -89,6 +93,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         opened: Arc::new(Notify::new()),
         streams: TaskTracker::new(),
         delivering: Delivering::new(&rooms.parts),
+        saying: Arc::default(),
     };
     let site = session.peer.site.clone();
     let streams = session.streams.clone();
@@ -100,6 +105,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         () = session.delivering.run(&session) => End::Lost,
         () = witness::run(&session) => End::Lost,
         () = deleted::run(&session) => End::Lost,
+        () = talking::run(&session) => End::Lost,
         farewell = guard(&session, &agreements) => End::With(farewell),
         _ = connection.closed() => End::Lost,
         () = rooms.parts.cancel.cancelled() => End::Drain,

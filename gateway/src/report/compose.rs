@@ -9,6 +9,7 @@ use causeway_proto::report::sr;
 use causeway_proto::time::Timestamp;
 
 use super::ground::{Ground, parsed, single};
+use super::supplied::with_supplied;
 use super::{Content, ReportError};
 use crate::worklist::StudyFacts;
 
@@ -56,6 +57,7 @@ impl Ground {
     /// When the text is empty or a row cannot be read.
     pub fn compose(&self, basis: &Basis<'_>, copies: &[Copy]) -> Result<Vec<Report>, ReportError> {
         let sections = basis.content.sections()?;
+        let sections = with_supplied(sections, &self.facts, basis.content);
         let studies = self.facts.studies.iter().zip(copies).enumerate();
         studies
             .map(|(at, (one, copy))| {
@@ -173,7 +175,7 @@ impl Ground {
         if !self.facts.established() {
             out.push("Identity not established at the site.".to_owned());
         }
-        if basis.content.history.trim().is_empty() {
+        if basis.content.history.trim().is_empty() && self.facts.question().is_none() {
             out.push("No clinical question supplied.".to_owned());
         }
         out.iter().map(|text| Paragraph::joined(text)).collect()

@@ -53,7 +53,7 @@ pub fn warnings(facts: &CaseFacts, content: &Content, is_final: bool) -> Vec<Str
             "There are priors, and the comparison is empty.",
         ),
         (
-            blank(&content.history),
+            blank(&content.history) && facts.question().is_none(),
             "No clinical question was supplied, and the history is empty.",
         ),
         (!is_final, "PRELIMINARY stands first in the report."),

@@ -44,19 +44,9 @@ pub(super) fn as_previewed(
     if facts.identity_version() != wanted.identity_version {
         return Err(ActError::IdentityChanged);
     }
-    let stale: Vec<&str> = [
-        (
-            draft.version != wanted.draft_version || draft.author != signer.author_id,
-            "draft",
-        ),
-        (
-            facts.manifest_version() != wanted.manifest_version,
-            "images",
-        ),
-    ]
-    .into_iter()
-    .filter_map(|(changed, what)| changed.then_some(what))
-    .collect();
+    let redrafted = draft.version != wanted.draft_version || draft.author != signer.author_id;
+    let mut stale: Vec<&str> = redrafted.then_some("draft").into_iter().collect();
+    stale.extend(facts.changed_since(&wanted.manifest_version));
     if !stale.is_empty() {
         return Err(ActError::Stale(stale));
     }

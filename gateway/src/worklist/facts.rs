@@ -3,11 +3,12 @@
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::StudyKey;
 use causeway_proto::link::message::terms::PSEUDONYMOUS;
+use causeway_proto::time::Timestamp;
 use sqlx::{AnyConnection, FromRow};
 
 use super::ANOTHER_PATIENT;
 use super::rules::makes_task;
-use super::study::{Site, Study, StudyFacts};
+use super::study::{Context, Site, Study, StudyFacts};
 
 /// A case: what one report answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct CaseFacts {
 }
 
 impl CaseFacts {
-    /// An opaque word for the content read: any seal, growth, recall, change of priors or of what was withheld changes it, of
+    /// An opaque word for the content read and what the site says of it: any seal, growth, recall, change of priors or of what was withheld changes it, of
     /// the priors too. Instances are only ever added, so that their number says whether there are others.
     #[must_use]
     pub fn manifest_version(&self) -> String {
@@ -51,7 +52,37 @@ impl CaseFacts {
             );
             text.push_str(&format!("{parts:?};"));
         }
+        format!("{}.{}", short(&text), self.words_version())
+    }
+
+    /// The second part of [`Self::manifest_version`]: what the site says of the studies to be read.
+    fn words_version(&self) -> String {
+        let mut text = String::new();
+        for StudyFacts { study, context, .. } in &self.studies {
+            let said = context.as_ref().map(|it| (it.version, it.facts.fields()));
+            text.push_str(&format!("{:?};", (&study.study_uid, said)));
+        }
         short(&text)
+    }
+
+    /// What of a [`Self::manifest_version`] is not so any more, in words.
+    #[must_use]
+    pub fn changed_since(&self, version: &str) -> Vec<&'static str> {
+        let now = self.manifest_version();
+        let (images, words) = now.split_once('.').unwrap_or_default();
+        let then = version.split_once('.').unwrap_or_default();
+        [(images != then.0, "images"), (words != then.1, "context")]
+            .into_iter()
+            .filter_map(|(changed, what)| changed.then_some(what))
+            .collect()
+    }
+
+    /// The clinical question that the site has supplied for a study of the case.
+    #[must_use]
+    pub fn question(&self) -> Option<&str> {
+        let contexts = self.studies.iter().filter_map(|s| s.context.as_ref());
+        let mut asked = contexts.map(|context| context.facts.question.as_str());
+        asked.find(|question| !question.is_empty())
     }
 
     /// An opaque word for who the patient is: the identity tuple of every study of the case.
@@ -241,17 +272,41 @@ async fn with_series(
     .bind(&study.site_id)
     .bind(&study.agreement_id)
     .bind(&study.study_uid)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
+    let context = context(connection, &study).await?;
     let withheld = withheld
         .and_then(|(text,)| serde_json::from_str(&text).ok())
         .unwrap_or_default();
     Ok(StudyFacts {
         study,
         series,
+        context,
         withheld,
         quarantined,
     })
+}
+
+/// What the site says of a study. Words that cannot be read are as if they had not been said.
+async fn context(
+    connection: &mut AnyConnection,
+    study: &Study,
+) -> Result<Option<Context>, sqlx::Error> {
+    let row: Option<(i64, String, i64)> = sqlx::query_as(
+        "SELECT version, facts, received_us FROM study_context WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
+    )
+    .bind(&study.site_id)
+    .bind(&study.agreement_id)
+    .bind(&study.study_uid)
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.and_then(|(version, facts, received)| {
+        Some(Context {
+            version,
+            facts: serde_json::from_str(&facts).ok()?,
+            received: Timestamp(received),
+        })
+    }))
 }
 
 /// Instances that a report on the case rests on, those whose time is over included: (study, series, class, instance), in a fixed order.

@@ -1,5 +1,6 @@
 //! What is known of one study: its site, its row, its series, what stays at the site, and which other study is its prior.
 
+use causeway_proto::link::message::Facts;
 use causeway_proto::link::message::terms::NOT_ESTABLISHED;
 use causeway_proto::time::Timestamp;
 use sqlx::FromRow;
@@ -244,6 +245,17 @@ pub struct Quarantined {
     pub count: i64,
 }
 
+/// What a site says that the reader of a study should know. Debug shows none of its words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Context {
+    /// Rises with each word of the site.
+    pub version: i64,
+    /// The words.
+    pub facts: Facts,
+    /// Since when they are here.
+    pub received: Timestamp,
+}
+
 /// A study with what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StudyFacts {
@@ -251,6 +263,8 @@ pub struct StudyFacts {
     pub study: Study,
     /// Its series, one entry for each class in each.
     pub series: Vec<Series>,
+    /// What the site says that its reader should know (P9); none when it has said nothing.
+    pub context: Option<Context>,
     /// What the last manifest names as staying at the site.
     pub withheld: Vec<Withheld>,
     /// What is in quarantine, by reason.

@@ -7,6 +7,7 @@ import { clock, day } from '/web/time.js';
 import { language } from '/web/words.js';
 import { SECTIONS } from '/web/case/draft.js';
 import { current, modalities, priors } from '/web/case/banner.js';
+import { asked } from '/web/case/supplied.js';
 
 const TITLE = { procedure: 'Procedure', history: 'History', comparison: 'Comparison', findings: 'Findings', impression: 'Impression', recommendation: 'Recommendation' };
 
@@ -19,7 +20,8 @@ export function startingText(data) {
   return {
     language: data.site?.language ?? 'en',
     procedure: current(data).map(named).join('; '),
-    history: data.context?.clinical_question || data.request_text?.reason || data.request_text?.history || '',
+    // what the site supplied stands in the report by itself
+    history: asked(data) ? '' : data.request_text?.reason || data.request_text?.history || '',
     comparison: before.map(named).join('; '),
   };
 }

@@ -7,6 +7,7 @@ import { age, clock, day, hour, moment, now, zoneName } from '/web/time.js';
 import { language, sex } from '/web/words.js';
 import { current, priors } from '/web/case/banner.js';
 import { isWithdrawn } from '/web/case/gone.js';
+import { supplied } from '/web/case/supplied.js';
 
 const fact = (name, value) => (value === null || value === undefined || value === '' ? null : [h('dt', null, name), h('dd', null, value)]);
 
@@ -15,16 +16,6 @@ const REQUEST = { admitting_diagnoses: 'Diagnoses', patient_comments: 'On the pa
 const title = (key) => REQUEST[key] ?? key.replaceAll('_', ' ').replace(/^./, (letter) => letter.toUpperCase());
 
 const list = (value) => (Array.isArray(value) ? value.join(', ') : typeof value === 'object' && value ? Object.values(value).filter(Boolean).join(', ') : String(value ?? ''));
-
-/** The site's words when it gave some; else what the headers carry, said to be from there; else that there is none. */
-function question(data) {
-  const asked = data.context?.clinical_question;
-  const carried = asked ? null : data.request_text?.reason || data.request_text?.history;
-  return h('section', { class: 'part' }, h('h2', null, 'Clinical question'),
-    asked || carried ? h('p', { class: 'text', dir: 'auto' }, asked || carried) : h('p', { class: 'warn' }, 'No clinical question supplied.'),
-    carried ? h('p', { class: 'dim small' }, 'As the image headers say; the site supplied nothing else.') : null,
-    data.context ? h('dl', { class: 'facts' }, Object.entries(data.context).filter(([key]) => key !== 'clinical_question').map(([key, value]) => fact(title(key), list(value)))) : null);
-}
 
 function request(data) {
   const said = data.request_text;
@@ -58,10 +49,11 @@ function series(data, study, one) {
     place);
 }
 
-function withheld(study) {
+function withheld(study, ask) {
   if (!study.withheld?.length) return null;
+  const words = (one) => `About what is withheld: ${withheldWords(one)}. `;
   return h('div', { class: 'alert', dataset: { tone: 'warn' } }, h('strong', null, 'Withheld at the site'),
-    h('ul', null, study.withheld.map((one) => h('li', null, withheldWords(one)))));
+    h('ul', null, study.withheld.map((one) => h('li', null, withheldWords(one), ' ', ask ? h('button', { type: 'button', class: 'small', dataset: { act: 'ask' }, onclick: () => ask(words(one)) }, 'Ask the site') : null))));
 }
 
 /** What came and is not shown, because it is in doubt whether or whose it is. */
@@ -88,12 +80,12 @@ function accounted(study) {
     study.withheld?.length ? `, ${study.withheld.reduce((total, one) => total + one.count, 0)} withheld` : '', '.');
 }
 
-function study(data, one, prior) {
+function study(data, one, prior, ask) {
   const zone = data.site?.time_zone;
   return h('section', { class: prior ? 'part study-part prior' : 'part study-part', dataset: { study: one.uid } },
     h('h2', null, prior ? h('span', { class: 'prior-word' }, 'Prior') : null, one.description || (prior ? 'Earlier study' : 'Study')),
     h('p', { class: 'dim small number' }, joined(day(one.date), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
-    withheld(one),
+    withheld(one, prior ? null : ask),
     quarantined(one),
     remarks(one),
     one.series?.length ? h('ul', { class: 'all-series' }, one.series.map((s) => series(data, one, s))) : h('p', { class: 'dim' }, one.images_gone ? asSentence(one.images_gone) : 'No series here yet.'),
@@ -117,21 +109,23 @@ function site(data) {
       fact('Telephone', phone ? h('a', { href: `tel:${phone.replace(/[^+\d]/g, '')}` }, phone) : null)));
 }
 
-export function order(element, data) {
-  const at = element.scrollTop;
+/** Draws around the letters, which stay where they are. `column` scrolls; `ask` begins a message to the site. */
+export function order({ column, first, rest }, data, ask) {
+  const at = column.scrollTop;
   const before = priors(data);
   // of a case that was taken back nothing is left to read but whom to ask
   if (isWithdrawn(data)) {
-    fill(element, site(data));
+    fill(first);
+    fill(rest, site(data));
     return;
   }
-  fill(element,
-    arriving(data), question(data), request(data),
-    current(data).map((one) => study(data, one, false)),
+  fill(first, arriving(data), supplied(data));
+  fill(rest, request(data),
+    current(data).map((one) => study(data, one, false, data.may?.letter === false ? null : ask)),
     before.map((one) => study(data, one, true)),
     before.length ? null : h('section', { class: 'part' }, h('h2', null, 'Priors'), h('p', { class: 'dim' }, 'None were sent.')),
     site(data));
-  element.scrollTop = at;
+  column.scrollTop = at;
 }
 
 /** The SOP Instance UIDs of a series. */

@@ -217,6 +217,11 @@ const TABLE: &[(&str, Coded)] = &[
         "report-offered",
         row(TRANSFERRED, None, 'R', 0, Object::Study),
     ),
+    ("context-given", row(ORDER, None, 'U', 0, Object::Study)),
+    ("letter-written", row(ORDER, None, 'C', 0, Object::Case)),
+    ("letter-received", row(ORDER, None, 'C', 0, Object::Case)),
+    ("letter-read", row(ORDER, None, 'R', 0, Object::Case)),
+    ("context-received", row(ORDER, None, 'U', 0, Object::Study)),
     ("report-retried", row(PROCEDURE, None, 'E', 0, Object::Case)),
     ("held-decided", row(PROCEDURE, None, 'U', 0, Object::Case)),
     (

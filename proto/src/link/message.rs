@@ -2,6 +2,7 @@
 
 pub mod deleted;
 mod home;
+mod talk;
 pub mod terms;
 mod witness;
 
@@ -16,6 +17,7 @@ use crate::time::Timestamp;
 
 pub use deleted::{Deleted, DeletedNoted, Opened};
 pub use home::{Delivery, DeliveryState, Noted, Report};
+pub use talk::{Context, ContextHeld, Facts, Letter, LetterState, LetterStep};
 pub use terms::Agreement;
 pub use witness::AuditHead;
 

@@ -2,6 +2,9 @@
 
 mod agent;
 mod gateway;
+mod talk;
+#[cfg(test)]
+mod talk_tests;
 #[cfg(test)]
 mod tests;
 mod trail;

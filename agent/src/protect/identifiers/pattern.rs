@@ -298,7 +298,12 @@ impl Patterns {
                 format!("{day}{dot}{month}{dot}{year}"),
                 format!("{year}{dot}{month}{dot}{day}"),
             ] {
-                self.bytes.insert(text.into_bytes());
+                self.bytes.insert(text.clone().into_bytes());
+                // beside another number the form without its separators is not found
+                self.text.insert(Pattern {
+                    text,
+                    rule: Rule::Digits,
+                });
             }
         }
         let number = month.parse().unwrap_or(0_usize).wrapping_sub(1);

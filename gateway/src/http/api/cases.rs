@@ -9,6 +9,7 @@ use causeway_proto::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::body::Named;
+use super::letters;
 use super::shown::{Shown, shown};
 use super::worklist::site;
 use crate::audit::Look;
@@ -222,6 +223,7 @@ fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool
         "sign_preliminary": mine && live && whose && free && ask(Act::SignPreliminary).allowed,
         "sign_final": mine && live && whose && free && ask(Act::SignFinal).allowed,
         "correct": done && ask(Act::Write).allowed,
+        "letter": live && ask(Act::Write).allowed,
         "reasons": reasons,
     })
 }
@@ -277,7 +279,8 @@ pub(super) async fn case(
         "identity": identity(&facts),
         "blocked": facts.blocked(),
         "priority": task.as_ref().map(|t| t.priority.clone()),
-        "context": Value::Null,
+        "context": letters::contexts(&who.subject, &facts),
+        "letters": letters::letters(&state, &who.subject, &facts).await?,
         "request_text": request_text(&state, &facts).await?,
         "studies": current.chain(priors).collect::<Vec<_>>(),
         "manifest_version": facts.manifest_version(),

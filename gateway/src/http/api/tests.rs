@@ -8,3 +8,4 @@ mod pseudonymous;
 mod reading;
 mod signing;
 mod stage;
+mod words;

@@ -1,5 +1,7 @@
 //! The list, and taking, putting back and cancelling tasks.
 
+use std::collections::HashMap;
+
 use axum::Json as Answer;
 use axum::extract::State as From;
 use serde::{Deserialize, Serialize};
@@ -8,9 +10,11 @@ use utoipa::ToSchema;
 
 use super::body::{Json, Named};
 use crate::delivery;
+use crate::eligibility::{Act, decide};
 use crate::http::State;
 use crate::http::auth::{Subject, Who};
 use crate::http::error::Problem;
+use crate::talk;
 use crate::worklist::{self, Changed, Item, Line, Reach, Site};
 use causeway_proto::time::Timestamp;
 
@@ -68,7 +72,18 @@ fn line(line: &Line) -> Value {
     })
 }
 
-fn item(state: &State, subject: &Subject, item: &Item, report: Option<&(String, String)>) -> Value {
+/// What is shown of a case beside its task.
+struct Beside {
+    reports: HashMap<String, (String, String)>,
+    asked: HashMap<String, String>,
+    unread: HashMap<String, i64>,
+}
+
+fn item(state: &State, subject: &Subject, item: &Item, beside: &Beside) -> Value {
+    let report = beside.reports.get(&item.case);
+    let views = decide(subject, &item.site.site_id, &item.agreement, Act::View).allowed;
+    let asked = beside.asked.get(&item.case).filter(|_| views);
+    let unread = beside.unread.get(&item.case).filter(|_| views);
     let sum = |of: fn(&Line) -> i64| item.studies.iter().map(of).sum::<i64>();
     let holder = item
         .holder
@@ -83,7 +98,7 @@ fn item(state: &State, subject: &Subject, item: &Item, report: Option<&(String, 
         "blocked": item.studies.iter().map(|l| &l.study.blocked).find(|words| !words.is_empty()),
         "studies": item.studies.iter().map(line).collect::<Vec<_>>(),
         "arriving": { "at_site": sum(|l| l.study.at_site), "held": sum(|l| l.study.held_at_site), "here": sum(|l| l.here) },
-        "priors": item.priors,
+        "priors": item.priors, "question": asked, "unread": unread.copied().unwrap_or(0),
         "report": report.map(|(status, delivery)| json!({ "status": status, "delivery": delivery })),
     })
 }
@@ -96,10 +111,14 @@ pub(super) async fn list(
 ) -> Result<Answer<Value>, Problem> {
     let now = state.clock.now();
     let items = worklist::list(&state.rows, &Reach::of(&subject), now).await?;
-    let reports = delivery::states(&state.rows).await?;
+    let beside = Beside {
+        reports: delivery::states(&state.rows).await?,
+        asked: talk::asked(&state.rows).await?,
+        unread: talk::unread(&state.rows).await?,
+    };
     let items: Vec<Value> = items
         .iter()
-        .map(|one| item(&state, &subject, one, reports.get(&one.case)))
+        .map(|one| item(&state, &subject, one, &beside))
         .collect();
     Ok(Answer(json!({ "now": now.to_string(), "items": items })))
 }

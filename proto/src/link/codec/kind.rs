@@ -122,6 +122,10 @@ kinds! {
     Trailer = CRITICAL | 0x13, "TRAILER", End, None, HEAD_MAX_BYTES;
     Deleted = 0x20, "DELETED", Control, GATEWAY, CONTROL_MAX_BYTES;
     DeletedNoted = 0x21, "DELETED_NOTED", Control, AGENT, CONTROL_MAX_BYTES;
+    Context = 0x28, "CONTEXT", Control, AGENT, CONTROL_MAX_BYTES;
+    ContextHeld = 0x29, "CONTEXT_HELD", Control, GATEWAY, CONTROL_MAX_BYTES;
+    Letter = 0x2a, "LETTER", Control, None, CONTROL_MAX_BYTES;
+    LetterState = 0x2b, "LETTER_STATE", Control, None, CONTROL_MAX_BYTES;
 }
 
 /// Longest sentence or reason, in bytes.
@@ -142,6 +146,8 @@ pub const OPENED_MAX: usize = 256;
 const OPENED_WORDS_MAX: usize = 8;
 /// Most remarks in one OPEN.
 pub const REMARKS_MAX: usize = 32;
+/// Longest clinical question and longest letter, in bytes.
+pub const WORDS_MAX_BYTES: usize = 8192;
 
 impl Message {
     /// Checks the bounds of fields that the types do not carry.
@@ -191,7 +197,15 @@ impl Message {
                 name("status", &report.status)
             }
             Self::Deleted(deleted) => self::deleted(message, deleted),
+            Self::Context(context) => facts(message, &context.facts),
+            Self::Letter(letter) => {
+                name("id", &letter.id)?;
+                name("who", &letter.who)?;
+                within("text", letter.text.len(), WORDS_MAX_BYTES)
+            }
+            Self::LetterState(state) => name("id", &state.id),
             Self::Progress(_)
+            | Self::ContextHeld(_)
             | Self::Receipt(_)
             | Self::Recalled(_)
             | Self::DeletedNoted(_)
@@ -251,6 +265,16 @@ fn deleted(message: &'static str, said: &message::Deleted) -> Result<(), CodecEr
         one.what.iter().try_for_each(|word| name("what", word))?;
     }
     Ok(())
+}
+
+fn facts(message: &'static str, said: &message::Facts) -> Result<(), CodecError> {
+    said.fields().into_iter().try_for_each(|(field, text)| {
+        let bound = match field {
+            "question" => WORDS_MAX_BYTES,
+            _ => SENTENCE_MAX_BYTES,
+        };
+        within(message, field, text.len(), bound)
+    })
 }
 
 /// Cuts a text to the bound of a sentence, at a character.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::talk::Talk;
 use super::trail::Trail;
 use super::{Chance, Wire};
 use crate::digest::{ContentHasher, Digest};
@@ -63,6 +64,7 @@ pub(super) struct Agent {
     /// What is to be said of the studies.
     pub(super) open: Vec<Open>,
     pub(super) trail: Trail,
+    pub(super) talk: Talk,
 }
 
 impl Agent {
@@ -89,6 +91,7 @@ impl Agent {
             agreements: Vec::new(),
             open: Vec::new(),
             trail: Trail::default(),
+            talk: Talk::default(),
         }
     }
 
@@ -142,6 +145,7 @@ impl Agent {
     }
 
     pub(super) fn disconnected(&mut self) {
+        self.talk.disconnected();
         self.uploader.restart();
         self.reader = Reader::control(Speaker::Gateway);
         self.connection = Connection::default();
@@ -184,6 +188,7 @@ impl Agent {
                 Step::Send { key, offset } => self.begin(wire, key, offset),
             }
         }
+        self.talk.say(now, &mut wire.to_gateway);
         for word in self.untold.values() {
             if self.connection.words.say(word, 4) {
                 wire.to_gateway.say(word.clone());
@@ -295,6 +300,7 @@ impl Agent {
             if session::has_forgotten(&seen, &greeted.half) {
                 self.items.values_mut().for_each(|item| item.receipt = None);
                 self.receipt_seen = 0;
+                self.talk.forgotten();
             }
             self.epoch_seen = greeted.half.epoch;
             self.agreements = greeted.half.agreements;
@@ -303,6 +309,9 @@ impl Agent {
             wire.to_gateway.say(self.trail.say(stamp, None));
             return Ok(());
         }
+        let Some(message) = self.talk.hear(message, &mut wire.to_gateway) else {
+            return Ok(());
+        };
         match message {
             Message::Have(have) => {
                 let receipts = self

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::agent::{SYNTAX, content_digest};
+use super::talk::Talk;
 use super::trail::Trail;
 use super::{Chance, Wire};
 use crate::ids::StudyUid;
@@ -46,6 +47,7 @@ pub(super) struct Gateway {
     /// What was last said of each study.
     pub(super) opened: BTreeMap<StudyUid, Open>,
     pub(super) trail: Trail,
+    pub(super) talk: Talk,
     outbox: Outbox,
     reader: Reader,
     connection: Connection,
@@ -77,6 +79,7 @@ impl Gateway {
             }],
             opened: BTreeMap::new(),
             trail: Trail::default(),
+            talk: Talk::default(),
             outbox: Outbox::new(bounds),
             reader: Reader::control(Speaker::Agent),
             connection: Connection::default(),
@@ -101,6 +104,7 @@ impl Gateway {
 
     pub(super) fn disconnected(&mut self) {
         self.live = None;
+        self.talk.disconnected();
         self.reader = Reader::control(Speaker::Agent);
         self.connection = Connection::default();
         let bounds = Bounds {
@@ -142,6 +146,7 @@ impl Gateway {
         if !self.connection.up {
             return;
         }
+        self.talk.say(now, &mut wire.to_agent);
         for receipt in std::mem::take(&mut self.connection.unsaid) {
             wire.to_agent.say(receipt.clone());
             if repeat {
@@ -253,6 +258,9 @@ impl Gateway {
             wire.to_agent.say(self.trail.say(stamp, None));
             return Ok(());
         }
+        let Some(message) = self.talk.hear(message, &mut wire.to_agent) else {
+            return Ok(());
+        };
         match message {
             Message::Query(query) => {
                 let have = self.have(&query);

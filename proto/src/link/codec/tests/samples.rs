@@ -5,9 +5,10 @@ use crate::audit::Head;
 use crate::digest::Digest;
 use crate::ids::{AgreementId, CaseCode, Priority, Purpose, StudyUid};
 use crate::link::message::{
-    AuditHead, Deleted, DeletedNoted, Delivery, DeliveryState, GoAway, Have, Held, Hello,
-    HelloAgent, Instance, InstanceKey, Manifest, ManifestEntry, Noted, Open, Opened, Progress,
-    Query, Recall, Recalled, Receipt, Refused, Report, Sealed, Trailer, Withheld,
+    AuditHead, Context, ContextHeld, Deleted, DeletedNoted, Delivery, DeliveryState, Facts, GoAway,
+    Have, Held, Hello, HelloAgent, Instance, InstanceKey, Letter, LetterState, LetterStep,
+    Manifest, ManifestEntry, Noted, Open, Opened, Progress, Query, Recall, Recalled, Receipt,
+    Refused, Report, Sealed, Trailer, Withheld,
 };
 use crate::time::Timestamp;
 
@@ -248,7 +249,57 @@ fn deletions() -> Vec<Message> {
     ]
 }
 
+fn talk() -> Vec<Message> {
+    vec![
+        Context {
+            study: study(),
+            agreement: agreement(),
+            version: 1_700_000_000_000_000,
+            facts: Facts {
+                question: "Αιμορραγία;".to_owned(),
+                contrast: "none".to_owned(),
+                renal: "eGFR 54".to_owned(),
+                renal_date: "2026-11-20".to_owned(),
+                allergy: "none known".to_owned(),
+                pregnancy: "no".to_owned(),
+                weight_kg: "71".to_owned(),
+                call_role: "emergency doctor".to_owned(),
+                call_number: "+30 21 0000 0000".to_owned(),
+            },
+        }
+        .into(),
+        ContextHeld {
+            study: study(),
+            agreement: agreement(),
+            version: 1_700_000_000_000_000,
+        }
+        .into(),
+        Letter {
+            id: "0011223344556677".to_owned(),
+            agreement: agreement(),
+            case: case(),
+            written: at(),
+            who: "radiographer".to_owned(),
+            text: "The second series has moved.".to_owned(),
+        }
+        .into(),
+        LetterState {
+            id: "0011223344556677".to_owned(),
+            step: LetterStep::Read,
+            at: at(),
+        }
+        .into(),
+    ]
+}
+
 /// One sample of every message, in the order of the table.
 pub(super) fn samples() -> Vec<Message> {
-    [images_out(), answers_and_states(), streams(), deletions()].concat()
+    [
+        images_out(),
+        answers_and_states(),
+        streams(),
+        deletions(),
+        talk(),
+    ]
+    .concat()
 }
