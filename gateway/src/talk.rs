@@ -48,7 +48,7 @@ pub enum TalkError {
     Audit(#[from] AuditError),
 }
 
-/// Forgets the site's words about a study that it has taken back, and what was written about its case.
+/// Forgets the site's words about a study that it has taken back, or whose time is over, and what was written about its case.
 ///
 /// # Errors
 /// When the database refuses.

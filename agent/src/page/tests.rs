@@ -2,6 +2,7 @@
 
 mod cases;
 mod door;
+mod words;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};

@@ -4,6 +4,7 @@ use causeway_proto::ids::StudyKey;
 use sqlx::{Any, Transaction};
 
 use super::{DeletionError, Deletions, Queued, retention};
+use crate::talk;
 use crate::worklist;
 
 /// One statement for the study that is named by `$1`, `$2` and `$3`.
@@ -107,6 +108,8 @@ impl Deletions {
             act(&mut tx, key, sql).await?;
         }
         act(&mut tx, key, DRAFTS).await?;
+        // what the site said of it goes with it; the signed report has what its reader saw
+        talk::forget(&mut tx, key).await?;
         if one.is_recall() {
             forget(&mut tx, key).await?;
         }
