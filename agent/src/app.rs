@@ -29,6 +29,7 @@ use crate::delivery::{Deliveries, Destination, Store};
 use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
+use crate::mask::child::{Decoder, Limits};
 use crate::observe::control::{self, Desk};
 use crate::page::{self, Page};
 use crate::protect::Protector;
@@ -277,7 +278,9 @@ fn keep_and_protect(
     parts: &mut JoinSet<&'static str>,
     cancel: &CancellationToken,
 ) -> Protector {
-    let protector = Protector::new(spool.clone());
+    // this program, whatever has become of its name since
+    let decoder = Decoder::new("/proc/self/exe".into(), Limits::default());
+    let protector = Protector::new(spool.clone()).with_decoder(decoder);
     let protecting = (protector.clone(), cancel.clone());
     parts.spawn(async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"));
     let sealing = (spool.clone(), cancel.clone());

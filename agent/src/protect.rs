@@ -30,6 +30,7 @@ mod worker;
 use thiserror::Error;
 
 use crate::keys::Keys;
+use crate::mask::child::Decoder;
 use crate::spool::{Outgoing, Spool, SpoolError};
 pub use form::Form;
 pub use identifiers::{Identifiers, identifiers};
@@ -57,6 +58,7 @@ pub enum ProtectError {
 pub struct Protector {
     spool: Spool,
     keys: Keys,
+    decoder: Option<Decoder>,
 }
 
 impl Protector {
@@ -64,7 +66,20 @@ impl Protector {
     #[must_use]
     pub fn new(spool: Spool) -> Self {
         let keys = spool.keys().clone();
-        Self { spool, keys }
+        Self {
+            spool,
+            keys,
+            decoder: None,
+        }
+    }
+
+    /// With a way to decode what cannot be masked as it is coded; without one such objects stay.
+    #[must_use]
+    pub fn with_decoder(self, decoder: Decoder) -> Self {
+        Self {
+            decoder: Some(decoder),
+            ..self
+        }
     }
 
     /// The form in which `instance` leaves.

@@ -2,19 +2,21 @@
 
 use std::io::{self, Read, Seek};
 use std::ops::Range;
+use std::sync::Arc;
 
 use causeway_proto::element::{Encoding, ITEM, PIXEL_DATA, SEQUENCE_END};
-use dicom_core::VR;
+use dicom_core::{Tag, VR};
 
 use super::Protector;
-use super::masked::Anew;
+use super::masked::{Anew, Change};
 use super::picture::Shown;
-use super::prepare::{Coded, PrepareError};
+use super::prepare::{Coded, EXPLICIT_LITTLE, PrepareError};
 use super::source::{Source, Unreadable};
 use super::transform::write;
 use super::worker::blocking;
-use crate::mask::jpeg;
-use crate::mask::native::Layout;
+use crate::mask::child::{DecodeError, Frame};
+use crate::mask::native::{Black, Layout};
+use crate::mask::{Rectangle, jpeg};
 use crate::spool::{MaskedPixels, Masking};
 
 /// A coded frame is at most so long.
@@ -24,6 +26,15 @@ const FRAMES_MAX: u64 = 100_000;
 
 /// JPEG Baseline and Extended (PS3.5 A.4.1): what [`jpeg`] understands.
 const JPEG: [&str; 2] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
+
+/// Codings that lose something and whose objects may not say so (PS3.3 C.7.6.1.1.5).
+const LOSSY: [&str; 5] = [
+    "1.2.840.10008.1.2.4.50",
+    "1.2.840.10008.1.2.4.51",
+    "1.2.840.10008.1.2.4.81",
+    "1.2.840.10008.1.2.4.91",
+    "1.2.840.10008.1.2.4.203",
+];
 
 /// Why pixels could not be coded anew.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +49,10 @@ enum CodeError {
     Read(#[from] Unreadable),
     #[error("the disk of the site is full, or refused")]
     Disk(#[from] io::Error),
+    #[error("its coding is not understood here")]
+    Decoder,
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
     #[error(transparent)]
     Jpeg(#[from] jpeg::JpegError),
 }
@@ -53,15 +68,114 @@ pub(super) async fn anew(
     protector: &Protector,
     coded: Coded,
 ) -> Result<MaskedPixels, PrepareError> {
-    let this = protector.clone();
+    let coded = Arc::new(coded);
     if JPEG.contains(&coded.syntax.as_str()) {
-        return blocking(move || by_blocks(&this, &coded))
-            .await?
-            .map_err(Into::into);
+        let (this, of) = (protector.clone(), Arc::clone(&coded));
+        match blocking(move || by_blocks(&this, &of)).await? {
+            Err(CodeError::Jpeg(_)) => {}
+            done => return done.map_err(Into::into),
+        }
     }
-    Err(PrepareError::Withheld(
-        "could not be masked: its coding is not understood here".to_owned(),
-    ))
+    by_decoding(protector, &coded).await
+}
+
+/// Every frame decoded by a child, masked, as it is.
+async fn by_decoding(
+    protector: &Protector,
+    coded: &Arc<Coded>,
+) -> Result<MaskedPixels, PrepareError> {
+    let decoder = protector.decoder.as_ref().ok_or(CodeError::Decoder)?;
+    let layout = coded.shown.layout().ok_or(CodeError::Layout)?;
+    let (this, of, lies) = (protector.clone(), Arc::clone(coded), layout.clone());
+    let (frames, mut out) = blocking(move || {
+        let mut reader = of.received.reader(&this.spool);
+        let mut source = Source::new(&mut reader, of.received.length());
+        let frames = frames(&mut source, &of.shown, &lies, false)?;
+        Ok::<_, CodeError>((frames, this.spool.masking(&of.syntax)?))
+    })
+    .await??;
+    let mut native = None;
+    for frame in frames {
+        let (this, of) = (protector.clone(), Arc::clone(coded));
+        let bytes = blocking(move || {
+            let mut reader = of.received.reader(&this.spool);
+            let mut source = Source::new(&mut reader, of.received.length());
+            read(&mut source, &frame)
+        })
+        .await??;
+        let job = Frame {
+            syntax: coded.syntax.as_str(),
+            layout: &layout,
+            palette: &[],
+            bytes: bytes.into(),
+        };
+        let decoded = decoder.frame(job).await.map_err(CodeError::from)?;
+        let one = Layout {
+            frames: 1,
+            ..decoded.layout.clone()
+        };
+        let black = Black::new(&one, &coded.rectangles).ok_or(CodeError::Layout)?;
+        if black.length() != decoded.bytes.len() as u64 {
+            return Err(CodeError::Layout.into());
+        }
+        out = blocking(move || {
+            let mut bytes = Vec::from(decoded.bytes);
+            black.apply(0, &mut bytes);
+            out.append(&bytes)?;
+            Ok::<_, CodeError>(out)
+        })
+        .await??;
+        native = Some(decoded.layout);
+    }
+    let native = native.ok_or(CodeError::Frames)?;
+    let rectangles = coded.rectangles.clone();
+    let lossy = LOSSY.contains(&coded.syntax.as_str());
+    let said = !coded.shown.header.bytes(Tag(0x0028, 0x2110)).is_empty();
+    let kept = blocking(move || plain(out, &native, rectangles, lossy && !said));
+    kept.await?.map_err(Into::into)
+}
+
+/// What stands before decoded frames, and what the header says of them.
+fn plain(
+    mut out: Masking,
+    native: &Layout,
+    rectangles: Vec<Rectangle>,
+    lossy: bool,
+) -> Result<MaskedPixels, CodeError> {
+    if out.length() % 2 == 1 {
+        out.append(&[0])?;
+    }
+    let length = usize::try_from(out.length()).or(Err(CodeError::TooLong))?;
+    if u32::try_from(length).is_err() {
+        return Err(CodeError::TooLong);
+    }
+    let vr = if native.allocated > 8 { VR::OW } else { VR::OB };
+    let short = |element, number: u16| {
+        let value = number.to_le_bytes().to_vec();
+        Change::new(Tag(0x0028, element), VR::US, value)
+    };
+    let photometric = native.photometric.clone().into_bytes();
+    let mut changes = vec![
+        short(0x0002, native.samples),
+        Change::new(Tag(0x0028, 0x0004), VR::CS, photometric),
+        short(0x0100, native.allocated),
+        short(0x0101, native.stored),
+        short(0x0102, native.high),
+    ];
+    if native.samples > 1 {
+        changes.push(short(0x0006, u16::from(native.planar)));
+    }
+    if lossy {
+        changes.push(Change::new(Tag(0x0028, 0x2110), VR::CS, b"01".to_vec()));
+    }
+    let anew = Anew {
+        rectangles,
+        syntax: EXPLICIT_LITTLE.to_owned(),
+        head: write::header(PIXEL_DATA, vr, Some(length), Encoding::ExplicitLittle),
+        tail: Vec::new(),
+        changes,
+    };
+    Ok(keep(out, &anew)?)
 }
 
 /// Every frame with its blocks blacked, in fragments of their own.

@@ -26,7 +26,7 @@ use crate::spool::{Kept, Looked, MaskedPixels, SpoolError, Unprotected};
 /// A deflated object is at most so long, inflated: it is held in memory while it is protected and sent.
 const INFLATED_MAX_BYTES: u64 = 64 << 20;
 
-const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
+pub(super) const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
 
 /// Why no form could be made. Nothing here names a patient.
 #[derive(Debug, thiserror::Error)]

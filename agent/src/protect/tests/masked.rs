@@ -428,3 +428,50 @@ async fn no_fault_lets_a_banner_out() {
     }
     assert!(met_faults > 3, "{met_faults}");
 }
+
+/// A stand-in for the decoder: says what it is told to, and ends.
+fn decoder(folder: &Path, says: &str) -> Decoder {
+    use std::os::unix::fs::PermissionsExt as _;
+    let program = folder.join("decoder");
+    std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{says}\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Decoder::new(program, crate::mask::child::Limits::default())
+}
+
+#[tokio::test]
+async fn frames_in_another_coding_are_decoded_masked_and_leave_plain() {
+    let sevens = format!("printf '{}'", "\\007".repeat(48));
+    for (says, leave) in [
+        (sevens.as_str(), 2),
+        ("kill -9 $$", 1),
+        ("printf short", 1),
+        ("exit 3", 1),
+        ("cat /dev/zero", 1),
+    ] {
+        let bench = pseudonymous().await;
+        bench.greet(1, 0).await;
+        let mut coded = picture("1.2.1.1", "Alpha");
+        coded.put_text(Tag(0x0028, 0x0008), VR::IS, "2");
+        let frames = vec![Vec::new(), vec![1; 20], vec![2; 30]];
+        coded.put(PIXELS, VR::OB, Value::Fragments(frames));
+        let what = What {
+            syntax: "1.2.840.10008.1.2.5".to_owned(),
+            ..What::image("1.2.1", "1.2.1.1")
+        };
+        bench.store(&what.with_bytes(&coded.write())).await.unwrap();
+        store(&bench, &picture("1.2.1.2", "Alpha")).await;
+        let protector = protector(&bench).await;
+        let protector = protector.with_decoder(decoder(bench.folder.path(), says));
+        assert_eq!(draw(&bench, &[banner(8, 2)], false).await, Drawn::Made(2));
+        while protector.work().await.unwrap() > 0 {}
+        let out = leaving(&bench).await;
+        assert_eq!(out.len(), leave, "{says}: {:?}", withheld(&bench).await);
+        if leave == 2 {
+            assert_eq!(out[0].sent.syntax.as_str(), EXPLICIT);
+            let masked = sent(&protector, &out[0]).await;
+            let frame = [vec![0; 16], vec![7; 32]].concat();
+            assert_eq!(masked.bytes(PIXELS), frame.repeat(2));
+            assert_eq!(masked.code(Tag(0x0028, 0x0004)), "MONOCHROME2");
+        }
+    }
+}
