@@ -34,6 +34,7 @@ use crate::mask::child::Decoder;
 use crate::spool::{Outgoing, Spool, SpoolError};
 pub use form::Form;
 pub use identifiers::{Identifiers, identifiers};
+pub(crate) use identifiers::{folded, spellings};
 pub use masked::Masked;
 pub use original::put_back;
 pub use picture::{Place, Shown};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use causeway_proto::text::{CharacterSet, Span};
 use dicom_core::VR;
 
-use super::identifiers::Identifiers;
+use super::identifiers::{Context, Identifiers};
 
 /// What stands where an identifier stood.
 const REMOVED: &[u8] = b"[removed]";
@@ -75,6 +75,14 @@ fn longest(vr: VR) -> usize {
     }
 }
 
+/// Notes are sentences; all other texts name things.
+fn context(vr: VR) -> Context {
+    match vr {
+        VR::LT | VR::ST | VR::UT | VR::UC => Context::Note,
+        _ => Context::Descriptor,
+    }
+}
+
 /// Cleans a value.
 pub(super) fn clean(
     value: &[u8],
@@ -84,11 +92,14 @@ pub(super) fn clean(
     ids: &Identifiers,
 ) -> Cleaned {
     match class {
-        Class::Text => text(value, set, ids, longest(vr)),
+        Class::Text => text(value, set, ids, vr),
         Class::Code | Class::Number => {
             let text = set.decode(value);
-            let letters_only = class == Class::Number;
-            let found = !ids.in_text(text.chars(), letters_only).is_empty()
+            let context = match class {
+                Class::Code => Context::Code,
+                _ => Context::Number,
+            };
+            let found = !ids.in_text(&text, context).is_empty()
                 || ids.is_number(text.trim())
                 || odd(value) && !ids.in_bytes(value).is_empty();
             emptied(found)
@@ -96,7 +107,7 @@ pub(super) fn clean(
         Class::Date => {
             let text = set.decode(value);
             let found = text.split('\\').any(|date| ids.is_birth_date(date.trim()));
-            emptied(found || !ids.in_text(text.chars(), true).is_empty())
+            emptied(found || !ids.in_text(&text, Context::Number).is_empty())
         }
         Class::Uid => {
             let text = String::from_utf8_lossy(value);
@@ -106,7 +117,7 @@ pub(super) fn clean(
             if found {
                 return Cleaned::Identifying;
             }
-            emptied(!ids.in_text(text.chars(), true).is_empty())
+            emptied(!ids.in_text(&text, Context::Number).is_empty())
         }
         Class::Bytes => masked(value, ids),
         Class::Binary => Cleaned::Same,
@@ -128,9 +139,10 @@ fn odd(value: &[u8]) -> bool {
     said.iter().any(|b| *b == 0 || *b >= 0x80 || *b == 0x1B)
 }
 
-fn text(value: &[u8], set: &CharacterSet, ids: &Identifiers, limit: usize) -> Cleaned {
+fn text(value: &[u8], set: &CharacterSet, ids: &Identifiers, vr: VR) -> Cleaned {
+    let (limit, context) = (longest(vr), context(vr));
     let decoded = set.decode_counted(value);
-    let found = ids.in_text(decoded.text.chars(), false);
+    let found = ids.in_text(&decoded.text, context);
     if decoded.undecodable > 0 {
         return Cleaned::Undecodable;
     }
@@ -148,7 +160,7 @@ fn text(value: &[u8], set: &CharacterSet, ids: &Identifiers, limit: usize) -> Cl
     let short = limit == usize::MAX || again.split('\\').all(|part| part.chars().count() <= limit);
     // what is left must hold nothing: a cut can bring two halves together
     if short
-        && ids.in_text(again.chars(), false).is_empty()
+        && ids.in_text(&again, context).is_empty()
         && (!odd(&out) || ids.in_bytes(&out).is_empty())
     {
         Cleaned::Changed(out)

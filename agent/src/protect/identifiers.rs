@@ -17,7 +17,9 @@ mod find;
 mod fold;
 mod pattern;
 
+pub(super) use find::Context;
 use find::Patterns;
+pub(crate) use fold::{folded, spellings};
 
 /// Names and numbers that are looked for are at most so many: a dataset that has more is odd, and the first are the patient's.
 const MOST: usize = 200;
@@ -354,13 +356,9 @@ impl Identifiers {
         all
     }
 
-    /// Where identifiers stand in a text, as ranges of its characters. In numbers and codes only those with letters count.
-    pub(super) fn in_text(
-        &self,
-        text: impl Iterator<Item = char>,
-        letters_only: bool,
-    ) -> Vec<Range<usize>> {
-        self.patterns.in_text(text, letters_only)
+    /// Where identifiers stand in a text, as ranges of its characters.
+    pub(super) fn in_text(&self, text: &str, context: Context) -> Vec<Range<usize>> {
+        self.patterns.in_text(text, context)
     }
 
     /// Where identifiers stand in bytes of unknown meaning.

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use dicom_dictionary_std::tags;
 
-use super::identifiers::{Identifiers, identifiers};
+use super::identifiers::{Context, Identifiers, identifiers};
 use super::prepare::received;
 use super::{Protector, seal};
 use crate::spool::{Kept, Private, SpoolError};
@@ -101,10 +101,7 @@ impl Named {
     #[must_use]
     pub fn cut(&self, text: &str) -> Cut {
         let characters: Vec<char> = text.chars().collect();
-        let found = bridged(
-            &characters,
-            self.0.in_text(characters.iter().copied(), false),
-        );
+        let found = bridged(&characters, self.0.in_text(text, Context::Note));
         let mut out = String::with_capacity(text.len());
         let mut removed = Vec::new();
         let mut at = 0;
@@ -122,7 +119,7 @@ impl Named {
         }
         out.extend(characters.get(at..).unwrap_or_default());
         // what is left must name nobody: a cut can bring two halves together
-        if !removed.is_empty() && !self.0.in_text(out.chars(), false).is_empty() {
+        if !removed.is_empty() && !self.0.in_text(&out, Context::Note).is_empty() {
             return Cut {
                 text: REMOVED.to_owned(),
                 removed: vec![text.to_owned()],

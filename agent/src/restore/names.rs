@@ -6,6 +6,7 @@ use causeway_proto::text::CharacterSet;
 use dicom_dictionary_std::tags;
 
 use super::home::Home;
+use crate::protect::{folded, spellings};
 
 /// Shorter parts of a name are words of any language.
 const SHORTEST_NAME: usize = 3;
@@ -34,7 +35,8 @@ pub fn named_in(report: &Dataset, patients: &[&Home]) -> Vec<&'static str> {
             .name
             .reveal()
             .split(['^', '=', ' ', '-'])
-            .map(joined)
+            .flat_map(spellings)
+            .map(|part| joined(&part))
             .any(|part| part.chars().count() >= SHORTEST_NAME && words.contains(&part));
         let checks = [
             ("name", named),
@@ -54,10 +56,11 @@ pub fn named_in(report: &Dataset, patients: &[&Home]) -> Vec<&'static str> {
     found
 }
 
-/// The words of a text, in order, folded.
+/// The words of a text, in order, folded as what leaves is: one spelling of a name is found under every other.
 fn take(text: &str, words: &mut Vec<String>) {
+    let text = folded(text);
     let each = text.split(|c: char| !c.is_alphanumeric());
-    words.extend(each.filter(|word| !word.is_empty()).map(joined));
+    words.extend(each.filter(|word| !word.is_empty()).map(str::to_owned));
 }
 
 /// The words of every text of a content tree.
@@ -68,12 +71,11 @@ fn collect(item: &Dataset, set: &CharacterSet, words: &mut Vec<String>) {
     }
 }
 
-/// Letters and digits only, in one case.
+/// Letters and digits only, folded.
 fn joined(text: &str) -> String {
-    text.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
+    let mut text = folded(text);
+    text.retain(char::is_alphanumeric);
+    text
 }
 
 /// Whether a number stands in the text, also when the text divides it by spaces, hyphens or points.
@@ -133,6 +135,27 @@ mod tests {
             };
             assert_eq!(named_in(&sr::encode(&report), &[&home]), expect, "{text}");
         };
+        for (name, text) in [
+            ("Weiß^Jörg", "Herr WEISS"),
+            ("Mueller^Anna", "Frau Müller"),
+            ("Müller^Anna", "Frau Mueller"),
+            ("Sørensen^Bo", "Hr. Soerensen"),
+            ("Aagaard^Bo", "Hr. Ågård"),
+            ("Παπαδόπουλος^Νίκος", "ο ΠΑΠΑΔΟΠΟΥΛΟΣ"),
+            ("Королёв^Сергей", "г-н Королев"),
+            ("Nováková^Jana", "pani NOVAKOVA, Jany"),
+            ("Dvořák^Jan", "Dvor\u{30c}a\u{301}k"),
+        ] {
+            let mut report = document("1.2.3", "2.25.1");
+            report.sections = Section::typed(SectionKind::Findings, text)
+                .into_iter()
+                .collect();
+            let home = Home {
+                name: name.into(),
+                ..Home::default()
+            };
+            assert_eq!(named_in(&sr::encode(&report), &[&home]), ["name"], "{text}");
+        }
         check("No haemorrhage in 471108 slices of 2026.", &["patient ID"]);
         check("No haemorrhage.", &[]);
         check("PAPADOPOÚLOU has no haemorrhage.", &["name"]);

@@ -16,6 +16,21 @@ pub(super) enum Rule {
     Squeezed,
     /// As digits without more digits around them.
     Digits,
+    /// As a word in capitals, in a note that is not all in capitals.
+    Capitals,
+}
+
+/// Where a text stands, which says how it is looked through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Context {
+    /// Sentences: LT, ST, UT, UC.
+    Note,
+    /// A description, a title: LO, SH, PN.
+    Descriptor,
+    /// A code.
+    Code,
+    /// A number, date or time: digits prove nothing.
+    Number,
 }
 
 /// A folded text to be found.
@@ -36,18 +51,16 @@ pub(super) struct Patterns {
 
 impl Patterns {
     /// The indices of characters that belong to an identifier; empty when there is none.
-    pub(super) fn in_text(
-        &self,
-        text: impl Iterator<Item = char>,
-        letters_only: bool,
-    ) -> Vec<Range<usize>> {
-        let folded = fold(text);
+    pub(super) fn in_text(&self, text: &str, context: Context) -> Vec<Range<usize>> {
+        let folded = fold(text.chars());
         let tight = squeezed(&folded);
         let plain: String = folded.iter().map(|(c, _)| *c).collect();
         let narrow: String = tight.iter().map(|(c, _)| *c).collect();
         let mut found = Vec::new();
         for pattern in &self.text {
-            if letters_only && !pattern.text.chars().any(char::is_alphabetic) {
+            let number = !pattern.text.chars().any(char::is_alphabetic);
+            let capitals = pattern.rule == Rule::Capitals;
+            if (number && context == Context::Number) || (capitals && context != Context::Note) {
                 continue;
             }
             let (here, whole) = match pattern.rule {
@@ -60,7 +73,8 @@ impl Patterns {
             let wanted: Vec<char> = pattern.text.chars().collect();
             for range in find(here, &wanted) {
                 if stands(here, &range, pattern.rule) {
-                    found.extend(characters(here, &range));
+                    let range = characters(here, &range);
+                    found.extend(range.filter(|range| !capitals || shouted(text, range)));
                 }
             }
         }
@@ -109,7 +123,7 @@ fn stands(text: &[Folded], range: &Range<usize>, rule: Rule) -> bool {
     };
     match rule {
         Rule::Anywhere => true,
-        Rule::Word => !around(char::is_alphabetic),
+        Rule::Word | Rule::Capitals => !around(char::is_alphabetic),
         Rule::Digits => !around(|c| c.is_ascii_digit()),
         Rule::Squeezed => {
             let digits = text
@@ -118,6 +132,13 @@ fn stands(text: &[Folded], range: &Range<usize>, rule: Rule) -> bool {
             !digits || !around(|c| c.is_ascii_digit())
         }
     }
+}
+
+/// Whether the characters of a range are capitals, where the text around them is not.
+fn shouted(text: &str, range: &Range<usize>) -> bool {
+    let word = text.chars().skip(range.start).take(range.len());
+    let capitals = word.filter(|c| c.is_alphabetic()).all(char::is_uppercase);
+    capitals && text.chars().any(char::is_lowercase)
 }
 
 /// The range of received characters that a range of folded ones comes from.

@@ -30,8 +30,8 @@ pub(super) fn fold(text: impl Iterator<Item = char>) -> Vec<Folded> {
     out
 }
 
-/// The folded text alone.
-pub(super) fn folded(text: &str) -> String {
+/// The folded text alone: how names are compared everywhere, in what leaves and in what comes home.
+pub(crate) fn folded(text: &str) -> String {
     fold(text.chars()).into_iter().map(|(c, _)| c).collect()
 }
 
@@ -60,7 +60,7 @@ fn united(letter: char) -> char {
 }
 
 /// A name as it is also written: umlauts written out, and written-out umlauts as umlauts.
-pub(super) fn spellings(name: &str) -> Vec<String> {
+pub(crate) fn spellings(name: &str) -> Vec<String> {
     let mut out = vec![folded(name)];
     let lower = name.to_lowercase().nfc().collect::<String>();
     let written: String = lower
@@ -75,7 +75,7 @@ pub(super) fn spellings(name: &str) -> Vec<String> {
         })
         .collect();
     out.push(folded(&written));
-    let short = ["ae", "oe", "ue"]
+    let short = ["ae", "oe", "ue", "aa"]
         .iter()
         .fold(folded(name), |text, pair| text.replace(pair, &pair[..1]));
     out.push(short);

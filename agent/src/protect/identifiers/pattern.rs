@@ -5,7 +5,9 @@ use encoding_rs::Encoding;
 use super::find::{Pattern, Patterns, Rule};
 use super::fold::{fold, folded, spellings, squeezed};
 
-/// Words that stand in headers everywhere and tell nobody a name, even where the name is the same word.
+/// Words that stand in headers everywhere. Where the name is the same word, the word alone tells nobody a name, and without it an
+/// examination is not understood. It is a name beside another part of the name, behind a form of address or a label, and in
+/// capitals in a note that is written in small letters (PS3.15 E.3.5 leaves it to who cleans).
 const STOP: &[&str] = &[
     "abdomen",
     "abdominal",
@@ -121,6 +123,56 @@ fn stops(word: &str) -> bool {
     STOP.contains(&word)
 }
 
+/// Forms of address, folded: behind them every word is a name.
+const ADDRESS: &[&str] = &[
+    "mr",
+    "mrs",
+    "ms",
+    "miss",
+    "mx",
+    "herr",
+    "herrn",
+    "frau",
+    "hr",
+    "fr",
+    "monsieur",
+    "madame",
+    "mme",
+    "mlle",
+    "sig",
+    "signor",
+    "signora",
+    "senor",
+    "senora",
+    "sr",
+    "sra",
+    "dhr",
+    "mevr",
+    "pan",
+    "pani",
+    "kos",
+    "κος",
+    "κα",
+    "κυρια",
+    "κυριος",
+];
+/// What stands before a name with a colon or an equals sign between.
+const LABELS: &[&str] = &[
+    "name",
+    "nom",
+    "nome",
+    "nombre",
+    "naam",
+    "patient",
+    "patientin",
+    "pat",
+    "paciente",
+    "paziente",
+    "ονομα",
+    "ασθενης",
+    "пациент",
+];
+
 /// Ideographs and syllabaries: two characters of them say as much as four letters.
 fn dense(text: &str) -> bool {
     text.chars().any(|c| {
@@ -158,7 +210,11 @@ impl Patterns {
         for text in spellings(word) {
             let length = text.chars().count();
             let least = if dense(word) { 2 } else { 3 };
-            if length < least || stops(&text) || text.chars().all(|c| c.is_ascii_digit()) {
+            if stops(&text) {
+                self.everyday(&text);
+                continue;
+            }
+            if length < least || text.chars().all(|c| c.is_ascii_digit()) {
                 continue;
             }
             let rule = if length >= 6 || dense(word) {
@@ -174,12 +230,53 @@ impl Patterns {
         }
     }
 
+    /// A name that is an everyday word: see [`STOP`].
+    fn everyday(&mut self, word: &str) {
+        let named = ADDRESS
+            .iter()
+            .flat_map(|title| [format!("{title} {word}"), format!("{title}. {word}")]);
+        let labelled = LABELS.iter().flat_map(|label| {
+            ["", " "].map(|gap| {
+                [
+                    format!("{label}:{gap}{word}"),
+                    format!("{label}={gap}{word}"),
+                ]
+            })
+        });
+        for text in named.chain(labelled.flatten()) {
+            let rule = Rule::Word;
+            self.text.insert(Pattern { text, rule });
+        }
+        let (text, rule) = (word.to_owned(), Rule::Capitals);
+        self.text.insert(Pattern { text, rule });
+    }
+
+    /// An everyday word beside another everyday word or an initial of the name: only in the forms in which names are written.
+    fn beside(&mut self, word: &str, other: &str) {
+        let initial: String = other.chars().take(1).collect();
+        for text in [
+            format!("{word}^{other}"),
+            format!("{word},{other}"),
+            format!("{word}, {other}"),
+            format!("{word}, {initial}."),
+            format!("{word} {initial}."),
+            format!("{initial}. {word}"),
+            format!("{initial}.{word}"),
+        ] {
+            let rule = Rule::Word;
+            self.text.insert(Pattern { text, rule });
+        }
+    }
+
     /// Any two components, in any order, whatever stands between them.
     fn pairs(&mut self, parts: &[&str], own: &'static Encoding) {
         for (a, first) in parts.iter().enumerate() {
             for (b, second) in parts.iter().enumerate() {
                 if a == b {
                     continue;
+                }
+                if stops(&folded(first)) {
+                    self.beside(&folded(first), &folded(second));
                 }
                 for (first, second) in spellings(first).iter().zip(spellings(second)) {
                     let text = tight(&format!("{first}{second}"));
