@@ -1,9 +1,11 @@
 //! The identity stays at home: a study full of names goes out, a signed report comes back to the real patient.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_certs::keep;
 use causeway_proto::dataset::Dataset;
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
@@ -114,6 +116,34 @@ async fn originals_come_back(hospital: &Hospital, files: &[PathBuf]) -> anyhow::
         tried += 1;
     }
     assert!(tried > 1, "the gateway has keys");
+    keys_are_exported_once(hospital).await
+}
+
+/// Beside the running agent keys are exported, into a new file for its owner alone; they are taken in or rotated only without it.
+async fn keys_are_exported_once(hospital: &Hospital) -> anyhow::Result<()> {
+    let folder = &hospital.stack.options.folder;
+    let (words, to) = (folder.join("passphrase"), folder.join("keys.export"));
+    keep::create(&words, "new", "a passphrase that is long enough\n")?;
+    let words = words.display().to_string();
+    let file = to.display().to_string();
+    let export = ["keys", "export", "--to", &file, "--passphrase-file", &words];
+    hospital.stack.agent_cli(&export).await?;
+    assert_eq!(std::fs::metadata(&to)?.permissions().mode() & 0o777, 0o600);
+    assert!(
+        hospital.stack.agent_cli(&export).await.is_err(),
+        "written over"
+    );
+    let import = [
+        "keys",
+        "import",
+        "--from",
+        &file,
+        "--passphrase-file",
+        &words,
+    ];
+    assert!(hospital.stack.agent_cli(&import).await.is_err());
+    let rotate = ["keys", "rotate", "--agreement", "a1"];
+    assert!(hospital.stack.agent_cli(&rotate).await.is_err());
     Ok(())
 }
 
