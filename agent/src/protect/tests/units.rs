@@ -370,7 +370,7 @@ fn an_everyday_word_is_a_name_where_it_stands_as_one() {
     check(
         "Head^Erikana",
         VR::LO,
-        "CT Head (Erikana)",
-        "CT Head ([removed])",
+        "CT Head, seen: Erikana",
+        "CT Head, seen: [removed]",
     );
 }
