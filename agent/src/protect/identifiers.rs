@@ -16,6 +16,7 @@ use crate::spool::Private;
 mod find;
 mod fold;
 mod pattern;
+mod words;
 
 pub(super) use find::Context;
 use find::Patterns;
