@@ -39,7 +39,7 @@ pub(super) struct Add {
     /// The number of the device in the list.
     #[arg(long, conflicts_with_all = ["family", "manufacturer", "model", "rows", "columns"])]
     device: Option<i64>,
-    /// Of a device that was not met yet: ultrasound, radiograph, angiography, section, photograph or overlay.
+    /// Of a device that was not met yet: ultrasound, radiograph, angiography, section or photograph.
     #[arg(long)]
     family: Option<Family>,
     /// Its maker, as its headers say (0008,0070).
@@ -134,6 +134,9 @@ impl Add {
         let family = self
             .family
             .context("say which device: --device, or --family and what its headers say")?;
+        if family == Family::Overlay {
+            bail!("overlays all stay at the site, and are named; no mask lets one out");
+        }
         Device::new(
             family,
             &self.manufacturer,
