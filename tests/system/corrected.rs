@@ -22,6 +22,8 @@ async fn read(number: u32) -> anyhow::Result<(Hospital, Identity, Task, Value)> 
     let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let mut study = hospital.study(number);
     study.patient_id = "CW-4711".to_owned();
+    // the sample's own name stands in its comments, and would be cut there
+    study.patient_name = "MISSPELT^NAME".to_owned();
     hospital.send(&study, 0..2, "CAUSEWAY").await?;
     let task = hospital.claimed_with_draft(&study.study()).await?;
     let preview = hospital.reader.preview(&task.case, "final").await?;
