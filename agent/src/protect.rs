@@ -14,6 +14,7 @@ mod frames;
 mod identifiers;
 mod masked;
 mod original;
+mod overlays;
 mod picture;
 mod pieces;
 mod pixels;

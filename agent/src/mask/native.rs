@@ -93,6 +93,12 @@ impl Black {
         })
     }
 
+    /// Whether anything is black.
+    #[must_use]
+    pub fn hides(&self) -> bool {
+        !self.bands.is_empty()
+    }
+
     /// How many bytes the pixel data have, without padding.
     #[must_use]
     pub fn length(&self) -> u64 {

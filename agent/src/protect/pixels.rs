@@ -7,7 +7,7 @@ use super::picture::Place;
 use super::profile::Options;
 use crate::mask::Family;
 
-const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
+pub(super) const STORAGE: &str = "1.2.840.10008.5.1.4.1.1.";
 
 /// Classes of measured images, into which no device burns names as a rule; by what follows [`STORAGE`].
 const MEASURED: &[&str] = &[

@@ -14,6 +14,7 @@ use super::age::age;
 use super::choice::{self, Chosen};
 use super::form::{Form, Received, Stretch};
 use super::identifiers::{Identifiers, identifiers};
+use super::overlays;
 use super::picture::Shown;
 use super::profile::{Options, PROFILE, UidRule};
 use super::transform::{Outcome, Plan, Stand, transform};
@@ -136,6 +137,15 @@ pub(super) fn draft(
         used = pixels.filter(|_| anew).cloned();
         options.masked = Some(masked);
         outcome = transform(&mut source, length, &syntax, &found, &stand, &options);
+    }
+    if let Outcome::Leaves(plan) = &outcome
+        && let Some((device, kept)) = overlays::choose(&plan.header, &plan.overlays, rules)
+    {
+        looked.push(device);
+        if !kept.is_empty() {
+            options.overlays = kept;
+            outcome = transform(&mut source, length, &syntax, &found, &stand, &options);
+        }
     }
     match outcome {
         Outcome::Leaves(plan) => Ok(Drafted::Ready(Box::new(Draft {

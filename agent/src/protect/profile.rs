@@ -4,6 +4,7 @@ use dicom_core::{Tag, VR};
 use serde::{Deserialize, Serialize};
 
 use super::masked::Masked;
+use super::overlays::Kept;
 use super::table::{self, Basic};
 
 /// Version of the profile, its tables and its transform: a change of what leaves raises it.
@@ -33,6 +34,9 @@ pub struct Options {
     /// What was masked in this object.
     #[serde(skip)]
     pub masked: Option<Masked>,
+    /// The overlay groups that stay (P25), by what a person has drawn for the device.
+    #[serde(skip)]
+    pub(super) overlays: Kept,
 }
 
 /// What happens to an object with a UID that holds an identifier of the patient.

@@ -11,6 +11,7 @@ use super::*;
 
 mod bounds;
 mod masked;
+mod overlays;
 mod planted;
 mod public;
 mod units;
@@ -64,7 +65,14 @@ fn bytes(plan: &Plan, dataset: &[u8]) -> Vec<u8> {
                 &dataset
                     [usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()],
             ),
-            Piece::Blacked(..) | Piece::Masked(_) => panic!("masked without a mask"),
+            Piece::Blacked(range, black) => {
+                let mut seen = dataset
+                    [usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
+                    .to_vec();
+                black.apply(0, &mut seen);
+                out.extend_from_slice(&seen);
+            }
+            Piece::Masked(_) => panic!("masked without a mask"),
         }
     }
     out

@@ -11,6 +11,7 @@ use dicom_core::{Tag, VR};
 
 use super::identifiers::Identifiers;
 use super::original;
+use super::overlays::Plane;
 use super::picture::Shown;
 use super::pieces::{Piece, Pieces};
 use super::pixels::Look;
@@ -73,6 +74,10 @@ pub struct Plan {
     pub character_set: Vec<u8>,
     /// What the reader should know, naming no identity.
     pub remarks: Vec<String>,
+    /// The overlays at its top level.
+    pub(super) overlays: Vec<Plane>,
+    /// What its header says of its device.
+    pub(super) header: Dataset,
 }
 
 /// Bytes of ours, and of originals, are at most so many.
@@ -117,8 +122,8 @@ struct Transform<'s, 'o, S> {
     options: &'o Options,
     counts: Counts,
     look: Look,
-    /// Overlay groups at the top level, and whether they have a plane of their own.
-    overlays: Vec<(u16, bool)>,
+    /// Overlay groups at the top level.
+    overlays: Vec<Plane>,
     held: usize,
 }
 
@@ -244,12 +249,19 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             originals,
             character_set: self.look.header.bytes(Tag(0x0008, 0x0005)).to_vec(),
             remarks,
+            overlays: self.overlays,
+            header: self.look.header,
         })
     }
 
     fn remarks(&self, originals: &Dataset) -> Vec<String> {
         let counts = &self.counts;
-        let overlays = u32::try_from(self.overlays.len()).unwrap_or(u32::MAX) + counts.overlays;
+        let kept = &self.options.overlays;
+        let gone = self
+            .overlays
+            .iter()
+            .filter(|it| !kept.contains_key(&it.group));
+        let overlays = u32::try_from(gone.count()).unwrap_or(u32::MAX) + counts.overlays;
         let mut remarks: Vec<String> = [
             (overlays, "overlay", "overlays"),
             (counts.curves, "curve", "curves"),
@@ -287,6 +299,11 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             );
         }
         remarks.extend(self.masked().and_then(|it| it.remark).map(str::to_owned));
+        let masked = kept.values().filter(|black| black.hides()).count();
+        if masked > 0 {
+            let overlays = if masked == 1 { "overlay" } else { "overlays" };
+            remarks.push(format!("{masked} {overlays} masked at the site"));
+        }
         if self.options.released {
             remarks.push("looked at and released by a person at the site".to_owned());
         }

@@ -12,13 +12,13 @@ use crate::spool::masks::{Drawn, met};
 use crate::spool::tests::{Bench, What};
 use crate::spool::view;
 
-const BY: By<'static> = By {
+pub(super) const BY: By<'static> = By {
     who: "anna",
     reason: "looked at",
 };
-const PIXELS: Tag = Tag(0x7FE0, 0x0010);
+pub(super) const PIXELS: Tag = Tag(0x7FE0, 0x0010);
 
-fn banner(right: u32, bottom: u32) -> Rectangle {
+pub(super) fn banner(right: u32, bottom: u32) -> Rectangle {
     Rectangle {
         left: 0,
         top: 0,
@@ -28,7 +28,7 @@ fn banner(right: u32, bottom: u32) -> Rectangle {
 }
 
 /// An ultrasound picture, 8 columns by 6 rows, of a device.
-fn picture(instance: &str, model: &str) -> Dataset {
+pub(super) fn picture(instance: &str, model: &str) -> Dataset {
     let mut it = Dataset::new();
     for (tag, vr, text) in [
         ((0x0008, 0x0008), VR::CS, "ORIGINAL\\PRIMARY"),
@@ -59,7 +59,7 @@ fn picture(instance: &str, model: &str) -> Dataset {
     it
 }
 
-fn short(dataset: &mut Dataset, tag: Tag, number: u16) {
+pub(super) fn short(dataset: &mut Dataset, tag: Tag, number: u16) {
     dataset.put(tag, VR::US, Value::Bytes(number.to_le_bytes().to_vec()));
 }
 
@@ -81,7 +81,7 @@ fn region(left: u32, top: u32, right: u32, bottom: u32) -> Vec<Dataset> {
     vec![item]
 }
 
-async fn store(bench: &Bench, dataset: &Dataset) {
+pub(super) async fn store(bench: &Bench, dataset: &Dataset) {
     let what = What::image("1.2.1", &dataset.code(Tag(0x0008, 0x0018)));
     bench
         .store(&what.with_bytes(&dataset.write()))

@@ -9,10 +9,12 @@ use causeway_proto::text::CharacterSet;
 use dicom_core::{Tag, VR};
 
 use super::super::documents::{self, Concept};
+use super::super::overlays::Plane;
+use super::super::pieces::Piece;
 use super::super::pixels::LOOKED_AT;
 use super::super::profile::{self, Action};
 use super::super::source::{Kind, Unreadable};
-use super::super::{private, table};
+use super::super::{overlays, private, table};
 use super::{Level, Stop, Transform};
 
 impl<S: Read + Seek> Transform<'_, '_, S> {
@@ -28,8 +30,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
         let action = if tag.0 % 2 == 1 {
             self.private(header, level)?
         } else if matches!(tag.0 >> 8, 0x50 | 0x60) {
-            self.count_graphics(tag, level);
-            Action::Remove
+            self.graphics(start, header, level)?
         } else if is_strange(header) {
             self.counts.unknown += 1;
             Action::Remove
@@ -44,6 +45,9 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             }
             Action::Empty => self.empty(start, header, level, originals),
             Action::Dummy => self.dummy(start, header, level, originals),
+            Action::Keep if tag.0 >> 8 == 0x60 && tag.1 == overlays::DATA => {
+                self.plane(start, header, level, originals)
+            }
             Action::Keep => self.keep(start, header, level, originals),
         }
     }
@@ -97,18 +101,59 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
         })
     }
 
-    /// Curves and overlays all go; how many there were is told.
-    fn count_graphics(&mut self, tag: Tag, level: &Level) {
-        let plane = tag.1 == 0x3000;
-        if tag.0 >> 8 == 0x50 {
+    /// Curves go, and overlays but those that stay by the rule of their device; how many there were is told.
+    fn graphics(&mut self, start: u64, header: &Header, level: &Level) -> Result<Action, Stop> {
+        let Tag(group, element) = header.tag;
+        let plane = element == overlays::DATA;
+        if group >> 8 == 0x50 {
             self.counts.curves += u32::from(plane);
-        } else if !level.top() {
-            self.counts.overlays += u32::from(plane);
-        } else if let Some(last) = self.overlays.last_mut().filter(|last| last.0 == tag.0) {
-            last.1 |= plane;
-        } else {
-            self.overlays.push((tag.0, plane));
+            return Ok(Action::Remove);
         }
+        if !level.top() {
+            self.counts.overlays += u32::from(plane);
+            return Ok(Action::Remove);
+        }
+        if self.overlays.last().is_none_or(|last| last.group != group) {
+            self.overlays.push(Plane::new(group));
+        }
+        let length = header.length.map(u64::from).filter(|_| plane);
+        let read = match overlays::LOOKED_AT.contains(&element) {
+            true => self.peek(start, header, level)?,
+            false => None,
+        };
+        if let Some(last) = self.overlays.last_mut() {
+            last.length = last.length.or(length);
+            if let Some(read) = read.and_then(|mut read| read.remove(header.tag)) {
+                last.header.put(header.tag, read.vr, read.value);
+            }
+        }
+        let kept = self.options.overlays.contains_key(&group) && overlays::stays(element);
+        Ok(if kept { Action::Keep } else { Action::Remove })
+    }
+
+    /// The plane of an overlay that stays: masked, and then whole among the originals.
+    fn plane(
+        &mut self,
+        start: u64,
+        header: &Header,
+        level: &Level,
+        originals: &mut Dataset,
+    ) -> Result<(), Stop> {
+        let value = self.source.at();
+        let kind = self.source.kind(header, level.encoding, level.limit)?;
+        let black = self.options.overlays.get(&header.tag.0).cloned();
+        let (Kind::Value(end), Some(black)) = (kind, black) else {
+            return Err(Unreadable::Malformed.into());
+        };
+        if black.hides() {
+            self.remove(start, header, level, originals)?;
+            self.out.source(start..value);
+            self.out.piece(Piece::Blacked(value..end, black));
+        } else {
+            self.source.go(end);
+            self.out.source(start..end);
+        }
+        Ok(())
     }
 
     /// An element alone, when it is short.

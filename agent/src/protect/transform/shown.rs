@@ -72,7 +72,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
 
     /// What the object may give away holds it up, unless a person has released it, or it was masked.
     pub(super) fn judge(&mut self) -> Result<(), Stop> {
-        self.look.overlay_in_pixels = self.overlays.iter().any(|(_, plane)| !plane);
+        self.look.overlay_in_pixels = self.overlays.iter().any(|it| it.length.is_none());
         if self.options.released {
             return Ok(());
         }
