@@ -15,6 +15,7 @@ mod identifiers;
 mod masked;
 mod original;
 mod overlays;
+mod passing;
 mod picture;
 mod pieces;
 mod pixels;

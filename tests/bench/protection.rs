@@ -41,6 +41,7 @@ fn protect(dataset: &[u8], syntax: &TransferSyntaxUid) -> anyhow::Result<()> {
         Outcome::Leaves(plan) => hash(&plan, dataset),
         Outcome::Withheld(reason) => bail!("the sample study is withheld: {reason}"),
         Outcome::Shows(_) => bail!("the sample study shows something that has to be masked"),
+        Outcome::Unread => bail!("the sample study could not be read"),
     }
 }
 

@@ -10,7 +10,7 @@ use dicom_core::Tag;
 use super::picture::{device, short};
 use super::pixels;
 use crate::mask::native::{Black, Layout};
-use crate::mask::{Family, Rectangle};
+use crate::mask::{Device, Family, Rectangle};
 use crate::spool::Looked;
 use crate::spool::masks::Rules;
 
@@ -54,8 +54,9 @@ impl Plane {
         }
     }
 
-    /// What blacks rectangles of the image in this plane; none when it is not said for certain how the plane lies (PS3.3 C.9.2).
-    fn black(&self, rectangles: &[Rectangle]) -> Option<Black> {
+    /// What blacks rectangles of the image in this plane; none when it is not said for certain how the plane lies (PS3.3 C.9.2), or
+    /// when it goes beyond the image, where nobody could draw.
+    fn black(&self, rectangles: &[Rectangle], image: &Device) -> Option<Black> {
         let number = |element| short(&self.header, Tag(self.group, element));
         let (rows, columns) = (number(0x0010)?, number(0x0011)?);
         if number(0x0100)? != 1 || number(0x0102)? != 0 {
@@ -67,6 +68,9 @@ impl Plane {
         };
         let [top, left] = self.origin()?;
         let size = (u32::from(rows), u32::from(columns));
+        if top.checked_add(size.0)? > image.rows || left.checked_add(size.1)? > image.columns {
+            return None;
+        }
         let moved: Vec<Rectangle> = rectangles
             .iter()
             .map(|one| moved(one, top, left).within(size.0, size.1))
@@ -88,14 +92,12 @@ impl Plane {
         fits.then_some(black)
     }
 
-    /// (60xx,0050): the row and the column of the image where the plane begins, from 1; either may lie outside of it.
-    fn origin(&self) -> Option<[i64; 2]> {
+    /// (60xx,0050): the row and the column of the image where the plane begins, from 0; none when it begins outside.
+    fn origin(&self) -> Option<[u32; 2]> {
         let bytes = self.header.bytes(Tag(self.group, 0x0050));
-        let number = |at: usize| -> Option<i64> {
-            Some(i64::from(i16::from_le_bytes([
-                *bytes.get(at)?,
-                *bytes.get(at + 1)?,
-            ])))
+        let number = |at: usize| -> Option<u32> {
+            let number = i16::from_le_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]);
+            u32::try_from(number).ok()?.checked_sub(1)
         };
         (bytes.len() == 4).then_some(())?;
         Some([number(0)?, number(2)?])
@@ -103,16 +105,12 @@ impl Plane {
 }
 
 /// A rectangle of the image, as it lies in a plane that begins at this row and column.
-fn moved(rectangle: &Rectangle, top: i64, left: i64) -> Rectangle {
-    let by = |edge: u32, origin: i64| {
-        let edge = (i64::from(edge) - (origin - 1)).max(0);
-        u32::try_from(edge).unwrap_or(u32::MAX)
-    };
+fn moved(rectangle: &Rectangle, top: u32, left: u32) -> Rectangle {
     Rectangle {
-        left: by(rectangle.left, left),
-        top: by(rectangle.top, top),
-        right: by(rectangle.right, left),
-        bottom: by(rectangle.bottom, top),
+        left: rectangle.left.saturating_sub(left),
+        top: rectangle.top.saturating_sub(top),
+        right: rectangle.right.saturating_sub(left),
+        bottom: rectangle.bottom.saturating_sub(top),
     }
 }
 
@@ -130,7 +128,10 @@ pub(super) fn choose(header: &Dataset, planes: &[Plane], rules: &Rules) -> Optio
     let device = device(header, Family::Overlay)?;
     let rule = rules.of(&device);
     let kept = rule.into_iter().flat_map(|rule| {
-        let black = |plane: &Plane| Some((plane.group, Arc::new(plane.black(&rule.rectangles)?)));
+        let black = |plane: &Plane| {
+            let black = plane.black(&rule.rectangles, &rule.device)?;
+            Some((plane.group, Arc::new(black)))
+        };
         planes.iter().filter_map(black)
     });
     let kept = kept.collect();
@@ -176,35 +177,43 @@ mod tests {
         bottom: 2,
     };
 
+    /// Of a device whose images have 5 rows and 10 columns.
+    fn black(plane: &Plane) -> Option<Black> {
+        let image = Device::new(Family::Overlay, "Maker", "Alpha", 5, 10).unwrap();
+        plane.black(&[CORNER], &image)
+    }
+
     /// What is left of a plane of ones.
-    fn left(plane: &Plane, bytes: usize) -> Vec<u8> {
-        let mut ones = vec![0xFF; bytes];
-        plane.black(&[CORNER]).unwrap().apply(0, &mut ones);
+    fn left(plane: &Plane) -> Vec<u8> {
+        let mut ones = vec![0xFF; 3];
+        black(plane).unwrap().apply(0, &mut ones);
         ones
     }
 
     #[test]
     fn a_rectangle_of_the_image_is_black_in_a_plane_wherever_the_plane_begins() {
-        assert_eq!(left(&plane(3, 8, [1, 1], 4), 3), [0xF8, 0xF8, 0xFF]);
-        assert_eq!(left(&plane(3, 8, [2, 1], 4), 3), [0xF8, 0xFF, 0xFF]);
-        assert_eq!(left(&plane(3, 8, [1, 3], 4), 3), [0xFE, 0xFE, 0xFF]);
-        assert_eq!(left(&plane(3, 8, [0, 0], 4), 3), [0xF0, 0xF0, 0xF0]);
-        assert_eq!(left(&plane(3, 8, [50, 50], 4), 3), [0xFF, 0xFF, 0xFF]);
+        assert_eq!(left(&plane(3, 8, [1, 1], 4)), [0xF8, 0xF8, 0xFF]);
+        assert_eq!(left(&plane(3, 8, [2, 1], 4)), [0xF8, 0xFF, 0xFF]);
+        assert_eq!(left(&plane(3, 8, [1, 3], 4)), [0xFE, 0xFE, 0xFF]);
+        assert_eq!(left(&plane(3, 8, [3, 3], 4)), [0xFF, 0xFF, 0xFF]);
     }
 
     #[test]
-    fn a_plane_that_does_not_say_how_it_lies_is_not_understood() {
-        assert!(plane(3, 8, [1, 1], 3).black(&[CORNER]).is_some());
-        assert!(plane(3, 8, [1, 1], 6).black(&[CORNER]).is_none());
-        assert!(plane(0, 8, [1, 1], 0).black(&[CORNER]).is_none());
+    fn a_plane_that_does_not_say_how_it_lies_or_lies_outside_is_not_understood() {
+        assert!(black(&plane(3, 8, [1, 1], 3)).is_some());
+        assert!(black(&plane(3, 8, [1, 1], 6)).is_none());
+        assert!(black(&plane(0, 8, [1, 1], 0)).is_none());
+        for outside in [[0, 1], [1, 0], [-5, 1], [4, 1], [1, 4]] {
+            assert!(black(&plane(3, 8, outside, 4)).is_none(), "{outside:?}");
+        }
         for element in [0x0010, 0x0011, 0x0050, 0x0100, 0x0102] {
             let mut plane = plane(3, 8, [1, 1], 4);
             plane.header.remove(Tag(0x6002, element));
-            assert!(plane.black(&[CORNER]).is_none(), "{element:04X}");
+            assert!(black(&plane).is_none(), "{element:04X}");
         }
         let mut deep = plane(3, 8, [1, 1], 4);
         let (tag, value) = number(0x0100, 16);
         deep.header.put(tag, implicit_vr(tag), Value::Bytes(value));
-        assert!(deep.black(&[CORNER]).is_none());
+        assert!(black(&deep).is_none());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Fails closed: whatever goes wrong withholds this object with its reason and no other (practice.md P1).
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 
 use bytes::Bytes;
 use causeway_proto::element::Encoding;
@@ -15,10 +15,11 @@ use super::choice::{self, Chosen};
 use super::form::{Form, Received, Stretch};
 use super::identifiers::{Identifiers, identifiers};
 use super::overlays;
+use super::passing::{KEYLESS, UNREAD};
 use super::picture::Shown;
 use super::profile::{Options, PROFILE, UidRule};
 use super::transform::{Outcome, Plan, Stand, transform};
-use super::{Protector, seal};
+use super::{Protector, Unreadable, seal};
 use crate::keys::KeysError;
 use crate::mask::Rectangle;
 use crate::spool::masks::Rules;
@@ -41,8 +42,11 @@ pub(super) enum PrepareError {
     /// It belongs to another patient than its study: a person must decide before anybody signs.
     #[error("it names another patient than the first object of its study")]
     OtherPatient,
-    /// The agreement key or the hospital's key cannot be used.
-    #[error("the keys of the site cannot be used")]
+    /// The disk did not give its bytes; this may pass.
+    #[error("{UNREAD}")]
+    Unread,
+    /// The agreement key or the hospital's key cannot be used; this may pass.
+    #[error("{KEYLESS}")]
     Keys(#[from] KeysError),
     /// The spool refused; tried again.
     #[error(transparent)]
@@ -90,10 +94,14 @@ pub(super) fn draft(
     }
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
-    let Ok(found) = identifiers(&mut source, &syntax) else {
-        return Err(withheld(
-            "its header cannot be read as far as its identity goes",
-        ));
+    let found = match identifiers(&mut source, &syntax) {
+        Ok(found) => found,
+        Err(Unreadable::Read(_)) => return Err(PrepareError::Unread),
+        Err(_) => {
+            return Err(withheld(
+                "its header cannot be read as far as its identity goes",
+            ));
+        }
     };
     same_patient(instance, &found)?;
     let found = found.also(instance.patient_name.reveal(), instance.accession.reveal());
@@ -156,6 +164,7 @@ pub(super) fn draft(
             pixels: used,
         }))),
         Outcome::Withheld(reason) => Err(PrepareError::Withheld(reason)),
+        Outcome::Unread => Err(PrepareError::Unread),
         Outcome::Shows(shown) => Err(PrepareError::Withheld(shown.reason)),
     }
 }
@@ -223,6 +232,9 @@ pub(super) fn received(
     let read = DeflateDecoder::new(protector.spool.reader(kept))
         .take(INFLATED_MAX_BYTES + 1)
         .read_to_end(&mut inflated);
+    if read.as_ref().is_err_and(|error| !is_content(error)) {
+        return Err(PrepareError::Unread);
+    }
     if read.is_err() || inflated.len() as u64 > INFLATED_MAX_BYTES {
         let reason = "it is deflated, and damaged or too large to be inflated here";
         return Err(PrepareError::Withheld(reason.to_owned()));
@@ -231,6 +243,12 @@ pub(super) fn received(
         return Err(PrepareError::Withheld("it cannot be inflated".to_owned()));
     };
     Ok((Received::Inflated(inflated.into()), syntax))
+}
+
+/// Whether reading failed for what the bytes are, and not for the disk.
+fn is_content(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+    matches!(error.kind(), InvalidData | InvalidInput | UnexpectedEof)
 }
 
 /// The first object binds a study to one patient.

@@ -12,6 +12,7 @@ use super::*;
 mod bounds;
 mod masked;
 mod overlays;
+mod passing;
 mod planted;
 mod public;
 mod units;
@@ -87,6 +88,7 @@ fn leaves(dataset: &[u8], syntax: &str, options: &Options) -> (Plan, Vec<u8>) {
         }
         Outcome::Withheld(reason) => panic!("withheld: {reason}"),
         Outcome::Shows(shown) => panic!("withheld: {}", shown.reason),
+        Outcome::Unread => panic!("could not be read"),
     }
 }
 
@@ -95,6 +97,7 @@ fn reason(dataset: &[u8], options: &Options) -> String {
         Outcome::Leaves(_) => "leaves".to_owned(),
         Outcome::Withheld(reason) => reason,
         Outcome::Shows(shown) => shown.reason,
+        Outcome::Unread => "could not be read".to_owned(),
     }
 }
 

@@ -57,6 +57,8 @@ pub enum Outcome {
     Withheld(String),
     /// It stays unless it is masked.
     Shows(Box<Shown>),
+    /// Its bytes could not be read now.
+    Unread,
 }
 
 /// The protected form of an object.
@@ -181,6 +183,7 @@ pub fn transform<S: Read + Seek>(
         Ok(plan) => Outcome::Leaves(Box::new(plan)),
         Err(Stop::Withheld(reason)) => Outcome::Withheld(reason),
         Err(Stop::Shows(shown)) => Outcome::Shows(shown),
+        Err(Stop::Unreadable(Unreadable::Read(_))) => Outcome::Unread,
         Err(Stop::Unreadable(error)) => {
             Outcome::Withheld(format!("could not be protected: {error}"))
         }

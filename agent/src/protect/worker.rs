@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::coded;
@@ -20,6 +21,8 @@ const PARALLEL: usize = 2;
 const GIVES_UP: usize = 512;
 /// How often the rows are looked at when nothing rings.
 const LOOK: Duration = Duration::from_secs(2);
+/// How often what was withheld for a reason that may pass is tried again.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
 /// How long to wait after a failure that may pass.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
 
@@ -29,7 +32,14 @@ impl Protector {
         if let Err(error) = self.begin().await {
             tracing::error!(%error, "what was protected before stays as it is");
         }
+        let mut looked = Instant::now();
         while !cancel.is_cancelled() {
+            if looked.elapsed() > LOOK_AGAIN {
+                looked = Instant::now();
+                if let Err(error) = self.look_again().await {
+                    tracing::error!(%error, "what is withheld for now could not be looked at");
+                }
+            }
             let arrived = self.spool.arrived();
             let pause = match self.work().await {
                 Ok(AT_ONCE) => continue,
@@ -62,6 +72,7 @@ impl Protector {
                 tracing::warn!(%agreement, "the agreement's key is another one; what has not left is protected anew");
             }
         }
+        self.look_again().await?;
         Ok(())
     }
 
@@ -148,8 +159,8 @@ impl Protector {
                 blocks: None,
                 looked: vec![*looked],
             },
-            Err(error @ PrepareError::Keys(_)) => {
-                tracing::error!(%error, "an object is withheld");
+            Err(error @ (PrepareError::Keys(_) | PrepareError::Unread)) => {
+                tracing::error!(%error, "an object is withheld for now");
                 Verdict::Withheld {
                     reason: error.to_string(),
                     blocks: None,
@@ -221,8 +232,7 @@ impl Protector {
             let (looked, pixels) = (draft.looked.clone(), draft.pixels.clone());
             let (form, syntax) = form(&this, draft, &study, &own);
             let Ok(digest) = form.digest(&syntax) else {
-                let reason = "its bytes cannot be read whole";
-                return Err(PrepareError::Withheld(reason.to_owned()));
+                return Err(PrepareError::Unread);
             };
             let sent = Sent {
                 digest,

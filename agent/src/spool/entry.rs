@@ -173,7 +173,7 @@ pub struct Sent {
 #[derive(Clone, Debug)]
 pub struct Unprotected {
     /// Its row.
-    pub(super) id: i64,
+    pub(crate) id: i64,
     /// The row of its study.
     pub(super) study_row: i64,
     /// The agreement under which it leaves.

@@ -11,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::decision::{By, seal_again};
 use super::entry::Looked;
+use super::protection::NOT_KEPT;
 use super::{Spool, SpoolError, parsed, refused_row};
 use crate::audit;
 use crate::mask::native::RECTANGLES;
@@ -357,11 +358,11 @@ async fn decided_again(
     device: i64,
 ) -> Result<u64, sqlx::Error> {
     let studies: Vec<i64> = sqlx::query_scalar(
-        "UPDATE instance SET state = 'waiting', reason = '', refusals = 0, next_try_us = 0 WHERE device_id = $1 \
-         AND state = 'withheld' AND sent_digest IS NULL AND handle IS NOT NULL AND lost = 0 \
-         AND study_id IN (SELECT id FROM study WHERE state <> 'recalled') \
-         AND COALESCE((SELECT d.what FROM decision d WHERE d.instance_id = instance.id ORDER BY d.id DESC LIMIT 1), '') <> 'keep' \
-         RETURNING study_id",
+        sqlx::AssertSqlSafe(format!(
+            "UPDATE instance AS i SET state = 'waiting', reason = '', refusals = 0, next_try_us = 0 WHERE device_id = $1 \
+             AND state = 'withheld' AND sent_digest IS NULL AND handle IS NOT NULL AND lost = 0 \
+             AND study_id IN (SELECT id FROM study WHERE state <> 'recalled') AND {NOT_KEPT} RETURNING study_id"
+        )),
     )
     .bind(device)
     .fetch_all(&mut *tx)

@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
+use super::decision::seal_again;
 use super::entry::{Private, Unprotected, Verdict};
 use super::outgoing::{BY_URGENCY, kept, renew};
 use super::{Spool, SpoolError, masked, masks, parsed, refused_row};
@@ -27,6 +28,9 @@ const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_ui
      a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
      JOIN agreement a ON a.id = s.agreement";
+
+/// Nobody has said that instance `i` stays for good.
+pub(super) const NOT_KEPT: &str = "COALESCE((SELECT d.what FROM decision d WHERE d.instance_id = i.id ORDER BY d.id DESC LIMIT 1), '') <> 'keep'";
 
 impl Spool {
     /// Up to `limit` instances whose form is not decided, after the first `skip`: most urgent study first, then in order of arrival.
@@ -196,6 +200,61 @@ impl Spool {
         }
         self.wake();
         Ok(())
+    }
+
+    /// Up to `limit` instances behind row `last` that are withheld for one of these reasons, and that nobody keeps back.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn withheld_for(
+        &self,
+        reasons: [&str; 2],
+        last: i64,
+        limit: usize,
+    ) -> Result<Vec<Unprotected>, SpoolError> {
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} WHERE i.state = 'withheld' AND i.reason IN ($1, $2) AND i.id > $3 AND i.lost = 0 \
+             AND i.handle IS NOT NULL AND s.state <> 'recalled' AND {NOT_KEPT} ORDER BY i.id LIMIT $4"
+        )))
+        .bind(reasons[0])
+        .bind(reasons[1])
+        .bind(last)
+        .bind(to_row(limit as u64))
+        .fetch_all(self.inner.rows.read())
+        .await
+        .map_err(refused_row("listing what is withheld for now"))?;
+        rows.iter()
+            .map(|row| unprotected(self, row))
+            .collect::<Result<_, _>>()
+            .map_err(refused_row("reading what is withheld for now"))
+    }
+
+    /// A withheld instance is decided anew; a sealed study gets another version. Answers whether it was still withheld.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn decide_again(&self, instance: &Unprotected) -> Result<bool, SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
+                "UPDATE instance AS i SET state = 'waiting', reason = '', refusals = 0, next_try_us = 0 WHERE id = $1 \
+                 AND state = 'withheld' AND sent_digest IS NULL AND {NOT_KEPT}"
+            )))
+            .bind(instance.id)
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            if changed > 0 {
+                seal_again(self, &mut tx, instance.study_row).await?;
+            }
+            tx.commit().await?;
+            Ok(changed > 0)
+        };
+        let again = work
+            .await
+            .map_err(refused_row("having a withheld instance decided again"))?;
+        self.inner.arrived.notify_one();
+        Ok(again)
     }
 
     /// Instances on which another version of the protection has decided, and that have no receipt, are decided anew.

@@ -12,23 +12,23 @@ use crate::spool::masks::{Drawn, Rule, Rules, met};
 
 const MAMMOGRAM: &str = "1.2.840.10008.5.1.4.1.1.1.2";
 
-/// A plain film, 8 columns by 6 rows, with a plane that draws everywhere, and one that is laid two rows lower.
+/// A plain film, 8 columns by 6 rows, with a plane that draws everywhere, and a smaller one two rows lower.
 fn film(instance: &str) -> Dataset {
     let mut it = picture(instance, "Alpha");
     it.put_text(Tag(0x0008, 0x0016), VR::UI, MAMMOGRAM);
     it.put_text(Tag(0x0028, 0x0301), VR::CS, "NO");
     it.put_text(Tag(0x0010, 0x0010), VR::PN, "Blomqvist^Zoe");
-    overlay(&mut it, 0x6000, 1);
-    overlay(&mut it, 0x6002, 3);
+    overlay(&mut it, 0x6000, 1, 6);
+    overlay(&mut it, 0x6002, 3, 4);
     it
 }
 
-fn overlay(it: &mut Dataset, group: u16, top: i16) {
+fn overlay(it: &mut Dataset, group: u16, top: i16, rows: u16) {
     let mut put = |element, value: &[u8]| {
         let tag = Tag(group, element);
         it.put(tag, implicit_vr(tag), Value::Bytes(value.to_vec()));
     };
-    put(0x0010, &6_u16.to_le_bytes());
+    put(0x0010, &rows.to_le_bytes());
     put(0x0011, &8_u16.to_le_bytes());
     put(0x0022, b"L of Blomqvist");
     put(0x0040, b"G ");
@@ -36,7 +36,7 @@ fn overlay(it: &mut Dataset, group: u16, top: i16) {
     put(0x0100, &1_u16.to_le_bytes());
     put(0x0102, &0_u16.to_le_bytes());
     put(0x1500, b"Blomqvist Zoe ");
-    put(0x3000, &[0xFF; 6]);
+    put(0x3000, &vec![0xFF; usize::from(rows)]);
     put(0x4000, b"a comment ");
 }
 
@@ -82,10 +82,7 @@ async fn an_overlay_goes_until_somebody_has_said_what_is_drawn_in_it() {
         second.bytes(Tag(0x6000, 0x3000)),
         [0xF0, 0xF0, 0xF0, 0xFF, 0xFF, 0xFF]
     );
-    assert_eq!(
-        second.bytes(Tag(0x6002, 0x3000)),
-        [0xF0, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF]
-    );
+    assert_eq!(second.bytes(Tag(0x6002, 0x3000)), [0xF0, 0xFF, 0xFF, 0xFF]);
     assert_eq!(
         second.bytes(PIXELS),
         film("1.2.1.2").bytes(PIXELS),
@@ -178,7 +175,7 @@ fn overlays_of_other_images_and_inside_items_go_whatever_was_drawn() {
         let mut it = film("1.2.1.1");
         it.put_text(Tag(0x0008, 0x0016), VR::UI, class);
         let mut item = Dataset::new();
-        overlay(&mut item, 0x6000, 1);
+        overlay(&mut item, 0x6000, 1, 6);
         it.put_items(Tag(0x0008, 0x1140), vec![item]);
         it
     };

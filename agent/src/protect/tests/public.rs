@@ -87,6 +87,7 @@ fn check(path: &Path, seen: &mut Seen) {
             *seen.reasons.entry(shown.reason).or_default() += 1;
             return;
         }
+        Outcome::Unread => panic!("{} cannot be read", path.display()),
         Outcome::Leaves(plan) => plan,
     };
     seen.leaves += 1;
