@@ -12,7 +12,7 @@ use flate2::read::DeflateDecoder;
 
 use super::age::age;
 use super::choice::{self, Chosen};
-use super::form::{Form, Received, Stretch};
+use super::form::{Form, ReadSeek, Received, Stretch};
 use super::identifiers::{Identifiers, identifiers};
 use super::overlays;
 use super::passing::{KEYLESS, UNREAD};
@@ -94,17 +94,7 @@ pub(super) fn draft(
     }
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
-    let found = match identifiers(&mut source, &syntax) {
-        Ok(found) => found,
-        Err(Unreadable::Read(_)) => return Err(PrepareError::Unread),
-        Err(_) => {
-            return Err(withheld(
-                "its header cannot be read as far as its identity goes",
-            ));
-        }
-    };
-    same_patient(instance, &found)?;
-    let found = found.also(instance.patient_name.reveal(), instance.accession.reveal());
+    let found = patient(instance, &mut source, &syntax)?;
     let pseudonym = pseudonym(protector, instance)?;
     let keys = &protector.keys;
     // a value without a token is left out: nothing falls through
@@ -167,6 +157,24 @@ pub(super) fn draft(
         Outcome::Unread => Err(PrepareError::Unread),
         Outcome::Shows(shown) => Err(PrepareError::Withheld(shown.reason)),
     }
+}
+
+/// Whose the object is, which is the patient of its study.
+fn patient(
+    instance: &Unprotected,
+    mut source: &mut dyn ReadSeek,
+    syntax: &TransferSyntaxUid,
+) -> Result<Identifiers, PrepareError> {
+    let found = match identifiers(&mut source, syntax) {
+        Ok(found) => found,
+        Err(Unreadable::Read(_)) => return Err(PrepareError::Unread),
+        Err(_) => {
+            let reason = "its header cannot be read as far as its identity goes";
+            return Err(PrepareError::Withheld(reason.to_owned()));
+        }
+    };
+    same_patient(instance, &found)?;
+    Ok(found.also(instance.patient_name.reveal(), instance.accession.reveal()))
 }
 
 /// What the agreement and the site both allow beyond the profile, and what a person has released.
