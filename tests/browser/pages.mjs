@@ -228,6 +228,30 @@ await story('the site takes the case back: every window loses the images, one wi
   }
 });
 
+await story('in a narrow window a case stands in one column, and everything of it can be reached', async ({ gateway, page, shot }) => {
+  claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  await page.waitForSelector('iframe');
+  const places = () => page.evaluate(() => ['.order', '.middle', '.report-side'].map((part) => {
+    const { left, width, top } = document.querySelector(part).getBoundingClientRect();
+    return { left: Math.round(left), width: Math.round(width), top: Math.round(top) };
+  }));
+  const [order, middle, report] = await places();
+  assert.ok(order.left < middle.left && middle.left < report.left, 'wide: side by side');
+  for (const width of [390, 768]) {
+    await page.setViewportSize({ width, height: 800 });
+    const [first, second, third] = await places();
+    assert.deepEqual([first.left, second.left, third.left], [0, 0, 0], `${width}: below one another`);
+    assert.ok(first.top < second.top && second.top < third.top, `${width}: in the order of reading`);
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), `${width}: nothing runs out at the side`);
+    await shot(`case-narrow-${width}`);
+    await page.fill('#section-impression', 'No fracture.');
+    await page.locator('#section-impression').scrollIntoViewIfNeeded();
+    await shot(`case-narrow-${width}-report`);
+    await page.evaluate(() => document.querySelector('.desk').scrollTo(0, 0));
+  }
+});
+
 await story('the time of the images is over: said, and no error', async ({ gateway, page, shot }) => {
   const one = claimed(gateway, 'c2');
   const words = 'images deleted 14 days after the report, under the agreement';
