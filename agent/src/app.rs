@@ -33,6 +33,7 @@ use crate::mask::child::{Decoder, Limits};
 use crate::observe::control::{self, Desk};
 use crate::page::{self, Page};
 use crate::protect::Protector;
+use crate::protect::preview::Previews;
 use crate::restore::{self, Find, Restoring, Unseal};
 use crate::spool::disk::real::RealDisk;
 use crate::spool::{self, Spool};
@@ -42,6 +43,13 @@ pub use system::{clock, random};
 
 /// How long what is under way may take to end.
 const DRAIN: Duration = Duration::from_secs(30);
+
+/// Bounds of what is decoded for somebody who looks: beside what is being masked, and sooner given up.
+const LOOKING: Limits = Limits {
+    run: Duration::from_secs(20),
+    wait: Duration::from_secs(10),
+    parallel: 2,
+};
 
 /// The folder of keys inside the spool folder.
 #[must_use]
@@ -266,10 +274,16 @@ fn site_page(
             return Ok(None);
         }
     };
-    let page = Page::new(desk.clone(), &config.site_page, random())?;
+    let previews = Previews::new(desk.spool.clone(), decoder(LOOKING));
+    let page = Page::new(desk.clone(), previews, &config.site_page, random())?;
     let serving = page::serve(page, listener, tls, cancel.clone());
     parts.spawn(serving.map(|()| "the site page"));
     Ok(Some(address))
+}
+
+/// Children that decode: this program, whatever has become of its name since.
+fn decoder(limits: Limits) -> Decoder {
+    Decoder::new("/proc/self/exe".into(), limits)
 }
 
 /// Starts what works on the spool: the seals and removals, and the protection.
@@ -278,9 +292,7 @@ fn keep_and_protect(
     parts: &mut JoinSet<&'static str>,
     cancel: &CancellationToken,
 ) -> Protector {
-    // this program, whatever has become of its name since
-    let decoder = Decoder::new("/proc/self/exe".into(), Limits::default());
-    let protector = Protector::new(spool.clone()).with_decoder(decoder);
+    let protector = Protector::new(spool.clone()).with_decoder(decoder(Limits::default()));
     let protecting = (protector.clone(), cancel.clone());
     parts.spawn(async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"));
     let sealing = (spool.clone(), cancel.clone());

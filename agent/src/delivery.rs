@@ -172,21 +172,22 @@ impl Deliveries {
         self.inner.changed.notified()
     }
 
-    /// Offers again, at once, what a case has waiting, held or not taken. Answers how many rows.
+    /// Offers again, at once, what a case has waiting, held or not taken, as `who` says. Answers how many
+    /// rows.
     ///
     /// # Errors
     /// When the rows refuse.
-    pub async fn retry(&self, case: &CaseCode) -> Result<u64, DeliveryError> {
-        work::retry(self, case).await
+    pub async fn retry(&self, case: &CaseCode, who: &str) -> Result<u64, DeliveryError> {
+        work::retry(self, case, who).await
     }
 
-    /// A person's decision about a report that is held for its patient (`report` as [`crate::restore::rows::Mismatch`] has it).
+    /// The decision of `who` about a report that is held for its patient (`report` as [`crate::restore::rows::Mismatch`] has it).
     /// Answers how many reports it decided: one or none.
     ///
     /// # Errors
     /// When the choice is not possible, or the rows refuse.
-    pub async fn rule(&self, report: i64, ruling: Ruling) -> Result<u64, DeliveryError> {
-        restoring::rule(self, report, ruling).await
+    pub async fn rule(&self, report: i64, ruling: Ruling, who: &str) -> Result<u64, DeliveryError> {
+        restoring::rule(self, report, ruling, who).await
     }
 
     /// Finds out whose report it is where that is needed, and offers what is due to its destinations, until `cancel` fires; what

@@ -9,5 +9,6 @@ pub mod native;
 mod rectangle;
 mod shade;
 
+pub(crate) use coded::{frame_bits, is_native};
 pub use device::{Device, Family, NoFamily};
 pub use rectangle::Rectangle;

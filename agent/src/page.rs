@@ -7,13 +7,17 @@ mod assets;
 mod case;
 mod certificate;
 mod decide;
+mod draw;
 mod find;
 mod guard;
 mod help;
+mod masks;
 mod mismatch;
+mod object;
 mod people;
 mod record;
 mod report;
+mod scan;
 mod session;
 mod shell;
 mod sign_in;
@@ -40,7 +44,9 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Trail;
 use crate::observe::control::Desk;
+use crate::protect::preview::Previews;
 use accounts::Accounts;
 use session::Sessions;
 use throttle::Throttle;
@@ -133,6 +139,8 @@ pub enum PageError {
 #[derive(Clone, Debug)]
 pub struct Page {
     desk: Desk,
+    previews: Previews,
+    trail: Trail,
     accounts: Accounts,
     sessions: Sessions,
     throttle: Arc<Throttle>,
@@ -142,16 +150,23 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page over a running agent.
+    /// The page over a running agent, which shows withheld objects by `previews`.
     ///
     /// # Errors
     /// When passwords cannot be hashed here.
-    pub fn new(desk: Desk, config: &Config, random: Random) -> Result<Self, PageError> {
+    pub fn new(
+        desk: Desk,
+        previews: Previews,
+        config: &Config,
+        random: Random,
+    ) -> Result<Self, PageError> {
         let (rows, clock) = (desk.spool.rows().clone(), desk.clock.clone());
         Ok(Self {
             accounts: Accounts::new(rows.clone(), clock.clone(), random.clone())?,
             sessions: Sessions::new(rows, clock.clone(), random.clone(), config),
             throttle: Arc::default(),
+            trail: Trail::new(desk.spool.rows().clone()),
+            previews,
             desk,
             clock,
             random,
@@ -164,6 +179,9 @@ impl Page {
         let case = Router::new()
             .route("/", get(case::show))
             .route("/withheld", post(decide::withheld))
+            .route("/object/{id}", get(object::show))
+            .route("/object/{id}/picture", get(object::picture))
+            .route("/object/{id}/mask", post(draw::mask))
             .route("/block", post(decide::block))
             .route("/context", post(talk::send_context))
             .route("/letter", post(talk::send_letter))
@@ -182,6 +200,8 @@ impl Page {
             .nest("/case/{code}", case)
             .route("/report/{id}", get(report::show))
             .route("/report/{id}/file", post(mismatch::file))
+            .route("/masks", get(masks::show))
+            .route("/masks/{device}/drop", post(masks::remove))
             .route("/status", get(standing::show))
             .route("/help", get(help::show))
             .route("/accounts", get(people::show).post(people::add))

@@ -20,6 +20,7 @@ mod picture;
 mod pieces;
 mod pixels;
 mod prepare;
+pub mod preview;
 mod private;
 mod profile;
 pub mod seal;
@@ -98,4 +99,4 @@ impl Protector {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -22,6 +22,7 @@ mod protection;
 mod recall;
 mod recover;
 mod retain;
+pub mod shown;
 mod store;
 pub mod study;
 pub mod view;
@@ -345,20 +346,20 @@ impl Spool {
         manifest::sealed(self, sealed).await
     }
 
-    /// Ends the wait for more, for one case or for everything that is arriving (P30). Answers for how many studies.
+    /// Ends the wait for more, for one case or for everything that is arriving (P30), as `who` says. Answers for how many studies.
     ///
     /// # Errors
     /// When the rows refuse.
-    pub async fn send_now(&self, case: Option<&CaseCode>) -> Result<u64, SpoolError> {
-        study::send_now(self, case).await
+    pub async fn send_now(&self, case: Option<&CaseCode>, who: &str) -> Result<u64, SpoolError> {
+        study::send_now(self, case, who).await
     }
 
     /// Takes a study back (P17): nothing more of it is sent. Answers whether there was such a case.
     ///
     /// # Errors
     /// When the rows refuse.
-    pub async fn recall(&self, case: &CaseCode, reason: &str) -> Result<bool, SpoolError> {
-        recall::recall(self, case, reason).await
+    pub async fn recall(&self, case: &CaseCode, by: decision::By<'_>) -> Result<bool, SpoolError> {
+        recall::recall(self, case, by).await
     }
 
     /// Recalls that the gateway has not confirmed (P17).

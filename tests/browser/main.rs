@@ -1,6 +1,8 @@
 //! The reading room in a real browser: the pages when things go wrong, the packaged viewer, and one case read to its end by keyboard.
 
 #[cfg(test)]
+mod masked;
+#[cfg(test)]
 mod sent;
 #[cfg(test)]
 mod site;
@@ -122,6 +124,33 @@ mod tests {
         let said = node(&["tests/browser/site.mjs", &pictures("site")], &environment).await?;
         println!("{said}");
         crate::site::raised(&hospital).await?;
+        hospital.close().await
+    }
+
+    #[tokio::test]
+    async fn a_banner_is_drawn_over_in_the_browser_and_leaves_masked() -> anyhow::Result<()> {
+        let _one = ONE.lock().await;
+        let Some(files) = crate::masked::samples() else {
+            return Ok(());
+        };
+        let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
+        let [banner, scan] = crate::masked::withheld(&hospital, &files).await?;
+        let environment = [
+            ("CAUSEWAY_SITE", hospital.stack.page()),
+            (
+                "CAUSEWAY_RADIOGRAPHER",
+                hospital.stack.page_password.clone(),
+            ),
+            ("CAUSEWAY_CASE", banner),
+            ("CAUSEWAY_SCAN", scan),
+        ];
+        let said = node(
+            &["tests/browser/masked.mjs", &pictures("masked")],
+            &environment,
+        )
+        .await?;
+        println!("{said}");
+        crate::masked::left_masked(&hospital, &files[0]).await?;
         hospital.close().await
     }
 

@@ -337,6 +337,23 @@ fn text(value: &Value, name: &str) -> anyhow::Result<String> {
         .with_context(|| format!("the answer has no {name}"))
 }
 
+/// The one part of a multipart body (RFC 2046).
+#[must_use]
+pub fn only_part<'a>(kind: &str, body: &'a [u8]) -> Option<&'a [u8]> {
+    let boundary = kind
+        .split("boundary=")
+        .nth(1)?
+        .split(';')
+        .next()?
+        .trim_matches('"');
+    let head = body.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let end = format!("\r\n--{boundary}--");
+    let tail = body
+        .windows(end.len())
+        .rposition(|window| window == end.as_bytes())?;
+    body.get(head..tail)
+}
+
 /// A report that a person could have dictated about the sample study.
 #[must_use]
 pub fn sample_report() -> Value {

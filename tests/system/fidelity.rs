@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use causeway_proto::prescan::{Limits, prescan};
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
+use causeway_tests::reader::only_part;
 use causeway_tests::sender::file::Dataset;
 use causeway_tests::stack::wait_until;
 use causeway_tests::{sender, shared};
@@ -124,22 +125,6 @@ async fn fetch(hospital: &Hospital, sample: &Sample) -> anyhow::Result<bool> {
     std::fs::write(&file, part)?;
     let returned = sender::dataset(&file)?;
     Ok(returned.bytes == sample.dataset.bytes && returned.syntax == sample.dataset.syntax)
-}
-
-/// The one part of a multipart body (RFC 2046).
-pub(crate) fn only_part<'a>(kind: &str, body: &'a [u8]) -> Option<&'a [u8]> {
-    let boundary = kind
-        .split("boundary=")
-        .nth(1)?
-        .split(';')
-        .next()?
-        .trim_matches('"');
-    let head = body.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let end = format!("\r\n--{boundary}--");
-    let tail = body
-        .windows(end.len())
-        .rposition(|window| window == end.as_bytes())?;
-    body.get(head..tail)
 }
 
 /// Files without UIDs get an answer of the standard's, one each, and nothing breaks.

@@ -10,13 +10,12 @@ use causeway_proto::dataset::Dataset;
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::planted::{self, SECRETS, spellings};
+use causeway_tests::reader::only_part;
 use causeway_tests::sender::file;
 use causeway_tests::stack::log;
 use causeway_tests::tools::{Said, run};
 use dicom_core::Tag;
 use memchr::memmem;
-
-use crate::fidelity::only_part;
 
 const A_MINUTE: Duration = Duration::from_secs(60);
 

@@ -50,6 +50,9 @@ pub(super) enum User {
     },
 }
 
+/// Who changes accounts here: whoever may use the command line.
+const OPERATOR: &str = "operator";
+
 /// Does what was asked.
 pub(super) async fn act(config: &Config, verb: Verb) -> anyhow::Result<()> {
     let Verb::User(verb) = verb;
@@ -70,7 +73,7 @@ async fn user(accounts: &Accounts, verb: User) -> anyhow::Result<()> {
             password_file,
         } => {
             accounts
-                .add(&name, &password(&password_file)?, role)
+                .add(&name, &password(&password_file)?, role, OPERATOR)
                 .await?;
             writeln!(out, "{name} is a {role} of the site page")?;
         }
@@ -88,7 +91,7 @@ async fn user(accounts: &Accounts, verb: User) -> anyhow::Result<()> {
             password_file,
         } => {
             accounts
-                .set_password(&name, &password(&password_file)?)
+                .set_password(&name, &password(&password_file)?, OPERATOR)
                 .await?;
             writeln!(
                 out,
@@ -96,7 +99,7 @@ async fn user(accounts: &Accounts, verb: User) -> anyhow::Result<()> {
             )?;
         }
         User::Remove { name } => {
-            accounts.remove(&name).await?;
+            accounts.remove(&name, OPERATOR).await?;
             writeln!(out, "{name} is removed, and signed out")?;
         }
     }

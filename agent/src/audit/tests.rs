@@ -41,7 +41,7 @@ async fn count(rows: &Rows, sql: &'static str) -> i64 {
 fn look(study: &str) -> Look {
     Look {
         event: "images-sent",
-        actor: "gateway",
+        actor: "gateway".into(),
         subject: study.to_owned(),
         detail: json!({ "agreement": "g1" }),
     }

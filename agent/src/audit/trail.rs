@@ -1,5 +1,7 @@
-//! What leaves the house: one record for each receiver, study and five minutes, durable before a byte of it leaves, many in one commit.
+//! What leaves the house or is shown to somebody: one record for each receiver, study and five minutes, durable before a byte of it
+//! goes, many in one commit.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,18 +23,18 @@ pub struct Look {
     /// Our word for it.
     pub event: &'static str,
     /// Who gets it.
-    pub actor: &'static str,
+    pub actor: Cow<'static, str>,
     /// What he gets.
     pub subject: String,
     /// More of it.
     pub detail: serde_json::Value,
 }
 
-type Key = (&'static str, &'static str, String);
+type Key = (&'static str, Cow<'static, str>, String);
 
 impl Look {
     fn key(&self) -> Key {
-        (self.event, self.actor, self.subject.clone())
+        (self.event, self.actor.clone(), self.subject.clone())
     }
 }
 
@@ -144,7 +146,7 @@ impl Trail {
                 &mut tx,
                 *at,
                 look.event,
-                look.actor,
+                &look.actor,
                 &look.subject,
                 &look.detail,
             )
@@ -165,7 +167,7 @@ async fn stands(
     let found: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM audit_event WHERE actor = $1 AND subject = $2 AND event = $3 AND at_us >= $4 AND at_us < $5",
     )
-    .bind(look.actor)
+    .bind(&*look.actor)
     .bind(&look.subject)
     .bind(look.event)
     .bind(from)

@@ -307,6 +307,7 @@ pub(super) async fn rule(
     deliveries: &Deliveries,
     report: i64,
     ruling: Ruling,
+    who: &str,
 ) -> Result<u64, DeliveryError> {
     let held = rows::mismatches(deliveries.inner.spool.rows(), Some(report))
         .await
@@ -339,7 +340,7 @@ pub(super) async fn rule(
                 from: &["at-site", "waiting", "held"],
             };
             mirror(deliveries, &mut tx, report, &standing).await?;
-            note(&mut tx, report, ruling, now).await?;
+            note(&mut tx, report, ruling, (who, now)).await?;
         }
         tx.commit().await?;
         Ok(u64::from(ruled))
@@ -355,7 +356,7 @@ async fn note(
     tx: &mut SqliteConnection,
     report: i64,
     ruling: Ruling,
-    now: Timestamp,
+    (who, now): (&str, Timestamp),
 ) -> Result<(), sqlx::Error> {
     let (case, uid): (String, String) =
         sqlx::query_as("SELECT case_code, sop_uid FROM report WHERE id = $1")
@@ -368,7 +369,7 @@ async fn note(
         Ruling::Pacs(_) => "pacs",
     };
     let detail = serde_json::json!({ "case": case, "report": uid, "as": word });
-    audit::record(tx, now, "held-decided", "operator", &case, &detail).await
+    audit::record(tx, now, "held-decided", who, &case, &detail).await
 }
 
 /// The set that a person has chosen; none when the report is refused.

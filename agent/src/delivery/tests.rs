@@ -236,7 +236,7 @@ async fn a_pacs_that_takes_no_reports_is_a_state_until_a_person_retries() {
     assert_eq!(hear(&deliveries).await, [word("pacs", "not-taken", false)]);
     bench.pass(100_000);
     assert!(!offer(&deliveries, &pacs).await);
-    assert_eq!(deliveries.retry(&report.case).await.unwrap(), 1);
+    assert_eq!(deliveries.retry(&report.case, "rita").await.unwrap(), 1);
     assert!(offer(&deliveries, &pacs).await);
     assert_eq!(hear(&deliveries).await, [word("pacs", "delivered", false)]);
 }

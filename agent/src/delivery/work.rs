@@ -271,7 +271,11 @@ async fn finish(
 }
 
 /// See [`Deliveries::retry`].
-pub(super) async fn retry(deliveries: &Deliveries, case: &CaseCode) -> Result<u64, DeliveryError> {
+pub(super) async fn retry(
+    deliveries: &Deliveries,
+    case: &CaseCode,
+    who: &str,
+) -> Result<u64, DeliveryError> {
     let mut tx = deliveries.begin().await?;
     let now = deliveries.inner.clock.now();
     restore::rows::ask_again(&mut tx, case, now)
@@ -293,16 +297,9 @@ pub(super) async fn retry(deliveries: &Deliveries, case: &CaseCode) -> Result<u6
     .rows_affected();
     if changed > 0 {
         let (now, detail) = (deliveries.inner.clock.now(), json!({ "rows": changed }));
-        audit::record(
-            &mut tx,
-            now,
-            "report-retried",
-            "operator",
-            case.as_str(),
-            &detail,
-        )
-        .await
-        .map_err(refused("recording a new try"))?;
+        audit::record(&mut tx, now, "report-retried", who, case.as_str(), &detail)
+            .await
+            .map_err(refused("recording a new try"))?;
     }
     tx.commit().await.map_err(refused("offering again"))?;
     deliveries.inner.due.notify_waiters();

@@ -387,7 +387,7 @@ fn look(instance: &Outgoing, case: &str) -> Look {
     let agreement = instance.key.agreement.as_str();
     Look {
         event: "images-sent",
-        actor: "gateway",
+        actor: "gateway".into(),
         subject: instance.study.as_str().to_owned(),
         detail: json!({ "agreement": agreement, "case": case }),
     }

@@ -44,7 +44,7 @@ impl Coding {
 
 /// Whether pixel data of a transfer syntax are not coded.
 #[must_use]
-pub(super) fn is_native(syntax: &str) -> bool {
+pub(crate) fn is_native(syntax: &str) -> bool {
     Coding::of(syntax) == Coding::Native
 }
 
@@ -71,7 +71,7 @@ pub(super) fn decoded(syntax: &str, layout: &Layout) -> Layout {
 
 /// Bits of one frame of native pixel data; none when there are too many.
 #[must_use]
-pub(super) fn frame_bits(layout: &Layout) -> Option<u64> {
+pub(crate) fn frame_bits(layout: &Layout) -> Option<u64> {
     // two pixels share their colour differences (PS3.3 C.7.6.3.1.2)
     let samples = match layout.photometric.as_str() {
         "YBR_FULL_422" | "YBR_PARTIAL_422" if layout.samples == 3 => 2,

@@ -75,7 +75,7 @@ impl Default for View {
 
 /// Why a frame was not decoded, as the exit code says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// There is no decoder.
     Unsupported,
     /// It does not hold together.
@@ -116,7 +116,7 @@ pub fn child() -> ExitCode {
 }
 
 /// Reads a job and writes what it asks for.
-pub(super) fn answer(input: impl Read, mut output: impl Write) -> Result<(), Refusal> {
+pub(crate) fn answer(input: impl Read, mut output: impl Write) -> Result<(), Refusal> {
     let mut input = BufReader::new(input);
     let mut line = String::new();
     let read = input.by_ref().take(LONGEST_LINE).read_line(&mut line);

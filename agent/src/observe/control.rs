@@ -35,6 +35,9 @@ const LONGEST_ASK: u64 = 4096;
 /// Longest answer, in bytes.
 const LONGEST_ANSWER: u64 = 16 << 20;
 
+/// Who asks at the socket: whoever may use it.
+const OPERATOR: &str = "operator";
+
 /// A path of a socket may have at most 108 bytes.
 const LONGEST_PATH: usize = 100;
 
@@ -231,16 +234,16 @@ impl Desk {
             Ask::Status => self.status().await.map(|s| Answer::Status(Box::new(s))),
             Ask::Where { what } => status::find(rows, &what).await.map(Answer::Cases),
             Ask::SendNow { case } => {
-                let sent = self.spool.send_now(case.as_ref()).await;
+                let sent = self.spool.send_now(case.as_ref(), OPERATOR).await;
                 sent.map(Answer::Changed).map_err(Into::into)
             }
             Ask::Held => self.held().await,
             Ask::Rule { report, ruling } => {
-                let ruled = self.deliveries.rule(report, ruling).await;
+                let ruled = self.deliveries.rule(report, ruling, OPERATOR).await;
                 ruled.map(Answer::Changed).map_err(Into::into)
             }
             Ask::Retry { case } => {
-                let again = self.deliveries.retry(&case).await;
+                let again = self.deliveries.retry(&case, OPERATOR).await;
                 again.map(Answer::Changed).map_err(Into::into)
             }
             Ask::Masks => masks::met(rows)
@@ -260,7 +263,7 @@ impl Desk {
                     .map_err(Into::into)
             }
             Ask::Recall { case, reason } => {
-                let recalled = self.spool.recall(&case, &reason).await;
+                let recalled = self.spool.recall(&case, by(&reason)).await;
                 recalled
                     .map(|done| Answer::Changed(u64::from(done)))
                     .map_err(Into::into)
@@ -318,7 +321,7 @@ impl Desk {
 /// Whoever may use the socket.
 fn by(reason: &str) -> By<'_> {
     By {
-        who: "operator",
+        who: OPERATOR,
         reason,
     }
 }

@@ -1,6 +1,7 @@
 //! People of the site: accounts of their own, with one of two roles, and passwords kept as Argon2id only.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -8,10 +9,12 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
+use serde_json::json;
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
 use super::{PageError, refused};
+use crate::audit;
 use crate::rows::Rows;
 
 /// A password has at least so many characters.
@@ -19,6 +22,9 @@ pub const SHORTEST_PASSWORD: usize = 10;
 
 /// Passwords that are hashed at one time: each takes a core and 19 MiB.
 const AT_ONCE: usize = 2;
+
+/// Whose sign-in fails where no account has the name.
+const NOBODY: &str = "nobody";
 
 /// What somebody may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,11 +111,17 @@ impl Accounts {
         })
     }
 
-    /// Makes an account.
+    /// Makes an account, as `by` says.
     ///
     /// # Errors
     /// When its name or password will not do, the name is taken, or the rows refuse.
-    pub async fn add(&self, name: &str, password: &str, role: Role) -> Result<(), PageError> {
+    pub async fn add(
+        &self,
+        name: &str,
+        password: &str,
+        role: Role,
+        by: &str,
+    ) -> Result<(), PageError> {
         if !is_name(name) {
             return Err(PageError::Name);
         }
@@ -127,11 +139,14 @@ impl Accounts {
         .await
         .map_err(refused(tried))?
         .rows_affected();
-        tx.commit().await.map_err(refused(tried))?;
         if made == 0 {
             return Err(PageError::Taken);
         }
-        Ok(())
+        let (now, detail) = (self.clock.now(), json!({ "role": role.as_str() }));
+        audit::record(&mut tx, now, "account-added", by, name, &detail)
+            .await
+            .map_err(refused(tried))?;
+        tx.commit().await.map_err(refused(tried))
     }
 
     /// Everybody, by name.
@@ -150,24 +165,29 @@ impl Accounts {
             .collect())
     }
 
-    /// Gives an account another password, and ends its sessions.
+    /// Gives an account another password, as `by` says, and ends its sessions.
     ///
     /// # Errors
     /// When there is no such account, the password will not do, or the rows refuse.
-    pub async fn set_password(&self, name: &str, password: &str) -> Result<(), PageError> {
+    pub async fn set_password(
+        &self,
+        name: &str,
+        password: &str,
+        by: &str,
+    ) -> Result<(), PageError> {
         let hash = self.hash(password).await?;
-        self.change(name, Some(&hash)).await
+        self.change(name, Some(&hash), by).await
     }
 
-    /// Removes an account and ends its sessions. What that person decided stays.
+    /// Removes an account, as `by` says, and ends its sessions. What that person decided stays.
     ///
     /// # Errors
     /// When there is no such account, or the rows refuse.
-    pub async fn remove(&self, name: &str) -> Result<(), PageError> {
-        self.change(name, None).await
+    pub async fn remove(&self, name: &str, by: &str) -> Result<(), PageError> {
+        self.change(name, None, by).await
     }
 
-    async fn change(&self, name: &str, password: Option<&str>) -> Result<(), PageError> {
+    async fn change(&self, name: &str, password: Option<&str>, by: &str) -> Result<(), PageError> {
         let tried = "changing an account";
         let mut tx = self.rows.begin().await.map_err(refused(tried))?;
         let work = async {
@@ -190,8 +210,16 @@ impl Accounts {
                         .await?
                 }
             };
+            let changed = changed.rows_affected();
+            if changed > 0 {
+                let event = match password {
+                    Some(_) => "password-reset",
+                    None => "account-removed",
+                };
+                audit::record(&mut tx, self.clock.now(), event, by, name, &json!({})).await?;
+            }
             tx.commit().await?;
-            Ok(changed.rows_affected())
+            Ok(changed)
         };
         match work.await.map_err(refused(tried))? {
             0 => Err(PageError::Unknown),
@@ -226,6 +254,35 @@ impl Accounts {
         Ok(row
             .filter(|_| fits)
             .map(|(_, role, made)| account(name.to_owned(), &role, made)))
+    }
+
+    /// Puts on record that a password was wrong. A name that nobody has is not written down: people type passwords there.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub(super) async fn failed(&self, name: &str, from: Option<IpAddr>) -> Result<(), PageError> {
+        let tried = "recording a wrong password";
+        let mut tx = self.rows.begin().await.map_err(refused(tried))?;
+        let work = async {
+            let known: Option<String> =
+                sqlx::query_scalar("SELECT name FROM site_user WHERE name = $1")
+                    .bind(name)
+                    .fetch_optional(&mut *tx)
+                    .await?;
+            let who = known.as_deref().unwrap_or(NOBODY);
+            let detail = json!({ "from": from.map(|address| address.to_string()) });
+            audit::record(
+                &mut tx,
+                self.clock.now(),
+                "sign-in-failed",
+                who,
+                who,
+                &detail,
+            )
+            .await?;
+            tx.commit().await
+        };
+        work.await.map_err(refused(tried))
     }
 
     async fn hash(&self, password: &str) -> Result<String, PageError> {

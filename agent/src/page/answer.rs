@@ -7,7 +7,9 @@ use maud::html;
 use super::PageError;
 use super::shell;
 use crate::delivery::DeliveryError;
+use crate::mask::child::DecodeError;
 use crate::observe::status::ViewError;
+use crate::protect::preview::PreviewError;
 use crate::spool::SpoolError;
 use crate::talk::TalkError;
 
@@ -36,6 +38,22 @@ impl Refusal {
     /// What was asked has changed since the page was loaded.
     pub(super) fn changed(sentence: &str) -> Self {
         Self::Not(StatusCode::CONFLICT, sentence.to_owned())
+    }
+
+    /// Something is there, and cannot be shown.
+    pub(super) fn unshown(error: &PreviewError) -> Self {
+        let status = match error {
+            PreviewError::Busy | PreviewError::Decode(DecodeError::Busy) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            PreviewError::NoFrame | PreviewError::NoPixels => StatusCode::NOT_FOUND,
+            PreviewError::Spool(_) | PreviewError::Decode(DecodeError::Failed(_)) => {
+                tracing::error!(%error, "a picture could not be made");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::Not(status, format!("It cannot be shown: {error}."))
     }
 
     /// There is nothing there.

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use super::answer::Refusal;
 
 /// Name, type, and the file.
-const FILES: [(&str, &str, &str); 4] = [
+const FILES: [(&str, &str, &str); 5] = [
     (
         "site.css",
         "text/css; charset=utf-8",
@@ -17,6 +17,11 @@ const FILES: [(&str, &str, &str); 4] = [
         "site.js",
         "text/javascript; charset=utf-8",
         include_str!("../../web/site.js"),
+    ),
+    (
+        "draw.js",
+        "text/javascript; charset=utf-8",
+        include_str!("../../web/draw.js"),
     ),
     (
         "theme.js",

@@ -3,12 +3,13 @@
 use axum::extract::{Path, Query, State};
 use causeway_proto::ids::CaseCode;
 use maud::{Markup, html};
+use serde::Deserialize;
 
 use super::answer::Refusal;
 use super::session::Person;
 use super::shell::{self, bytes, code, level, name, said, time, token};
 use super::work::Done;
-use super::{Page, help, record, talk};
+use super::{Page, help, record, scan, talk};
 use crate::delivery::view::{self as reports, Kept, Line};
 use crate::observe::status;
 use crate::spool::leaving::{self, Leaving};
@@ -40,26 +41,38 @@ pub(super) fn parsed(text: &str) -> Result<CaseCode, Refusal> {
     }
 }
 
+/// Which withheld object stands beside the form of the context.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Asked {
+    beside: Option<i64>,
+}
+
 /// The page.
 pub(super) async fn show(
     State(page): State<Page>,
     Path(code): Path<String>,
     Query(done): Query<Done>,
+    Query(asked): Query<Asked>,
     person: Person,
 ) -> Result<Markup, Refusal> {
     let seen = seen(&page, parsed(&code)?).await?;
     let of = &seen.of;
     let recalled = of.state == "recalled";
+    let objects = seen.objects.iter().map(|(object, _)| object);
+    let scan = scan::beside(&seen.case, objects.filter(|_| !recalled), asked.beside);
+    let context = |scan| talk::context(&person, &seen.case, seen.context.as_ref(), recalled, scan);
     let body = html! {
         (banner(&seen))
-        (said(done.said.as_deref()))
+        (said(&done))
         @if !of.waits_for.is_empty() { p.note { "Waits for " (of.waits_for) "." } }
         @if let Some(block) = &seen.block { (blocked(&person, &seen.case, block)) }
+        // as wide as the page, so that what is beside it can be read
+        @if scan.is_some() { div.columns.whole { (context(scan.as_ref())) } }
         div.columns {
             div {
                 @if !seen.objects.is_empty() { (withheld_objects(&person, &seen)) }
                 (talk::letters(&person, &seen.case, &seen.letters, recalled))
-                (talk::context(&person, &seen.case, seen.context.as_ref(), recalled))
+                @if scan.is_none() { (context(None)) }
                 (what_left(&seen.leaving, of.erasure.is_some()))
             }
             div {
@@ -152,12 +165,12 @@ fn withheld_objects(person: &Person, seen: &Seen) -> Markup {
         section id="withheld" aria-labelledby="withheld-title" {
             h2 id="withheld-title" { "Withheld here: " (seen.objects.len()) @if seen.objects.len() == 1 { " object" } @else { " objects" } }
             p.dim {
-                "The picture itself is not shown on this page yet: look at it in your PACS before you release it. "
+                "Look at each before you decide. A picture is masked where you look at it. "
                 a href={ "/help#" (help::WITHHELD) } { "What this means" }
             }
             form method="post" action={ "/case/" (seen.case) "/withheld" } {
                 (token(person))
-                ul.objects { @for (object, facts) in &seen.objects { li { (one_object(person, object, facts)) } } }
+                ul.objects { @for (object, facts) in &seen.objects { li { (one_object(person, object, facts)) (look(&seen.case, object)) } } }
                 @if recalled { p.dim { "The study was recalled: nothing of it leaves." } }
                 @else if person.decides() {
                     label for="reason" { "Why" }
@@ -190,12 +203,18 @@ fn one_object(person: &Person, object: &Object, facts: &Facts) -> Markup {
                 span.reason { (object.reason) }
                 @match &object.decided {
                     Some((what, who)) if what == "keep" => span.dim { "kept back for good by " (who) },
+                    Some((what, who)) if what == "mask" => span.dim { "masked by " (who) ", and withheld again" },
                     Some((what, who)) if what == "release" => span.warn { "withheld again after " (who) " had released it" },
                     _ => {},
                 }
             }
         }
     }
+}
+
+/// The way to what it shows; whoever goes there is on record.
+fn look(case: &CaseCode, object: &Object) -> Markup {
+    html! { a.button href={ "/case/" (case) "/object/" (object.id) } { "Look" span.unseen { " at this " (shell::class(&object.class)) } } }
 }
 
 /// The record of what went out, under which agreement and profile.

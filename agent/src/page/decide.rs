@@ -128,8 +128,8 @@ pub(super) async fn send_now(
     Path(code): Path<String>,
     posted: Posted,
 ) -> Result<Redirect, Refusal> {
-    let case = parsed(&code)?;
-    if page.desk.spool.send_now(Some(&case)).await? == 0 {
+    let (case, who) = (parsed(&code)?, posted.person.name.as_str());
+    if page.desk.spool.send_now(Some(&case), who).await? == 0 {
         return Err(Refusal::changed("Nothing is waited for any more."));
     }
     note(&page, &posted, &case, Noted::SendNow, "").await?;
@@ -145,7 +145,11 @@ pub(super) async fn recall(
 ) -> Result<Redirect, Refusal> {
     let case = parsed(&code)?;
     let reason = reason(&posted)?;
-    if !page.desk.spool.recall(&case, &reason).await? {
+    let by = By {
+        who: &posted.person.name,
+        reason: &reason,
+    };
+    if !page.desk.spool.recall(&case, by).await? {
         return Err(Refusal::changed("The study was recalled already."));
     }
     note(&page, &posted, &case, Noted::Recall, &reason).await?;
@@ -159,8 +163,8 @@ pub(super) async fn retry(
     Path(code): Path<String>,
     posted: Posted,
 ) -> Result<Redirect, Refusal> {
-    let case = parsed(&code)?;
-    if page.desk.deliveries.retry(&case).await? == 0 {
+    let (case, who) = (parsed(&code)?, posted.person.name.as_str());
+    if page.desk.deliveries.retry(&case, who).await? == 0 {
         return Err(Refusal::changed(
             "There is nothing to offer again: its destination is no longer configured, or it has arrived.",
         ));

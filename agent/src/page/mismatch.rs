@@ -139,7 +139,8 @@ pub(super) async fn file(
     let Some(kept) = view::report(rows, report).await? else {
         return Err(Refusal::none("There is no such report."));
     };
-    if page.desk.deliveries.rule(report, ruling).await? == 0 {
+    let who = posted.person.name.as_str();
+    if page.desk.deliveries.rule(report, ruling, who).await? == 0 {
         return Err(Refusal::changed(
             "Nothing was changed: somebody has decided before you, or the answer of the PACS is another now. Load the page again.",
         ));

@@ -22,7 +22,7 @@ pub(super) async fn show(
     let accounts = page.accounts.list().await?;
     let body = html! {
         h1 { "Accounts" }
-        (said(done.said.as_deref()))
+        (said(&done))
         p.dim {
             "A radiographer decides about cases: releases, keeps back, adds what the reader should know, raises, recalls, prints. "
             "An administrator keeps these accounts, and may recall a study, end a wait and offer reports again."
@@ -90,7 +90,8 @@ pub(super) async fn add(State(page): State<Page>, posted: Posted) -> Result<Redi
         Err(sentence) => return Err(Refusal::wrong(format!("{sentence}."))),
     };
     let (name, password) = (posted.get("name"), posted.raw("password"));
-    page.accounts.add(name, password, role).await?;
+    let by = posted.person.name.as_str();
+    page.accounts.add(name, password, role, by).await?;
     told(&posted, "add");
     Ok(Redirect::to("/accounts?said=account-made"))
 }
@@ -102,7 +103,8 @@ pub(super) async fn password(
 ) -> Result<Redirect, Refusal> {
     posted.person.must_administer()?;
     let (name, password) = (posted.get("name"), posted.raw("password"));
-    page.accounts.set_password(name, password).await?;
+    let by = posted.person.name.as_str();
+    page.accounts.set_password(name, password, by).await?;
     told(&posted, "password");
     Ok(Redirect::to("/accounts?said=account-changed"))
 }
@@ -116,7 +118,7 @@ pub(super) async fn remove(State(page): State<Page>, posted: Posted) -> Result<R
             "You cannot remove your own account: another administrator can.",
         ));
     }
-    page.accounts.remove(name).await?;
+    page.accounts.remove(name, &posted.person.name).await?;
     told(&posted, "remove");
     Ok(Redirect::to("/accounts?said=account-removed"))
 }

@@ -71,7 +71,7 @@ pub(super) async fn show(
 }
 
 /// One line, indented by its class: nothing inline.
-fn text(line: &Line) -> Markup {
+pub(super) fn text(line: &Line) -> Markup {
     let class = match line.depth {
         0 => "depth-0",
         1 => "depth-1",

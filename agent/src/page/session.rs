@@ -6,9 +6,11 @@ use std::time::Duration;
 use causeway_proto::digest::Digest;
 use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
+use serde_json::json;
 
 use super::accounts::{Account, Role};
 use super::{Config, PageError, refused};
+use crate::audit;
 use crate::rows::Rows;
 
 /// A session is marked as seen at most this often.
@@ -75,6 +77,8 @@ impl Sessions {
             .bind(now.0)
             .execute(&mut *tx)
             .await?;
+            let (who, detail) = (account.name.as_str(), json!({}));
+            audit::record(&mut tx, now, "signed-in", who, who, &detail).await?;
             tx.commit().await
         };
         work.await.map_err(refused(tried))?;
@@ -126,12 +130,16 @@ impl Sessions {
     pub(super) async fn end(&self, person: &Person) -> Result<(), PageError> {
         let tried = "ending a session";
         let mut tx = self.rows.begin().await.map_err(refused(tried))?;
-        sqlx::query("DELETE FROM site_session WHERE token = $1")
-            .bind(&person.token)
-            .execute(&mut *tx)
-            .await
-            .map_err(refused(tried))?;
-        tx.commit().await.map_err(refused(tried))
+        let work = async {
+            sqlx::query("DELETE FROM site_session WHERE token = $1")
+                .bind(&person.token)
+                .execute(&mut *tx)
+                .await?;
+            let (now, who) = (self.clock.now(), person.name.as_str());
+            audit::record(&mut tx, now, "signed-out", who, who, &json!({})).await?;
+            tx.commit().await
+        };
+        work.await.map_err(refused(tried))
     }
 }
 

@@ -8,6 +8,7 @@ use maud::{DOCTYPE, Markup, html};
 use super::accounts::Role;
 use super::guard::FORM;
 use super::session::Person;
+use super::work::Done;
 
 /// The whole page. `here` is the path of the navigation's entry that it belongs to.
 pub(super) fn page(person: Option<&Person>, here: &str, title: &str, main: &Markup) -> Markup {
@@ -38,7 +39,12 @@ pub(super) fn page(person: Option<&Person>, here: &str, title: &str, main: &Mark
 }
 
 fn navigation(person: &Person, here: &str) -> Markup {
-    let mut entries = vec![("/work", "Work"), ("/find", "Find"), ("/status", "Status")];
+    let mut entries = vec![
+        ("/work", "Work"),
+        ("/find", "Find"),
+        ("/masks", "Masks"),
+        ("/status", "Status"),
+    ];
     if person.role == Role::Administrator {
         entries.push(("/accounts", "Accounts"));
     }
@@ -156,9 +162,12 @@ pub(super) fn class(uid: &str) -> &str {
 }
 
 /// What was just done, said once.
-pub(super) fn said(word: Option<&str>) -> Markup {
-    let sentence = match word {
+pub(super) fn said(done: &Done) -> Markup {
+    let sentence = match done.said.as_deref() {
         Some("released") => "Released: it is checked and sent now.",
+        Some("masked") => "Masked: black where you have drawn.",
+        Some("unmasked") => "Noted: nothing is burned in on this device.",
+        Some("mask-dropped") => "The mask is taken away. What has not left is withheld again.",
         Some("kept") => "Kept back: it stays at this site, and the reader sees that it exists.",
         Some("unblocked") => "The reader may sign this case again.",
         Some("kept-blocked") => "The case stays blocked. Nobody is asked about it again.",
@@ -183,5 +192,14 @@ pub(super) fn said(word: Option<&str>) -> Markup {
         }
         _ => return html! {},
     };
-    html! { p.said role="status" { (sentence) } }
+    html! {
+        p.said role="status" {
+            (sentence)
+            @match done.count {
+                Some(1) => " 1 object is decided again now.",
+                Some(count) => { " " (count) " objects are decided again now." },
+                None => {},
+            }
+        }
+    }
 }

@@ -100,6 +100,7 @@ pub(super) async fn enter(
         .map(|(_, value)| value.as_str())
         .unwrap_or_default();
     let Some(account) = page.accounts.check(name, password).await? else {
+        page.accounts.failed(name, address).await?;
         tracing::warn!("somebody could not sign in at the site page");
         let sentence = "Name or password are not right.".to_owned();
         return answer(&page, word, to, Some((StatusCode::UNAUTHORIZED, sentence)));

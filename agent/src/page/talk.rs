@@ -59,12 +59,13 @@ fn fields(facts: &Facts, locked: bool) -> Markup {
     }
 }
 
-/// The part of the case page where the context is typed.
+/// The part of the case page where the context is typed, with a scanned request beside it where there may be one.
 pub(super) fn context(
     person: &Person,
     case: &CaseCode,
     said: Option<&Said>,
     recalled: bool,
+    scan: Option<&Markup>,
 ) -> Markup {
     let empty = Facts::default();
     let typed = said.map_or(&empty, |said| &said.typed);
@@ -76,16 +77,19 @@ pub(super) fn context(
                 Some(said) => { (standing(said)) (as_it_leaves(said)) },
                 None => p.dim { "No clinical question supplied, and the reader is told so." },
             }
-            form.context method="post" action={ "/case/" (case) "/context" } {
-                (token(person))
-                (fields(typed, locked))
-                @if recalled { p.wide.dim { "The study was recalled: nothing more is said about it." } }
-                @else if person.decides() {
-                    div.wide.buttons {
-                        span.dim { "Names and numbers of this patient are taken out before it leaves; you see it first." }
-                        button { "Send to the reader" }
-                    }
-                } @else { p.wide.dim { "A radiographer fills this in." } }
+            div.beside[scan.is_some()] {
+                @if let Some(scan) = scan { (scan) }
+                form.context method="post" action={ "/case/" (case) "/context" } {
+                    (token(person))
+                    (fields(typed, locked))
+                    @if recalled { p.wide.dim { "The study was recalled: nothing more is said about it." } }
+                    @else if person.decides() {
+                        div.wide.buttons {
+                            span.dim { "Names and numbers of this patient are taken out before it leaves; you see it first." }
+                            button { "Send to the reader" }
+                        }
+                    } @else { p.wide.dim { "A radiographer fills this in." } }
+                }
             }
         }
     }

@@ -2,6 +2,8 @@
 
 mod cases;
 mod door;
+mod pictures;
+mod trail;
 mod words;
 
 use axum::body::Body;
@@ -16,6 +18,7 @@ use super::accounts::Role;
 use super::*;
 use crate::delivery::Deliveries;
 use crate::link;
+use crate::protect::tests::preview::echo;
 use crate::spool::tests::{Bench, What, seeded};
 
 const PASSWORD: &str = "correct horse battery";
@@ -51,9 +54,13 @@ impl Site {
                 .plus(Duration::from_secs(90 * 24 * 3600)),
             clock: bench.clock(),
         };
-        let page = Page::new(desk, &Config::default(), random).unwrap();
+        let previews = Previews::new(desk.spool.clone(), echo(bench.folder.path()));
+        let page = Page::new(desk, previews, &Config::default(), random).unwrap();
         for (name, role) in [("rita", Role::Radiographer), ("anna", Role::Administrator)] {
-            page.accounts.add(name, PASSWORD, role).await.unwrap();
+            page.accounts
+                .add(name, PASSWORD, role, "operator")
+                .await
+                .unwrap();
         }
         let rows = bench.spool.rows();
         let case: String = sqlx::query_scalar("SELECT case_code FROM study")
@@ -173,7 +180,7 @@ impl Browser {
         Answer {
             status: parts.status,
             headers: parts.headers,
-            text: String::from_utf8(bytes.to_vec()).unwrap(),
+            text: String::from_utf8_lossy(&bytes).into_owned(),
         }
     }
 

@@ -18,6 +18,8 @@ use crate::talk as words;
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Done {
     pub(super) said: Option<String>,
+    /// To how many objects.
+    pub(super) count: Option<u64>,
 }
 
 /// The page.
@@ -55,7 +57,7 @@ pub(super) async fn show(
     let lately = view::lately(rows, 8).await?;
     let body = html! {
         h1 { "Work" }
-        (said(done.said.as_deref()))
+        (said(&done))
         div data-refresh="15" {
             @if nothing {
                 div.empty { strong { "Nothing waits for a person" } "What needs you appears here by itself." }

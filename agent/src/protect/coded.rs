@@ -20,12 +20,12 @@ use crate::mask::{Rectangle, jpeg};
 use crate::spool::{MaskedPixels, Masking};
 
 /// A coded frame is at most so long.
-const FRAME_MAX_BYTES: u64 = 64 << 20;
+pub(super) const FRAME_MAX_BYTES: u64 = 64 << 20;
 /// Frames of one object; an offset table names each (PS3.5 A.4).
 const FRAMES_MAX: u64 = 100_000;
 
 /// JPEG Baseline and Extended (PS3.5 A.4.1): what [`jpeg`] understands.
-const JPEG: [&str; 2] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
+pub(super) const JPEG: [&str; 2] = ["1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"];
 
 /// Codings that lose something and whose objects may not say so (PS3.3 C.7.6.1.1.5).
 const LOSSY: [&str; 5] = [
@@ -38,7 +38,7 @@ const LOSSY: [&str; 5] = [
 
 /// Why pixels could not be coded anew.
 #[derive(Debug, thiserror::Error)]
-enum CodeError {
+pub(super) enum CodeError {
     #[error("where one frame ends and the next begins is not said")]
     Frames,
     #[error("its header does not say how its pixels lie")]
@@ -238,7 +238,7 @@ fn offset_table(offsets: &[u64]) -> Vec<u8> {
 }
 
 /// The bytes of one frame.
-fn read<S: Read + Seek>(
+pub(super) fn read<S: Read + Seek>(
     source: &mut Source<'_, S>,
     frame: &[Range<u64>],
 ) -> Result<Vec<u8>, CodeError> {
@@ -254,7 +254,7 @@ fn read<S: Read + Seek>(
 }
 
 /// Where the frames lie: one in each fragment, all fragments in one, as the offset table says, or where a picture begins.
-fn frames<S: Read + Seek>(
+pub(super) fn frames<S: Read + Seek>(
     source: &mut Source<'_, S>,
     shown: &Shown,
     layout: &Layout,

@@ -14,6 +14,7 @@ mod masked;
 mod overlays;
 mod passing;
 mod planted;
+pub(crate) mod preview;
 mod public;
 mod units;
 mod worker;

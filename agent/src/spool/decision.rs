@@ -1,10 +1,12 @@
 //! What a person at the site decides about a case: each decision changes exactly its rows and stays as a row of its own.
 
 use causeway_proto::ids::{CaseCode, Priority};
+use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::manifest::new_version;
 use super::{Spool, SpoolError, refused_row};
+use crate::audit;
 
 /// The basis of a version that a person caused.
 const PERSON: &str = "person";
@@ -85,6 +87,9 @@ impl Spool {
                 of = Some(study);
             }
             if let Some(study) = of {
+                let detail = json!({ "objects": released });
+                self.on_record(&mut tx, study, "withheld-released", by.who, detail)
+                    .await?;
                 seal_again(self, &mut tx, study).await?;
             }
             tx.commit().await?;
@@ -108,6 +113,7 @@ impl Spool {
         let mut tx = self.begin_rows().await?;
         let work = async {
             let mut kept = 0_usize;
+            let mut of = None;
             for instance in instances {
                 let study: Option<i64> = sqlx::query_scalar(
                     "SELECT s.id FROM instance i JOIN study s ON s.id = i.study_id \
@@ -121,6 +127,12 @@ impl Spool {
                 self.decide(&mut tx, study, Some(*instance), "keep", by)
                     .await?;
                 kept = kept.saturating_add(1);
+                of = Some(study);
+            }
+            if let Some(study) = of {
+                let detail = json!({ "objects": kept });
+                self.on_record(&mut tx, study, "withheld-kept", by.who, detail)
+                    .await?;
             }
             tx.commit().await?;
             Ok(kept)
@@ -150,8 +162,13 @@ impl Spool {
             .fetch_optional(&mut *tx)
             .await?;
             let Some(study) = study else { return Ok(false) };
-            let what = if lift { "unblock" } else { "keep-blocked" };
+            let (what, event) = match lift {
+                true => ("unblock", "block-lifted"),
+                false => ("keep-blocked", "block-kept"),
+            };
             self.decide(&mut tx, study, None, what, by).await?;
+            self.on_record(&mut tx, study, event, by.who, json!({}))
+                .await?;
             tx.commit().await?;
             Ok(true)
         };
@@ -202,6 +219,9 @@ impl Spool {
             };
             let by = By { reason, ..by };
             self.decide(&mut tx, study, None, "raise", by).await?;
+            let detail = json!({ "to": to.as_str() });
+            self.on_record(&mut tx, study, "case-raised", by.who, detail)
+                .await?;
             tx.commit().await?;
             Ok(true)
         };
@@ -224,10 +244,37 @@ impl Spool {
                     .await?;
             let Some(study) = study else { return Ok(false) };
             self.decide(&mut tx, study, None, what.word(), by).await?;
+            // the others are on record where their change is made
+            if what == Noted::Print {
+                self.on_record(&mut tx, study, "report-shown", by.who, json!({}))
+                    .await?;
+            }
             tx.commit().await?;
             Ok(true)
         };
         work.await.map_err(refused_row("noting a decision"))
+    }
+
+    /// Puts a person's act on a study on record, in the transaction of the act. The reason stays in the decision's own row: it is free
+    /// text, and may name the patient.
+    pub(super) async fn on_record(
+        &self,
+        tx: &mut SqliteConnection,
+        study: i64,
+        event: &str,
+        who: &str,
+        detail: serde_json::Value,
+    ) -> Result<(), sqlx::Error> {
+        let (uid, case): (String, String) =
+            sqlx::query_as("SELECT study_uid, case_code FROM study WHERE id = $1")
+                .bind(study)
+                .fetch_one(&mut *tx)
+                .await?;
+        let mut detail = detail;
+        if let Some(members) = detail.as_object_mut() {
+            members.insert("case".to_owned(), case.into());
+        }
+        audit::record(tx, self.inner.clock.now(), event, who, &uid, &detail).await
     }
 
     pub(crate) async fn decide(

@@ -296,6 +296,9 @@ impl Spool {
             let Some(study) = study else { return Ok(false) };
             self.decide(&mut tx, study, Some(instance), "mask", by)
                 .await?;
+            let detail = json!({ "rectangles": drawn });
+            self.on_record(&mut tx, study, "object-masked", by.who, detail)
+                .await?;
             seal_again(self, &mut tx, study).await?;
             tx.commit().await?;
             Ok(true)

@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::decision::By;
 use super::{Spool, SpoolError, parsed, refused_row};
 use crate::audit;
 
@@ -14,11 +15,7 @@ use crate::audit;
 const NO_WORDS: &str = "the hospital has taken the study back; ask it why";
 
 /// See [`Spool::recall`].
-pub(super) async fn recall(
-    spool: &Spool,
-    case: &CaseCode,
-    reason: &str,
-) -> Result<bool, SpoolError> {
+pub(super) async fn recall(spool: &Spool, case: &CaseCode, by: By<'_>) -> Result<bool, SpoolError> {
     let mut tx = spool.begin_rows().await?;
     let now = spool.inner.clock.now();
     let changed: Vec<(String, String)> = sqlx::query_as(
@@ -27,14 +24,14 @@ pub(super) async fn recall(
     )
     .bind(case.as_str())
     .bind(now.0)
-    .bind(reason)
+    .bind(by.reason)
     .fetch_all(&mut *tx)
     .await
     .map_err(refused_row("recalling a study"))?;
     for (study, agreement) in &changed {
         // the reason is free text of a person and may name the patient: it stays in the study's row
         let detail = json!({ "case": case.as_str(), "agreement": agreement });
-        audit::record(&mut tx, now, "study-recalled", "operator", study, &detail)
+        audit::record(&mut tx, now, "study-recalled", by.who, study, &detail)
             .await
             .map_err(refused_row("recording a recall"))?;
     }

@@ -178,7 +178,11 @@ async fn seal(spool: &Spool, id: i64) -> Result<bool, SpoolError> {
 }
 
 /// See [`Spool::send_now`].
-pub(super) async fn send_now(spool: &Spool, case: Option<&CaseCode>) -> Result<u64, SpoolError> {
+pub(super) async fn send_now(
+    spool: &Spool,
+    case: Option<&CaseCode>,
+    who: &str,
+) -> Result<u64, SpoolError> {
     let mut tx = spool.begin_rows().await?;
     let changed = sqlx::query(
         "UPDATE study SET send_now = 1 WHERE state = 'arriving' AND ($1 = '' OR case_code = $1)",
@@ -191,7 +195,7 @@ pub(super) async fn send_now(spool: &Spool, case: Option<&CaseCode>) -> Result<u
     if changed > 0 {
         let (now, subject) = (spool.now(), case.map_or("all", CaseCode::as_str));
         let detail = serde_json::json!({ "studies": changed });
-        audit::record(&mut tx, now, "wait-ended", "operator", subject, &detail)
+        audit::record(&mut tx, now, "wait-ended", who, subject, &detail)
             .await
             .map_err(refused_row("recording the end of a wait"))?;
     }

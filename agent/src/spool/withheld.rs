@@ -178,7 +178,8 @@ pub async fn objects(rows: &Rows, case: &CaseCode) -> Result<Vec<Object>, SpoolE
         .map_err(refused_row("reading the withheld objects of a case"))
 }
 
-fn object(row: &SqliteRow) -> Result<Object, sqlx::Error> {
+/// Ten columns.
+pub(super) fn object(row: &SqliteRow) -> Result<Object, sqlx::Error> {
     let what: Option<String> = row.try_get(8)?;
     let who: Option<String> = row.try_get(9)?;
     Ok(Object {

@@ -8,6 +8,7 @@ use causeway_proto::time::Timestamp;
 
 use super::*;
 use crate::protect::seal;
+use crate::spool::decision::By;
 use crate::spool::tests::{Bench, What};
 use crate::spool::{Config, Private};
 
@@ -249,7 +250,19 @@ async fn the_newest_context_is_said_until_it_is_held() {
     bench.greet(2, 0).await;
     assert_eq!(talk.contexts_to_say().await.unwrap(), said);
     // and nothing of a study that was taken back
-    assert!(bench.spool.recall(&case, "wrong").await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                &case,
+                By {
+                    who: "rita",
+                    reason: "wrong"
+                }
+            )
+            .await
+            .unwrap()
+    );
     assert_eq!(talk.contexts_to_say().await.unwrap(), []);
     let refused = talk.check_context(&case, &question("x")).await;
     assert!(matches!(refused, Err(TalkError::Recalled)), "{refused:?}");
@@ -300,7 +313,19 @@ async fn letters_go_in_order_and_their_steps_are_noted() {
         said,
         "after a restore"
     );
-    assert!(bench.spool.recall(&case, "wrong").await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                &case,
+                By {
+                    who: "rita",
+                    reason: "wrong"
+                }
+            )
+            .await
+            .unwrap()
+    );
     assert_eq!(talk.letters_to_say().await.unwrap(), []);
     assert_eq!(audited(&bench).await, ["letter-written by rita"; 2]);
 }

@@ -206,6 +206,33 @@ const TABLE: &[(&str, Coded)] = &[
         "study-protected",
         row(PROCEDURE, None, 'U', 0, Object::Study),
     ),
+    // people at a site
+    (
+        "account-removed",
+        row(ALERT, Some(USER_ATTRIBUTES), 'D', 0, Object::User),
+    ),
+    (
+        "withheld-released",
+        row(PROCEDURE, None, 'U', 0, Object::Study),
+    ),
+    ("withheld-kept", row(PROCEDURE, None, 'U', 0, Object::Study)),
+    ("object-masked", row(PROCEDURE, None, 'U', 0, Object::Study)),
+    (
+        "mask-drawn",
+        row(ALERT, Some(SECURITY_CONFIGURATION), 'C', 0, Object::Node),
+    ),
+    (
+        "mask-dropped",
+        row(ALERT, Some(SECURITY_CONFIGURATION), 'D', 0, Object::Node),
+    ),
+    ("block-lifted", row(PROCEDURE, None, 'U', 0, Object::Study)),
+    ("block-kept", row(PROCEDURE, None, 'U', 0, Object::Study)),
+    ("case-raised", row(ORDER, None, 'U', 0, Object::Study)),
+    ("report-shown", row(ACCESSED, None, 'R', 0, Object::Study)),
+    (
+        "withheld-viewed",
+        row(ACCESSED, None, 'R', 0, Object::Study),
+    ),
     ("images-sent", row(BEGIN, None, 'R', 0, Object::Study)),
     ("wait-ended", row(PROCEDURE, None, 'E', 0, Object::Case)),
     ("report-received", row(IMPORT, None, 'C', 0, Object::Study)),

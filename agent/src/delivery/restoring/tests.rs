@@ -159,9 +159,12 @@ async fn another_patient_is_held_with_both_sets_until_a_person_decides() {
             !format!("{both:?}").contains("PID"),
             "printing shows nothing"
         );
-        let wrong = deliveries.rule(both.report, Ruling::Pacs(1)).await;
+        let wrong = deliveries.rule(both.report, Ruling::Pacs(1), "rita").await;
         assert!(matches!(wrong, Err(DeliveryError::Choice(_))));
-        assert_eq!(deliveries.rule(both.report, ruling).await.unwrap(), 1);
+        assert_eq!(
+            deliveries.rule(both.report, ruling, "rita").await.unwrap(),
+            1
+        );
         bench.pass(100_000);
         assert!(
             offer(&deliveries, &pacs).await,
@@ -169,7 +172,10 @@ async fn another_patient_is_held_with_both_sets_until_a_person_decides() {
         );
         assert_eq!(filed(&pacs)[0], id);
         assert_eq!(held(&deliveries).await, []);
-        assert_eq!(deliveries.rule(both.report, ruling).await.unwrap(), 0);
+        assert_eq!(
+            deliveries.rule(both.report, ruling, "rita").await.unwrap(),
+            0
+        );
     }
 }
 
@@ -181,14 +187,23 @@ async fn a_refused_report_is_not_offered_by_a_retry() {
     assert!(ask(&deliveries, &restoring).await);
     let case = held(&deliveries).await[0].case.parse().unwrap();
     let report = held(&deliveries).await[0].report;
-    assert_eq!(deliveries.rule(report, Ruling::Refuse).await.unwrap(), 1);
+    assert_eq!(
+        deliveries
+            .rule(report, Ruling::Refuse, "rita")
+            .await
+            .unwrap(),
+        1
+    );
     assert_eq!(hear(&deliveries).await, [word("pacs", "held", false)]);
-    assert_eq!(deliveries.retry(&case).await.unwrap(), 0);
+    assert_eq!(deliveries.retry(&case, "rita").await.unwrap(), 0);
     assert!(!ask(&deliveries, &restoring).await);
     assert!(!offer(&deliveries, &pacs).await);
     assert_eq!(held(&deliveries).await[0].state, "refused");
     // and a person may think again
-    assert_eq!(deliveries.rule(report, Ruling::Ours).await.unwrap(), 1);
+    assert_eq!(
+        deliveries.rule(report, Ruling::Ours, "rita").await.unwrap(),
+        1
+    );
     assert!(offer(&deliveries, &pacs).await);
     assert_eq!(filed(&pacs)[0], "PID-1");
 }
@@ -214,7 +229,7 @@ async fn an_outage_of_the_question_waits_and_a_retry_asks_again() {
     let held = held(&deliveries).await;
     assert_eq!(held.len(), 1);
     let case = held[0].case.parse().unwrap();
-    assert_eq!(deliveries.retry(&case).await.unwrap(), 1);
+    assert_eq!(deliveries.retry(&case, "rita").await.unwrap(), 1);
     let pacs = Pacs::default();
     assert!(!offer(&deliveries, &pacs).await, "asked first");
     assert!(ask(&deliveries, &restoring).await);
@@ -259,7 +274,7 @@ async fn without_a_pacs_the_newest_header_is_filed_where_the_site_trusts_it() {
     assert_eq!(stored, crate::spool::Stored::Correction);
     restoring.config.truth = Truth::Original;
     let case = held(&deliveries).await[0].case.parse().unwrap();
-    deliveries.retry(&case).await.unwrap();
+    deliveries.retry(&case, "rita").await.unwrap();
     assert!(ask(&deliveries, &restoring).await);
     let pacs = Pacs::default();
     assert!(offer(&deliveries, &pacs).await);

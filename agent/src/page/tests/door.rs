@@ -43,7 +43,7 @@ async fn a_session_ends_at_sign_out_when_idle_when_old_and_with_the_password() {
     let mut browser = site.signed_in("rita").await;
     site.page
         .accounts
-        .set_password("rita", "another password")
+        .set_password("rita", "another password", "anna")
         .await
         .unwrap();
     assert_eq!(

@@ -6,6 +6,7 @@ use causeway_proto::dataset::Value;
 use dicom_core::{Tag, VR};
 
 use super::*;
+use crate::spool::decision::By;
 use crate::spool::disk::memory::Call;
 use crate::spool::tests::{Bench, What};
 use crate::spool::{Config, Outgoing};
@@ -125,7 +126,19 @@ async fn the_words_of_a_recall_stay_at_the_site() {
         .case
         .clone();
     let words = "this is Mrs Blomqvist, HOSP884213, not Mr Smith";
-    assert!(bench.spool.recall(&case, words).await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                &case,
+                By {
+                    who: "rita",
+                    reason: words
+                }
+            )
+            .await
+            .unwrap()
+    );
     let said = bench.spool.recalls().await.unwrap();
     assert_eq!(said.len(), 1);
     assert!(!said[0].reason.contains("Blomqvist") && !said[0].reason.contains("884213"));

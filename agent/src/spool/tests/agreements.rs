@@ -1,6 +1,7 @@
 //! What came before its agreement was known, and what is there under the agreement already: one study, and nothing lost.
 
 use super::*;
+use crate::spool::decision::By;
 
 /// Everything the rows hold of instances: UID, agreement, study, content and what keeps it from being sent.
 async fn instances(bench: &Bench) -> Vec<(String, String, String, String)> {
@@ -194,7 +195,13 @@ async fn a_recall_of_either_is_a_recall_of_both() {
     assert!(
         bench
             .spool
-            .recall(&case.parse().unwrap(), "not ours")
+            .recall(
+                &case.parse().unwrap(),
+                By {
+                    who: "rita",
+                    reason: "not ours"
+                }
+            )
             .await
             .unwrap()
     );

@@ -4,6 +4,7 @@ use causeway_proto::link::message::{Deleted, Opened};
 use causeway_proto::time::Timestamp;
 
 use super::*;
+use crate::spool::decision::By;
 use crate::spool::view;
 
 fn said(at: i64, objects: u64) -> Deleted {
@@ -46,7 +47,19 @@ async fn a_receipt_for_a_recall_is_kept_and_ends_the_wait_for_it() {
         let found = view::find(bench.spool.rows(), case.as_str()).await;
         found.unwrap().remove(0)
     };
-    assert!(bench.spool.recall(&case, "wrong patient").await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                &case,
+                By {
+                    who: "rita",
+                    reason: "wrong patient"
+                }
+            )
+            .await
+            .unwrap()
+    );
     let waits = of().await.waits_for;
     assert!(waits.contains("has not heard"), "{waits}");
     let recall = bench.spool.recalls().await.unwrap().remove(0);

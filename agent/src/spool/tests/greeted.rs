@@ -5,6 +5,7 @@ use sqlx::Row;
 
 use super::link::{HOUR, answer, seal, waiting};
 use super::*;
+use crate::spool::decision::By;
 
 #[tokio::test]
 async fn the_terms_of_an_agreement_are_kept_as_they_were_last_announced() {
@@ -97,7 +98,19 @@ async fn a_restored_gateway_hears_again_what_it_had_confirmed() {
         panic!("one is not handed off: {open:?}");
     };
     let case = &second.open.case;
-    assert!(bench.spool.recall(case, "not ours").await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                case,
+                By {
+                    who: "rita",
+                    reason: "not ours"
+                }
+            )
+            .await
+            .unwrap()
+    );
     let recall = bench.spool.recalls().await.unwrap().remove(0);
     let recalled = Recalled {
         study: recall.study,

@@ -3,6 +3,7 @@
 use causeway_proto::link::message::Sealed;
 
 use super::*;
+use crate::spool::decision::By;
 
 pub(super) const HOUR: i64 = 3600;
 
@@ -381,7 +382,19 @@ async fn long_words_are_cut_to_what_the_wire_takes() {
         .open
         .case
         .clone();
-    assert!(bench.spool.recall(&case, &words).await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                &case,
+                By {
+                    who: "rita",
+                    reason: &words
+                }
+            )
+            .await
+            .unwrap()
+    );
     let recall = bench.spool.recalls().await.unwrap().remove(0);
     encode(&recall.into(), &mut Vec::new()).unwrap();
 }

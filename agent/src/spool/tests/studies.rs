@@ -1,6 +1,7 @@
 //! Studies: what a repeated UID means (P24), what the called title means (P4), when a study is complete (P30), what comes late (P5).
 
 use super::*;
+use crate::spool::decision::By;
 
 async fn state(bench: &Bench) -> (String, i64) {
     let row = sqlx::query("SELECT state, manifest_version FROM study WHERE study_uid = '1.2.3'")
@@ -195,10 +196,10 @@ async fn send_now_ends_the_wait_and_says_that_a_person_did() {
         .open
         .case
         .clone();
-    assert_eq!(bench.spool.send_now(Some(&case)).await.unwrap(), 1);
+    assert_eq!(bench.spool.send_now(Some(&case), "rita").await.unwrap(), 1);
     assert!(sealed_after(&bench, 0).await);
     assert_eq!(hand_off(&bench, 1).await.basis, "person");
-    assert_eq!(bench.spool.send_now(None).await.unwrap(), 0);
+    assert_eq!(bench.spool.send_now(None, "rita").await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -283,7 +284,19 @@ async fn a_recalled_study_sends_nothing_more() {
         .open
         .case
         .clone();
-    assert!(bench.spool.recall(&case, "wrong patient").await.unwrap());
+    assert!(
+        bench
+            .spool
+            .recall(
+                &case,
+                By {
+                    who: "rita",
+                    reason: "wrong patient"
+                }
+            )
+            .await
+            .unwrap()
+    );
     assert!(
         bench
             .spool

@@ -11,6 +11,7 @@ use dicom_core::{Tag, VR};
 
 use super::stand::{Table, ends_after, object, sql, text};
 use crate::protect::Protector;
+use crate::spool::decision::By;
 use crate::spool::disk::memory::Call;
 use crate::spool::tests::{Bench, What};
 use crate::spool::{Config, Outgoing};
@@ -440,7 +441,13 @@ pub(super) async fn decided(table: &mut Table) {
     .await;
     bench
         .spool
-        .recall(&case.parse().unwrap(), "wrong")
+        .recall(
+            &case.parse().unwrap(),
+            By {
+                who: "rita",
+                reason: "wrong",
+            },
+        )
         .await
         .unwrap();
     let name = "out: decided, then its study is recalled";
