@@ -1,7 +1,7 @@
 //! A picture with a name burned in waits at the site until somebody has drawn over the name in a browser; then it leaves, black there
 //! and unchanged everywhere else.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -65,17 +65,17 @@ async fn rows(hospital: &Hospital) -> anyhow::Result<SqliteConnection> {
     Ok(SqliteConnection::connect_with(&options).await?)
 }
 
-fn dataset(path: &PathBuf) -> anyhow::Result<Dataset> {
+fn dataset(path: &Path) -> anyhow::Result<Dataset> {
     let read = file::read(path, 0)?;
     Ok(Dataset::read(&read.bytes, &read.syntax.parse()?)?)
 }
 
-fn study(path: &PathBuf) -> anyhow::Result<String> {
+fn study(path: &Path) -> anyhow::Result<String> {
     Ok(dataset(path)?.code(Tag(0x0020, 0x000D)))
 }
 
 /// What the gateway has of the picture after somebody has drawn: black where it was drawn, and nowhere else.
-pub(crate) async fn left_masked(hospital: &Hospital, sent: &PathBuf) -> anyhow::Result<()> {
+pub(crate) async fn left_masked(hospital: &Hospital, sent: &Path) -> anyhow::Result<()> {
     let original = dataset(sent)?;
     let study = original.code(Tag(0x0020, 0x000D));
     wait_until("the masked picture at the gateway", A_MINUTE, async || {

@@ -21,6 +21,14 @@ pub(super) async fn show(person: Person) -> Markup {
                 "could not be checked. It stays here. The study goes without it and can be read and signed; the reader sees that it exists and why "
                 "it was withheld."
             }
+            dt { "Look" }
+            dd { "Shows one frame of what is withheld, with your name on record. What is faint or dark can be made visible: look at it so once before you release it." }
+            dt { "Mask" }
+            dd {
+                "Drag over what names somebody. Where the picture says which device made it, the mask holds for every picture of that device and size, "
+                "those that wait and those that will come; the list stands under Masks. A page that was captured or scanned is masked by itself. What was "
+                "scanned, the side, the scale and results stay visible: if a mask would cover the scan area, you are asked once more."
+            }
             dt { "Release" }
             dd { "You have looked at it and say that its pixels show no identity. Names and numbers in its header are taken out as in every other object. It reaches the reader as a late image." }
             dt { "Keep back for good" }

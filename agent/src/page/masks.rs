@@ -21,12 +21,7 @@ pub(super) async fn show(
     Query(done): Query<Done>,
     person: Person,
 ) -> Result<Markup, Refusal> {
-    let met: Vec<Met> = masks::met(page.desk.spool.rows())
-        .await?
-        .into_iter()
-        // overlays have no rule: none of them leaves
-        .filter(|met| met.device.family != Family::Overlay)
-        .collect();
+    let met = masks::met(page.desk.spool.rows()).await?;
     let body = html! {
         h1 { "Masks" }
         (said(&done))
@@ -53,6 +48,10 @@ fn device(person: &Person, met: &Met) -> Markup {
             @match &met.rule {
                 Some(rule) => (black(rule)),
                 None => p { "No mask yet." },
+            }
+            @if met.device.family == Family::Overlay {
+                // no picture waits for it: there is none to be drawn on
+                p.dim { "Overlays of its films leave with a mask only; without one they are removed and named. It is set on the command line." }
             }
             div.buttons.left {
                 @if let Some((case, object)) = &met.example {

@@ -29,7 +29,7 @@ pub(super) fn beside<'a>(
 ) -> Option<Markup> {
     let all: Vec<&Object> = objects.filter(|one| may_be_scanned(one)).collect();
     let shown = all.iter().find(|one| Some(one.id) == asked);
-    let shown = *shown.or(all.first())?;
+    let shown = *shown.or_else(|| all.first())?;
     let to = format!("/case/{case}/object/{}", shown.id);
     let document = shown.class == uids::ENCAPSULATED_PDF_STORAGE;
     Some(html! {

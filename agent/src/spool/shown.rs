@@ -54,7 +54,7 @@ pub async fn shown(
     let (mut shown, device) = read(&row).map_err(reading)?;
     if let Some(device) = device {
         let met = masks::met(rows).await?;
-        // overlays have no rule of their own: none of them leaves
+        // a rule for overlays says nothing about the pixels below them
         shown.device = met
             .into_iter()
             .find(|met| met.id == device && met.device.family != Family::Overlay);

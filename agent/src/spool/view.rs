@@ -305,6 +305,7 @@ async fn seals(rows: &Rows, id: i64) -> Result<Vec<Event>, sqlx::Error> {
 async fn decisions(rows: &Rows, id: i64) -> Result<Vec<Event>, sqlx::Error> {
     let told: Vec<(Option<i64>, String)> = sqlx::query_as(
         "SELECT MAX(at_us), CASE what WHEN 'release' THEN COUNT(*) || ' released' WHEN 'keep' THEN COUNT(*) || ' kept back for good' \
+           WHEN 'mask' THEN COUNT(*) || ' masked' \
            WHEN 'unblock' THEN 'signing allowed again' WHEN 'keep-blocked' THEN 'stays blocked' WHEN 'raise' THEN 'made more urgent' \
            WHEN 'send-now' THEN 'wait for more ended' WHEN 'recall' THEN 'recall asked for' WHEN 'retry' THEN 'reports offered again' \
            WHEN 'context' THEN 'clinical context typed' WHEN 'print' THEN 'report opened' \

@@ -262,6 +262,8 @@ async fn one_object_is_masked_alone_and_a_device_may_have_nothing_burned_in() {
         .await
         .unwrap();
     assert_eq!(mask, r#"[{"left":2,"top":1,"right":4,"bottom":3}]"#);
+    let case = rita.get(answer.place()).await.text;
+    assert!(case.contains("1 masked by rita: banner"), "{case}");
 
     let site = with_ultrasound().await;
     let mut rita = site.signed_in("rita").await;

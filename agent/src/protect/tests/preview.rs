@@ -281,7 +281,12 @@ async fn every_coding_with_a_decoder_is_shown_and_every_other_is_refused() {
     let Some(data) = public_data() else { return };
     let room = Room::new().await;
     let (mut drawn, mut refused) = (0, Vec::new());
-    let folders = ["ct-one-image-all", "colour-test-pattern", "photometric"];
+    let folders = [
+        "ct-one-image-all",
+        "colour-test-pattern",
+        "photometric",
+        "htj2k",
+    ];
     let all = folders.map(|folder| files(&data.join("syntaxes").join(folder)));
     for (number, path) in all.iter().flatten().enumerate() {
         let file = std::fs::read(path).unwrap();
@@ -306,5 +311,5 @@ async fn every_coding_with_a_decoder_is_shown_and_every_other_is_refused() {
         }
     }
     println!("{drawn} drawn; {}", refused.join("; "));
-    assert!(drawn >= 22, "{drawn} drawn; {}", refused.join("; "));
+    assert!(drawn >= 25, "{drawn} drawn; {}", refused.join("; "));
 }
