@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod dataset;
+pub mod dates;
 pub mod digest;
 pub mod element;
 pub mod ids;

@@ -18,7 +18,10 @@ pub const OPTIONS: &[&str] = &[
     "documents",
     "accept-uids",
     "headshots",
+    MODIFIED_DATES,
 ];
+/// The option by which every date is shifted by a constant of its patient (P11). It takes away: either side may ask for it.
+pub const MODIFIED_DATES: &str = "modified-dates";
 /// [`super::Open::identity`]: the site could not tell whose study it is (P2).
 pub const NOT_ESTABLISHED: &str = "not-established";
 
@@ -38,8 +41,8 @@ pub struct Agreement {
     /// How the site de-identifies, such as [`PROFILE_READING`]; empty when identity travels as it is.
     #[n(3)]
     pub profile: String,
-    /// What the profile may keep beyond what it keeps for everybody: words of [`OPTIONS`]. A word that the agent does not know is
-    /// ignored, because each allows more than none.
+    /// What the profile does beyond what it does for everybody: words of [`OPTIONS`]. A word that the agent does not know is ignored,
+    /// because each allows more than none; those that take away, [`MODIFIED_DATES`], every agent knows.
     #[n(4)]
     pub options: Vec<String>,
     /// The language of its reports, as a tag.
