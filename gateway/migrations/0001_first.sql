@@ -96,6 +96,7 @@ CREATE TABLE study (
     blocked          TEXT NOT NULL DEFAULT '',
     remarks          TEXT NOT NULL DEFAULT '[]',
     identity         TEXT NOT NULL DEFAULT '',
+    shifted_dates    BIGINT NOT NULL DEFAULT 0,
     first_us         BIGINT NOT NULL,
     last_us          BIGINT NOT NULL,
     PRIMARY KEY (site_id, agreement_id, study_uid)

@@ -82,7 +82,7 @@ function site(item) {
 function study(item) {
   return (item.studies ?? []).map((one) => h('div', { class: 'study' },
     h('div', null, h('strong', null, (one.modalities ?? []).join(' ')), ' ', one.body_part ? one.body_part.toLowerCase() : '', one.description ? h('span', { class: 'description' }, one.description) : null),
-    h('div', { class: 'dim small number' }, day(one.date))));
+    h('div', { class: 'dim small number' }, one.interval ?? day(one.date))));
 }
 
 /** The site's clinical question in one line, and whether it has written. */

@@ -160,6 +160,8 @@ pub(crate) struct StudyText {
     pub(crate) date: String,
     pub(crate) time: String,
     pub(crate) utc_offset: String,
+    /// The site shifts dates: those of the study are true among themselves only.
+    pub(crate) shifted_dates: bool,
     pub(crate) accession: String,
     pub(crate) study_id: String,
     pub(crate) description: String,
@@ -182,8 +184,8 @@ pub(crate) async fn fill_study(
              study_id = CASE WHEN study_id = '' THEN $5 ELSE study_id END,
              description = CASE WHEN description = '' THEN $6 ELSE description END,
              referrer = CASE WHEN referrer = '' THEN $7 ELSE referrer END,
-             last_us = $8, deleted_us = NULL
-         WHERE site_id = $9 AND agreement_id = $10 AND study_uid = $11",
+             last_us = $8, deleted_us = NULL, shifted_dates = shifted_dates | $9
+         WHERE site_id = $10 AND agreement_id = $11 AND study_uid = $12",
     )
     .bind(text.date.as_str())
     .bind(text.time.as_str())
@@ -193,6 +195,7 @@ pub(crate) async fn fill_study(
     .bind(text.description.as_str())
     .bind(text.referrer.as_str())
     .bind(at.0)
+    .bind(i64::from(text.shifted_dates))
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())
     .bind(key.study.as_str())

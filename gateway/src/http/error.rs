@@ -283,6 +283,7 @@ impl From<ActError> for Problem {
             }
             ActError::IdentityChanged => Self::conflict("identity-changed", sentence),
             ActError::Incomplete => Self::conflict("incomplete", sentence),
+            ActError::Dated(found) => Self::conflict("dated", sentence).with("sections", found),
             ActError::Withheld => Self::conflict("withheld", sentence),
             ActError::Stale(changed) => Self::stale("stale", sentence).with("changed", changed),
             ActError::Already(done) => Self::conflict("already-signed", sentence)

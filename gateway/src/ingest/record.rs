@@ -390,6 +390,7 @@ fn study_text(facts: &Facts) -> StudyText {
         date: facts.study_date.clone(),
         time: facts.study_time.clone(),
         utc_offset: facts.utc_offset.clone(),
+        shifted_dates: facts.shifted_dates,
         accession: facts.accession.clone(),
         study_id: facts.study_id.clone(),
         description: facts.description.clone(),

@@ -1,5 +1,6 @@
 //! What a reader types: six sections and the language, checked and bounded when they come in.
 
+use causeway_proto::dates::dates;
 use causeway_proto::report::model::{Language, Section, SectionKind};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -90,6 +91,14 @@ impl Content {
         } else {
             Err(ContentError::Language)
         }
+    }
+
+    /// The sections in which an absolute date stands.
+    #[must_use]
+    pub fn dated(&self) -> Vec<&'static str> {
+        let parts = self.parts().into_iter();
+        let dated = parts.filter(|(_, _, text)| !dates(text).is_empty());
+        dated.map(|(name, _, _)| name).collect()
     }
 
     /// The sections that hold something.

@@ -4,7 +4,7 @@ use causeway_proto::link::message::Facts;
 use causeway_proto::report::model::{Section, SectionKind};
 
 use super::Content;
-use crate::worklist::CaseFacts;
+use crate::worklist::{CaseFacts, StudyFacts, interval};
 
 /// The sections of a report: the reader's, and in the history first what the site supplied.
 pub(super) fn with_supplied(
@@ -44,10 +44,7 @@ fn supplied(facts: &CaseFacts, content: &Content) -> String {
             continue;
         }
         let of = if several {
-            format!(
-                " about the study of {} {}",
-                one.study.study_date, one.study.description
-            )
+            about(facts, one)
         } else {
             String::new()
         };
@@ -58,6 +55,25 @@ fn supplied(facts: &CaseFacts, content: &Content) -> String {
         ));
     }
     out.join("\n\n")
+}
+
+/// Which study it is about: by its date, or by where it lies from the first one where dates are shifted.
+fn about(facts: &CaseFacts, one: &StudyFacts) -> String {
+    let description = &one.study.description;
+    if !one.study.has_shifted_dates() {
+        return format!(" about the study of {} {description}", one.study.study_date);
+    }
+    let first = facts.studies.first().map(|first| &first.study);
+    let lies = first
+        .filter(|first| first.study_uid != one.study.study_uid)
+        .and_then(|first| interval(first, &one.study));
+    match lies {
+        Some(lies) => format!(
+            " about the study {} {description}",
+            lies.replace("this study", "the first one")
+        ),
+        None => format!(" about the study {description}"),
+    }
 }
 
 fn lines(said: &Facts, content: &Content) -> Vec<String> {

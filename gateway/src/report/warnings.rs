@@ -33,6 +33,13 @@ pub fn warnings(facts: &CaseFacts, content: &Content, is_final: bool) -> Vec<Str
     if let Some(why) = facts.blocked() {
         out.insert(0, format!("The site lets nothing be signed now: {why}"));
     }
+    let dated = content.dated();
+    if facts.has_shifted_dates() && !dated.is_empty() {
+        out.push(format!(
+            "Dates are shifted at the site: the date in {} has to become an interval before this is signed.",
+            dated.join(", ")
+        ));
+    }
     if !facts.complete() {
         out.push(format!(
             "Images are still arriving; {here} are here. The report will say so."

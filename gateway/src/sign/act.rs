@@ -7,7 +7,7 @@ use serde_json::json;
 use sqlx::{Any, Transaction};
 use thiserror::Error;
 
-use super::checks::{already, as_previewed, may, same_ground};
+use super::checks::{already, as_previewed, may, same_ground, undated};
 use super::document::{Made, document};
 use super::vault::Unlocked;
 use super::{SignError, Signing};
@@ -104,6 +104,11 @@ pub enum ActError {
     /// Something stayed at the site and the reader did not say that he knows.
     #[error("objects were withheld at the site; acknowledge that first")]
     Withheld,
+    /// Dates are shifted, and the reader's words name one (P11).
+    #[error(
+        "the dates of these images are shifted at the site, so that a date in the report would be wrong there; there is one in {}: write how long before or after this study instead", .0.join(", ")
+    )]
+    Dated(Vec<&'static str>),
     /// This draft was signed already.
     #[error("this draft was signed already")]
     Already(Done),
@@ -150,6 +155,8 @@ impl Signing {
         let ground = report::gather(&mut reading, facts).await?;
         drop(reading);
         let correction = self.reason_of(&ground, signer).await?;
+        let reasons = [&wanted.override_reason, &correction];
+        undated(&ground.facts, &draft.content, reasons)?;
         let copies: Vec<Copy> = ground
             .facts
             .studies

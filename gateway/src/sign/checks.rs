@@ -1,10 +1,11 @@
 //! What must hold for a report to be signed, checked before the documents are made and again in the transaction.
 
+use causeway_proto::dates::dates;
 use sqlx::{Any, Transaction};
 
 use super::act::{ActError, Done, Signer, Wanted};
 use crate::eligibility::{Act, Subject, decide};
-use crate::report::{Draft, Ground};
+use crate::report::{Content, Draft, Ground};
 use crate::worklist::CaseFacts;
 
 pub(super) fn may(subject: &Subject, facts: &CaseFacts, wanted: &Wanted) -> Result<(), ActError> {
@@ -59,6 +60,26 @@ pub(super) fn as_previewed(
         return Err(ActError::Incomplete);
     }
     Ok(())
+}
+
+/// No words of the reader name a date where dates are shifted.
+pub(super) fn undated(
+    facts: &CaseFacts,
+    content: &Content,
+    [override_reason, correction]: [&Option<String>; 2],
+) -> Result<(), ActError> {
+    if !facts.has_shifted_dates() {
+        return Ok(());
+    }
+    let dated = |text: &Option<String>| text.as_deref().is_some_and(|it| !dates(it).is_empty());
+    let mut found = content.dated();
+    found.extend(dated(override_reason).then_some("the reason for signing it as final"));
+    found.extend(dated(correction).then_some("the reason for the correction"));
+    if found.is_empty() {
+        Ok(())
+    } else {
+        Err(ActError::Dated(found))
+    }
 }
 
 /// The documents were made from `made`; they are stored only when the rows still say the same.

@@ -2,11 +2,13 @@
 
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::StudyKey;
+use causeway_proto::link::message::Facts;
 use causeway_proto::link::message::terms::PSEUDONYMOUS;
 use causeway_proto::time::Timestamp;
 use sqlx::{AnyConnection, FromRow};
 
 use super::ANOTHER_PATIENT;
+use super::intervals::typed_interval;
 use super::rules::makes_task;
 use super::study::{Context, Site, Study, StudyFacts};
 
@@ -104,6 +106,12 @@ impl CaseFacts {
             text.push_str(&format!("{tuple:?};"));
         }
         short(&text)
+    }
+
+    /// Whether dates of its studies are shifted: pages and reports say intervals (P11).
+    #[must_use]
+    pub fn has_shifted_dates(&self) -> bool {
+        self.studies.iter().any(|s| s.study.has_shifted_dates())
     }
 
     /// Why the site lets nothing be signed about the case; none when nothing stands against it.
@@ -301,9 +309,13 @@ async fn context(
     .fetch_optional(connection)
     .await?;
     Ok(row.and_then(|(version, facts, received)| {
+        let mut facts: Facts = serde_json::from_str(&facts).ok()?;
+        if study.has_shifted_dates() {
+            facts.renal_date = typed_interval(study, &facts.renal_date).unwrap_or_default();
+        }
         Some(Context {
             version,
-            facts: serde_json::from_str(&facts).ok()?,
+            facts,
             received: Timestamp(received),
         })
     }))

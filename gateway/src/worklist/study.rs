@@ -101,6 +101,8 @@ pub struct Study {
     pub remarks: String,
     /// `not-established` when the site could not tell whose study it is (P2).
     pub identity: String,
+    /// Whether the site shifts dates: then those of the study say how far others of the patient are away, and nothing else (P11).
+    pub shifted_dates: i64,
     /// Its first instance.
     pub first_us: i64,
 }
@@ -120,6 +122,12 @@ impl Study {
         } else {
             self.age.clone()
         }
+    }
+
+    /// Whether its dates are true only among those of its patient.
+    #[must_use]
+    pub fn has_shifted_dates(&self) -> bool {
+        self.shifted_dates != 0
     }
 
     /// Whether anybody knows whose study it is (P2): the site said nothing else, and the patient ID says something.
@@ -149,7 +157,11 @@ impl Study {
             && self.patient_issuer == other.patient_issuer
             && self.is_established()
             && other.is_established();
-        let earlier = (&other.study_date, other.first_us) < (&self.study_date, self.first_us);
+        let alike = self.shifted_dates == other.shifted_dates;
+        let earlier = match alike {
+            true => (&other.study_date, other.first_us) < (&self.study_date, self.first_us),
+            false => other.first_us < self.first_us,
+        };
         same_patient
             && self.study_uid != other.study_uid
             && other.recalled_us.is_none()

@@ -33,6 +33,7 @@ fn study(uid: &str, patient: &str, date: &str) -> Study {
         blocked: String::new(),
         remarks: "[]".into(),
         identity: String::new(),
+        shifted_dates: 0,
         first_us: 0,
     }
 }

@@ -24,7 +24,10 @@ export function region(data) {
   return parts.length ? parts.join(', ').toLowerCase() : 'body part not stated';
 }
 
-export const studyDates = (data) => unique(current(data).map((study) => day(study.date))).join(', ') || 'study date not known';
+/** When a study was made: its day, or in words how far it lies from this one, where the site shifts dates. */
+export const made = (study) => study.interval ?? day(study.date);
+
+export const studyDates = (data) => unique(current(data).map(made)).join(', ') || 'study date not known';
 
 /** The banner of a window, and of the dialog in which a report is signed. */
 export function banner(data) {

@@ -3,10 +3,10 @@
 import { fill, h, joined } from '/web/dom.js';
 import { open } from '/web/dialog.js';
 import { command, keycap } from '/web/keys.js';
-import { clock, day } from '/web/time.js';
+import { clock } from '/web/time.js';
 import { language } from '/web/words.js';
 import { SECTIONS } from '/web/case/draft.js';
-import { current, modalities, priors } from '/web/case/banner.js';
+import { current, made, modalities, priors } from '/web/case/banner.js';
 import { asked } from '/web/case/supplied.js';
 
 const TITLE = { procedure: 'Procedure', history: 'History', comparison: 'Comparison', findings: 'Findings', impression: 'Impression', recommendation: 'Recommendation' };
@@ -15,14 +15,17 @@ const TITLE = { procedure: 'Procedure', history: 'History', comparison: 'Compari
 export function startingText(data) {
   const kinds = (study) => modalities(study).filter((one) => !['SR', 'PR', 'KO'].includes(one)).join(' ');
   const what = (study) => (study.description?.toUpperCase().split(/\W+/).includes(kinds(study)) ? study.description : joined(kinds(study), study.description));
-  const named = (study) => joined(what(study), day(study.date)).replaceAll(' · ', ', ');
+  const named = (...words) => joined(...words).replaceAll(' · ', ', ');
+  // where dates are shifted a prior has a number and an interval, and this study neither
+  const own = (study) => named(what(study), study.interval ? '' : made(study));
+  const earlier = (study, at) => named(study.interval ? `prior ${at + 1}` : '', what(study), made(study));
   const before = priors(data);
   return {
     language: data.site?.language ?? 'en',
-    procedure: current(data).map(named).join('; '),
+    procedure: current(data).map(own).join('; '),
     // what the site supplied stands in the report by itself
     history: asked(data) ? '' : data.request_text?.reason || data.request_text?.history || '',
-    comparison: before.map(named).join('; '),
+    comparison: before.map(earlier).join('; '),
   };
 }
 

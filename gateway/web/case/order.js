@@ -5,7 +5,7 @@ import { count, fill, h, joined } from '/web/dom.js';
 import { open } from '/web/dialog.js';
 import { age, clock, day, hour, moment, now, zoneName } from '/web/time.js';
 import { language, sex } from '/web/words.js';
-import { current, priors } from '/web/case/banner.js';
+import { current, made, priors } from '/web/case/banner.js';
 import { isWithdrawn } from '/web/case/gone.js';
 import { supplied } from '/web/case/supplied.js';
 
@@ -80,11 +80,12 @@ function accounted(study) {
     study.withheld?.length ? `, ${study.withheld.reduce((total, one) => total + one.count, 0)} withheld` : '', '.');
 }
 
+/** `prior` is the number of a prior, from 1 on, or 0. */
 function study(data, one, prior, ask) {
   const zone = data.site?.time_zone;
   return h('section', { class: prior ? 'part study-part prior' : 'part study-part', dataset: { study: one.uid } },
-    h('h2', null, prior ? h('span', { class: 'prior-word' }, 'Prior') : null, one.description || (prior ? 'Earlier study' : 'Study')),
-    h('p', { class: 'dim small number' }, joined(day(one.date), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
+    h('h2', null, prior ? h('span', { class: 'prior-word' }, one.interval ? `Prior ${prior}` : 'Prior') : null, one.description || (prior ? 'Earlier study' : 'Study')),
+    h('p', { class: 'dim small number' }, joined(made(one), hour(one.time), one.sealed_at && !prior ? `complete since ${moment(one.sealed_at, zone)}` : null)),
     withheld(one, prior ? null : ask),
     quarantined(one),
     remarks(one),
@@ -121,8 +122,8 @@ export function order({ column, first, rest }, data, ask) {
   }
   fill(first, arriving(data), supplied(data));
   fill(rest, request(data),
-    current(data).map((one) => study(data, one, false, data.may?.letter === false ? null : ask)),
-    before.map((one) => study(data, one, true)),
+    current(data).map((one) => study(data, one, 0, data.may?.letter === false ? null : ask)),
+    before.map((one, at) => study(data, one, at + 1)),
     before.length ? null : h('section', { class: 'part' }, h('h2', null, 'Priors'), h('p', { class: 'dim' }, 'None were sent.')),
     site(data));
   column.scrollTop = at;
@@ -140,7 +141,7 @@ async function objects(data, owner, one) {
 /** Reads a structured report or the like as text; the objects of the series are asked for when they are wanted. */
 async function read(data, owner, one) {
   const body = h('div', { class: 'readable' }, h('p', { class: 'dim' }, 'Loading…'));
-  open({ title: joined(one.description || one.class_name, day(owner.date)), class: 'wide', body, buttons: [{ label: 'Close', primary: true }] });
+  open({ title: joined(one.description || one.class_name, made(owner)), class: 'wide', body, buttons: [{ label: 'Close', primary: true }] });
   try {
     const texts = await Promise.all((await objects(data, owner, one)).map((uid) => get(`/cases/${data.case}/readable/${owner.uid}/${one.uid}/${uid}`, { headers: { Accept: 'text/plain' } })));
     fill(body, texts.length ? texts.map(({ data: text }) => h('pre', { dir: 'auto' }, typeof text === 'string' ? text : text.text)) : h('p', null, 'There is nothing in this series yet.'));

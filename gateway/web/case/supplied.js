@@ -1,8 +1,7 @@
 // What the site says of a case: first on the left, in its own words.
 
 import { h, joined } from '/web/dom.js';
-import { current } from '/web/case/banner.js';
-import { day } from '/web/time.js';
+import { current, made } from '/web/case/banner.js';
 
 const FIELDS = [['contrast', 'Contrast'], ['renal', 'Renal function'], ['allergy', 'Allergy'], ['pregnancy', 'Pregnancy'], ['weight_kg', 'Weight'], ['call_role', 'To be called']];
 
@@ -33,7 +32,7 @@ export function supplied(data) {
   const all = data.context ?? [];
   const carried = asked(data) ? null : data.request_text?.reason || data.request_text?.history;
   const of = (said) => current(data).find((study) => study.uid === said.study);
-  const named = (said) => (all.length > 1 && of(said) ? h('p', { class: 'dim small' }, joined(of(said).description, day(of(said).date))) : null);
+  const named = (said) => (all.length > 1 && of(said) ? h('p', { class: 'dim small' }, joined(of(said).description, made(of(said)))) : null);
   return h('section', { class: 'part supplied' }, h('h2', null, 'Clinical question'),
     asked(data) ? null : carried
       ? [h('p', { class: 'text', dir: 'auto' }, carried), h('p', { class: 'dim small' }, all.length ? 'As the image headers say.' : 'As the image headers say; the site supplied nothing else.')]

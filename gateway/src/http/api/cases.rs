@@ -71,14 +71,31 @@ fn series(one: &Series) -> Value {
     })
 }
 
-fn study(one: &StudyFacts, role: &str) -> Value {
+/// A study's date, or nothing where it is shifted; then where it lies from the first study of the case.
+fn dated(row: &Study, first: Option<&Study>) -> (String, Option<String>) {
+    if !row.has_shifted_dates() {
+        return (row.study_date.clone(), None);
+    }
+    let lies = match first {
+        Some(first) if first.study_uid != row.study_uid => worklist::interval(first, row)
+            .unwrap_or_else(|| "how long before or after this study is not known".to_owned()),
+        _ => SHIFTED.to_owned(),
+    };
+    (String::new(), Some(lies))
+}
+
+/// What stands in the place of a date that is shifted.
+pub(super) const SHIFTED: &str = "dates shifted";
+
+fn study(one: &StudyFacts, role: &str, first: Option<&Study>) -> Value {
     let (row, withheld) = (&one.study, &one.withheld);
+    let (date, interval) = dated(row, first);
     let withheld: Vec<Value> = withheld
         .iter()
         .map(|w| json!({ "modality": w.modality, "class": w.class, "class_name": shown(&w.class).1, "count": w.count, "reason": w.reason }))
         .collect();
     json!({
-        "uid": row.study_uid, "role": role, "description": row.description, "date": row.study_date, "time": row.study_time,
+        "uid": row.study_uid, "role": role, "description": row.description, "date": date, "interval": interval, "time": row.study_time,
         "accession": row.accession, "manifest_version": row.manifest_version, "sealed_at": row.sealed_us.map(|at| Timestamp(at).to_string()),
         "withheld": withheld, "series": one.series.iter().map(series).collect::<Vec<_>>(),
         "recalled": row.recalled_us.is_some(), "images_gone": row.images_gone(), "remarks": row.remarks(),
@@ -270,8 +287,9 @@ pub(super) async fn case(
     };
     let reports = reports(&state, &id).await?;
     let sum = |of: fn(&StudyFacts) -> i64| facts.studies.iter().map(of).sum::<i64>();
-    let current = facts.studies.iter().map(|s| study(s, "current"));
-    let priors = facts.priors.iter().map(|s| study(s, "prior"));
+    let first = facts.studies.first().map(|s| &s.study);
+    let current = facts.studies.iter().map(|s| study(s, "current", first));
+    let priors = facts.priors.iter().map(|s| study(s, "prior", first));
     let mut body = json!({
         "case": facts.id, "code": facts.code,
         "workitem": task.as_ref().map(|t| task_view(t, &who.subject)),

@@ -6,6 +6,7 @@ mod homeward;
 mod people;
 mod pseudonymous;
 mod reading;
+mod shifted;
 mod signing;
 mod stage;
 mod words;

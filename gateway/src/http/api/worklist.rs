@@ -66,8 +66,10 @@ pub(super) fn site(site: &Site, now: Timestamp) -> Value {
 
 fn line(line: &Line) -> Value {
     let study = &line.study;
+    let shifted = study.has_shifted_dates();
+    let date = if shifted { "" } else { &study.study_date };
     json!({
-        "uid": study.study_uid, "date": study.study_date, "time": study.study_time, "description": study.description,
+        "uid": study.study_uid, "date": date, "interval": shifted.then_some(super::cases::SHIFTED), "time": study.study_time, "description": study.description,
         "modalities": line.modalities, "body_part": line.body_part, "instances": line.here, "at_site": study.at_site, "held": study.held_at_site,
     })
 }

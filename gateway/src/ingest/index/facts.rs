@@ -18,6 +18,8 @@ pub(crate) struct Facts {
     pub(crate) study_date: String,
     pub(crate) study_time: String,
     pub(crate) utc_offset: String,
+    /// The site has shifted its dates (113107).
+    pub(crate) shifted_dates: bool,
     pub(crate) accession: String,
     pub(crate) study_id: String,
     pub(crate) description: String,
@@ -87,6 +89,7 @@ impl Facts {
             study_date: date(&text("00080020")),
             study_time: time(&text("00080030")),
             utc_offset: text("00080201"),
+            shifted_dates: has_shifted_dates(root),
             accession: text("00080050"),
             study_id: text("00200010"),
             description: text("00081030"),
@@ -170,6 +173,12 @@ fn time(text: &str) -> String {
         && fraction.len() <= 6
         && fraction.bytes().all(|b| b.is_ascii_digit());
     if legal { plain } else { String::new() }
+}
+
+/// Whether the methods of de-identification (0012,0064) name Modified Dates of DCM.
+fn has_shifted_dates(root: &Map<String, Value>) -> bool {
+    let mut methods = values(root, "00120064").iter().filter_map(Value::as_object);
+    methods.any(|it| text(it, "00080100") == "113107" && text(it, "00080102") == "DCM")
 }
 
 /// The orders that the header names: at the top level, in Request Attributes Sequence and in Referenced Request Sequence.

@@ -57,6 +57,27 @@ fn protected(sop: &str, tag: &[u8], more: impl FnOnce(&mut Dataset)) -> Object {
     }
 }
 
+#[tokio::test]
+async fn a_study_says_that_its_dates_are_shifted() {
+    for stand in stands().await {
+        let shifted = "SELECT count(*) FROM study WHERE shifted_dates = 1";
+        let first = protected("1.2.3.4.5", b"one", |_| {});
+        stand.send(&first).await.unwrap();
+        assert_eq!(stand.count(shifted).await, 0);
+        let second = protected("1.2.3.4.6", b"two", |out| {
+            let mut code = Dataset::new();
+            code.put_text(tags::CODE_VALUE, VR::SH, "113107");
+            code.put_text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM");
+            out.put_items(tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE, vec![code]);
+        });
+        stand.send(&second).await.unwrap();
+        assert_eq!(stand.count(shifted).await, 1);
+        let third = protected("1.2.3.4.7", b"three", |_| {});
+        stand.send(&third).await.unwrap();
+        assert_eq!(stand.count(shifted).await, 1, "one of them is enough");
+    }
+}
+
 async fn kept(stand: &Stand) -> Option<Protection> {
     let mut reading = stand.rows.read().acquire().await.unwrap();
     catalog::protection(&mut reading, &study()).await.unwrap()
