@@ -151,12 +151,13 @@ CREATE TABLE masked (
 );
 
 -- the pseudonym and the originals of a study, sealed for the hospital alone: made once, before its first byte leaves, and the same
--- on every resend, whatever becomes of the keys
+-- on every resend, whatever becomes of the keys; date_shift is by how many days its dates are put back, null while they stay
 CREATE TABLE sealed_set (
     study_id  BIGINT PRIMARY KEY REFERENCES study (id),
     agreement TEXT NOT NULL,
     pseudonym TEXT NOT NULL,
     sealed    BLOB NOT NULL,
+    date_shift BIGINT,
     made_us   BIGINT NOT NULL
 );
 

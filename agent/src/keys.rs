@@ -105,6 +105,32 @@ impl Keys {
         Ok(self.agreement(agreement)?.study_pseudonym(study_uid))
     }
 
+    /// By how many days the dates of a patient are put back under this agreement (P11), 1 to 3,650: as constant as his pseudonym, and
+    /// to be kept as it is.
+    ///
+    /// # Errors
+    /// When the agreement's key cannot be read or made.
+    pub fn date_shift(
+        &self,
+        agreement: &AgreementId,
+        issuer: &str,
+        patient_id: &str,
+    ) -> Result<u16, KeysError> {
+        Ok(self.agreement(agreement)?.date_shift(issuer, patient_id))
+    }
+
+    /// The same for a study whose identity is not established (P2).
+    ///
+    /// # Errors
+    /// When the agreement's key cannot be read or made.
+    pub fn study_date_shift(
+        &self,
+        agreement: &AgreementId,
+        study_uid: &str,
+    ) -> Result<u16, KeysError> {
+        Ok(self.agreement(agreement)?.study_date_shift(study_uid))
+    }
+
     /// What stands for another identifier: 15 characters, `CX` first. Values of another kind never share one.
     ///
     /// # Errors

@@ -24,6 +24,7 @@ pub mod preview;
 mod private;
 mod profile;
 pub mod seal;
+mod shift;
 mod source;
 mod table;
 mod transform;
@@ -43,6 +44,7 @@ pub use original::put_back;
 pub use picture::{Place, Shown};
 pub use pieces::Piece;
 pub use profile::{Options, PROFILE, UidRule};
+pub use shift::Shift;
 pub use source::Unreadable;
 pub use transform::{Outcome, Plan, Stand, transform};
 

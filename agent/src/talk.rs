@@ -10,6 +10,7 @@
 
 mod check;
 mod context;
+mod dates;
 mod letters;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ use causeway_proto::ids::CaseCode;
 use sqlx::{Sqlite, Transaction};
 use thiserror::Error;
 
+use crate::keys::KeysError;
 use crate::protect::Protector;
 use crate::rows::Rows;
 use crate::spool::{Spool, SpoolError};
@@ -59,6 +61,9 @@ pub enum TalkError {
         "nothing of this study can be read any more, so that nobody can check whether these words name the patient; nothing is sent"
     )]
     Unchecked,
+    /// By how much dates are shifted cannot be told.
+    #[error("the keys of the site cannot be used; nothing is sent")]
+    Keys(#[from] KeysError),
     /// Enough was written.
     #[error("{LETTERS} letters of the site are the most that a case can have: telephone instead")]
     TooMany,

@@ -34,6 +34,7 @@ fn protect(dataset: &[u8], syntax: &TransferSyntaxUid) -> anyhow::Result<()> {
         accession: "CXQ7X4M9KT3HRC3".to_owned(),
         token: &token,
         age: None,
+        shift: None,
     };
     let options = Options::default();
     let length = dataset.len() as u64;

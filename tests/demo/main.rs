@@ -82,6 +82,7 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         viewer: viewer.is_file().then_some(viewer),
         legacy_headings: arguments.legacy_headings,
         identified: false,
+        shifts_dates: false,
         asks_pacs: false,
     };
     let stack = Stack::start(options).await?;

@@ -137,6 +137,7 @@ async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<Stack> {
         viewer: None,
         legacy_headings: true,
         identified: false,
+        shifts_dates: false,
         asks_pacs: true,
     })
     .await

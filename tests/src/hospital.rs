@@ -33,7 +33,7 @@ impl Hospital {
     /// # Errors
     /// When a part does not start.
     pub async fn start(behaviour: Behaviour) -> anyhow::Result<Self> {
-        Self::under(behaviour, true).await
+        Self::under(behaviour, true, false).await
     }
 
     /// The same, whose identities stay at home.
@@ -41,10 +41,22 @@ impl Hospital {
     /// # Errors
     /// When a part does not start.
     pub async fn pseudonymous(behaviour: Behaviour) -> anyhow::Result<Self> {
-        Self::under(behaviour, false).await
+        Self::under(behaviour, false, false).await
     }
 
-    async fn under(behaviour: Behaviour, identified: bool) -> anyhow::Result<Self> {
+    /// The same, whose dates leave shifted.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn shifting_dates(behaviour: Behaviour) -> anyhow::Result<Self> {
+        Self::under(behaviour, false, true).await
+    }
+
+    async fn under(
+        behaviour: Behaviour,
+        identified: bool,
+        shifts_dates: bool,
+    ) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();
@@ -60,6 +72,7 @@ impl Hospital {
             viewer: Some(build::root().join("target/viewer/ohif.tar")).filter(|it| it.exists()),
             legacy_headings: false,
             identified,
+            shifts_dates,
             asks_pacs: false,
         };
         let stack = Stack::start(options).await?;

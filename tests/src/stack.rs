@@ -53,6 +53,8 @@ pub struct Options {
     pub legacy_headings: bool,
     /// Identities leave the site: for tests that compare what was sent with what is there.
     pub identified: bool,
+    /// The site shifts the dates of what leaves.
+    pub shifts_dates: bool,
     /// The PACS answers C-FIND, and is asked whose a report is; otherwise the received header is trusted (P3).
     pub asks_pacs: bool,
 }

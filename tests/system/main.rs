@@ -19,6 +19,8 @@ mod protected;
 #[cfg(test)]
 mod recalled;
 #[cfg(test)]
+mod shifted;
+#[cfg(test)]
 mod signed;
 #[cfg(test)]
 mod trail;

@@ -160,11 +160,7 @@ fn found(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<String>> {
         .iter()
         .map(|word| (*word, spellings(word)))
         .collect();
-    let mut files = Vec::new();
-    for place in places {
-        walk(place.as_ref(), &mut files)?;
-    }
-    anyhow::ensure!(files.len() > 3, "the gateway's folder is nearly empty");
+    let files = files_under(places)?;
     let mut hits = Vec::new();
     for path in files {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
@@ -178,6 +174,16 @@ fn found(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(hits)
+}
+
+/// Every file of the gateway's folder and log.
+pub(crate) fn files_under(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for place in places {
+        walk(place.as_ref(), &mut files)?;
+    }
+    anyhow::ensure!(files.len() > 3, "the gateway's folder is nearly empty");
+    Ok(files)
 }
 
 fn walk(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

@@ -20,7 +20,9 @@ const MOST: usize = 8;
 const MOST_BYTES: usize = 64 * 1024;
 
 /// What is asked for besides the key, in the order of the tags: the attributes of PS3.4 table C.6-5 that restoration needs.
-const WANTED: [(Tag, &[u8; 2]); 8] = [
+const WANTED: [(Tag, &[u8; 2]); 10] = [
+    (tags::STUDY_DATE, b"DA"),
+    (tags::STUDY_TIME, b"TM"),
     (tags::ACCESSION_NUMBER, b"SH"),
     (tags::QUERY_RETRIEVE_LEVEL, b"CS"),
     (tags::REFERRING_PHYSICIAN_NAME, b"PN"),

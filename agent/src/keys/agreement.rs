@@ -16,6 +16,8 @@ use super::KeysError;
 
 /// More were never meant, and a file that has more is not ours.
 const MAX_GENERATIONS: usize = 1_000;
+/// Dates are put back by ten years at most: devices and guidelines still fit the time that they seem to be of.
+const MOST_DAYS: u64 = 3_650;
 
 /// The keys of one agreement.
 pub(super) struct AgreementKey {
@@ -24,6 +26,8 @@ pub(super) struct AgreementKey {
     pseudonym: hmac::Key,
     study: hmac::Key,
     token: hmac::Key,
+    shift: hmac::Key,
+    study_shift: hmac::Key,
     proof: hmac::Key,
 }
 
@@ -81,6 +85,8 @@ impl AgreementKey {
             pseudonym: derived(newest, "pseudonym"),
             study: derived(newest, "study pseudonym"),
             token: derived(newest, "token"),
+            shift: derived(newest, "date shift"),
+            study_shift: derived(newest, "study date shift"),
             // what was proved once stays proved: no rotation changes it
             proof: derived(first, "sealed originals"),
         })
@@ -103,6 +109,16 @@ impl AgreementKey {
 
     pub(super) fn study_pseudonym(&self, study_uid: &str) -> Pseudonym {
         Pseudonym::of(&mac(&self.study, &prefixed(&[significant(study_uid)])))
+    }
+
+    /// In days, never none.
+    pub(super) fn date_shift(&self, issuer: &str, patient_id: &str) -> u16 {
+        let parts = [significant(issuer), significant(patient_id)];
+        days(mac(&self.shift, &prefixed(&parts)))
+    }
+
+    pub(super) fn study_date_shift(&self, study_uid: &str) -> u16 {
+        days(mac(&self.study_shift, &prefixed(&[significant(study_uid)])))
     }
 
     pub(super) fn token(&self, kind: &str, value: &str) -> String {
@@ -165,6 +181,13 @@ fn mac(key: &hmac::Key, bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(hmac::sign(key, bytes).as_ref());
     out
+}
+
+/// One of 3,650 days, all as likely to one part in 2^52.
+fn days(mac: [u8; 32]) -> u16 {
+    let [a, b, c, d, e, f, g, h, ..] = mac;
+    let drawn = u64::from_be_bytes([a, b, c, d, e, f, g, h]) % MOST_DAYS;
+    u16::try_from(drawn + 1).unwrap_or(1)
 }
 
 /// Each part after its length, so that no two lists of parts give the same bytes.

@@ -89,6 +89,41 @@ fn the_construction_is_what_the_documents_say() {
 }
 
 #[test]
+fn a_shift_of_dates_is_as_constant_as_a_pseudonym_and_never_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = keys_in(&folder, 2);
+    let a = agreement("a1");
+    let shift = |id: &str| keys.date_shift(&a, "HOSP", id).unwrap();
+    assert_eq!(
+        shift("4711"),
+        shift(" 4711\0"),
+        "padding carries no meaning"
+    );
+    assert_eq!(
+        keys_in(&folder, 99).date_shift(&a, "HOSP", "4711").unwrap(),
+        shift("4711")
+    );
+    let all: Vec<u16> = (0..2000).map(|id| shift(&id.to_string())).collect();
+    assert!(all.iter().all(|days| (1..=3650).contains(days)));
+    let different: std::collections::BTreeSet<&u16> = all.iter().collect();
+    // of 2000 drawn from 3650 some 1540 differ
+    assert!(different.len() > 1400, "{}", different.len());
+    // other agreements, issuers and kinds: equal by chance once in 3650
+    let b = agreement("b1");
+    let differ = |other: &dyn Fn(&str) -> u16| {
+        let same = (0..50).filter(|id| other(&id.to_string()) == shift(&id.to_string()));
+        same.count() < 5
+    };
+    assert!(differ(&|id| keys.date_shift(&b, "HOSP", id).unwrap()));
+    assert!(differ(&|id| keys.date_shift(&a, "", id).unwrap()));
+    assert!(differ(&|id| keys.study_date_shift(&a, id).unwrap()));
+    let before = shift("4711");
+    keys.rotate(&a).unwrap();
+    let after: Vec<u16> = (0..50).map(|id| shift(&id.to_string())).collect();
+    assert_ne!(after, all[..50], "{before}");
+}
+
+#[test]
 fn tokens_of_two_kinds_never_meet_and_fit_into_a_short_string() {
     let folder = tempfile::tempdir().unwrap();
     let keys = keys_in(&folder, 3);

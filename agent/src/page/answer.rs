@@ -88,7 +88,7 @@ impl From<TalkError> for Refusal {
             TalkError::Recalled | TalkError::Unchecked | TalkError::TooMany => {
                 Self::changed(&format!("{error}."))
             }
-            TalkError::Rows { .. } | TalkError::Spool(_) => {
+            TalkError::Rows { .. } | TalkError::Keys(_) | TalkError::Spool(_) => {
                 Self::Broken("the words about cases", error.into())
             }
         }

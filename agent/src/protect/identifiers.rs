@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use causeway_proto::dates::dates;
 use causeway_proto::element::{Encoding, Header, implicit_vr};
 use causeway_proto::ids::TransferSyntaxUid;
 use causeway_proto::text::CharacterSet;
@@ -13,11 +14,13 @@ use dicom_core::{Tag, VR};
 use super::source::{DEPTH, Kind, Source, Unreadable};
 use crate::spool::Private;
 
+mod dates;
 mod find;
 mod fold;
 mod pattern;
 mod words;
 
+use dates::{Dates, is_date};
 pub(super) use find::Context;
 use find::Patterns;
 pub(crate) use fold::{folded, spellings};
@@ -55,6 +58,9 @@ pub struct Identifiers {
     patterns: Patterns,
     places: Patterns,
     dates: BTreeSet<String>,
+    all_dates: Dates,
+    /// Dates identify too: they leave shifted.
+    shifting: bool,
     digits: BTreeSet<String>,
     undecodable: bool,
 }
@@ -141,7 +147,14 @@ impl<S: Read + Seek> Reading<'_, S> {
         while let Some(header) = self.source.element(end, encoding, limit)? {
             match self.source.kind(&header, encoding, limit)? {
                 Kind::Value(end) => {
-                    if self.wanted(&header) && end - self.source.at() <= LONGEST {
+                    let date = is_date(&header);
+                    let short = end - self.source.at() <= LONGEST;
+                    if date && short {
+                        let bytes = self.source.read(self.source.at()..end)?;
+                        self.found.all_dates.note(&bytes);
+                    }
+                    self.found.all_dates.more |= date && !short;
+                    if self.wanted(&header) && short {
                         let bytes = self.source.read(self.source.at()..end)?;
                         if header.tag == Tag(0x0008, 0x0005) {
                             set = CharacterSet::parse(&bytes);
@@ -333,6 +346,7 @@ impl Identifiers {
         self.patterns.text.append(&mut other.patterns.text);
         self.patterns.bytes.append(&mut other.patterns.bytes);
         self.numbers.append(&mut other.numbers);
+        self.all_dates.append(&mut other.all_dates);
         self
     }
 
@@ -357,14 +371,41 @@ impl Identifiers {
         all
     }
 
+    /// The same, with dates among what is looked for: any in a text, those of the dataset in bytes and in UIDs.
+    pub(super) fn with_dates(&self) -> Self {
+        let mut all = self.clone();
+        for date in self.all_dates.iter() {
+            all.patterns.date_in_bytes(date);
+        }
+        all.digits.extend(self.all_dates.iter().cloned());
+        all.shifting = true;
+        all
+    }
+
+    /// Whether there are dates that nobody looked at: too many, or too long.
+    pub(super) fn has_more_dates(&self) -> bool {
+        self.all_dates.more
+    }
+
     /// Where identifiers stand in a text, as ranges of its characters.
     pub(super) fn in_text(&self, text: &str, context: Context) -> Vec<Range<usize>> {
-        self.patterns.in_text(text, context)
+        let mut found = self.patterns.in_text(text, context);
+        if self.shifting && context != Context::Number {
+            found.extend(dates(text));
+            found.extend(self.all_dates.runs(text.chars()));
+            found = find::join(found);
+        }
+        found
     }
 
     /// Where identifiers stand in bytes of unknown meaning.
     pub(super) fn in_bytes(&self, bytes: &[u8]) -> Vec<Range<usize>> {
-        self.patterns.in_bytes(bytes)
+        let mut found = self.patterns.in_bytes(bytes);
+        if self.shifting {
+            found.extend(self.all_dates.runs(bytes.iter().map(|b| char::from(*b))));
+            found = find::join(found);
+        }
+        found
     }
 
     /// Whether a UID holds the patient's ID, accession number or birth date as six digits or more.
@@ -379,7 +420,8 @@ impl Identifiers {
 
     /// Whether a text is one of the numbers.
     pub(super) fn is_number(&self, text: &str) -> bool {
-        text.len() >= 4 && self.numbers.iter().any(|number| number.reveal() == text)
+        let date = self.shifting && self.all_dates.contains(text);
+        date || text.len() >= 4 && self.numbers.iter().any(|number| number.reveal() == text)
     }
 
     /// Whether a DA or DT begins with the patient's birth date, and that is no date of the study.

@@ -105,7 +105,8 @@ pub(super) fn judge(look: &Look, options: &Options) -> Judged {
         return Judged::Stays("is of a kind that this profile does not know".to_owned());
     };
     if kind.split('.').next() == Some("104") {
-        if options.encapsulated_documents {
+        // what a document says of dates stays true
+        if options.encapsulated_documents && !options.modified_dates {
             return Judged::Silent;
         }
         return Judged::Stays(may_show("an encapsulated document"));

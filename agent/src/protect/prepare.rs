@@ -6,7 +6,7 @@ use std::io::{self, Read as _};
 
 use bytes::Bytes;
 use causeway_proto::element::Encoding;
-use causeway_proto::ids::TransferSyntaxUid;
+use causeway_proto::ids::{AgreementId, StudyUid, TransferSyntaxUid};
 use causeway_proto::link::message::terms::PROFILE_READING;
 use flate2::read::DeflateDecoder;
 
@@ -18,6 +18,7 @@ use super::overlays;
 use super::passing::{KEYLESS, UNREAD};
 use super::picture::Shown;
 use super::profile::{Options, PROFILE, UidRule};
+use super::shift::Shift;
 use super::transform::{Outcome, Plan, Stand, transform};
 use super::{Protector, Unreadable, seal};
 use crate::keys::KeysError;
@@ -58,6 +59,7 @@ pub(super) struct Draft {
     pub(super) received: Received,
     pub(super) plan: Plan,
     pub(super) pseudonym: String,
+    pub(super) shift: Option<Shift>,
     pub(super) looked: Vec<Looked>,
     pub(super) pixels: Option<MaskedPixels>,
 }
@@ -86,16 +88,12 @@ pub(super) fn draft(
     pixels: Option<&MaskedPixels>,
 ) -> Result<Drafted, PrepareError> {
     let withheld = |reason: &str| PrepareError::Withheld(reason.to_owned());
-    // an agreement that names none is protected by the one there is
-    if !matches!(instance.terms.as_str(), "" | PROFILE_READING) {
-        return Err(withheld(
-            "its agreement names a profile that the site does not know; update causeway-agent",
-        ));
-    }
+    known_profile(&instance.terms)?;
     let (received, syntax) = received(protector, &instance.source)?;
     let mut source = received.reader(&protector.spool);
     let found = patient(instance, &mut source, &syntax)?;
     let pseudonym = pseudonym(protector, instance)?;
+    let shift = protector.shift(instance)?;
     let keys = &protector.keys;
     // a value without a token is left out: nothing falls through
     let token = |kind: &str, value: &str| {
@@ -111,6 +109,7 @@ pub(super) fn draft(
         },
         token: &token,
         age: age(found.birth_date.reveal(), found.study_date.reveal()),
+        shift,
     };
     let mut options = options(instance);
     let length = received.length();
@@ -150,6 +149,7 @@ pub(super) fn draft(
             received,
             plan: *plan,
             pseudonym,
+            shift,
             looked,
             pixels: used,
         }))),
@@ -157,6 +157,15 @@ pub(super) fn draft(
         Outcome::Unread => Err(PrepareError::Unread),
         Outcome::Shows(shown) => Err(PrepareError::Withheld(shown.reason)),
     }
+}
+
+/// An agreement that names none is protected by the one there is.
+fn known_profile(named: &str) -> Result<(), PrepareError> {
+    if matches!(named, "" | PROFILE_READING) {
+        return Ok(());
+    }
+    let reason = "its agreement names a profile that the site does not know; update causeway-agent";
+    Err(PrepareError::Withheld(reason.to_owned()))
 }
 
 /// Whose the object is, which is the patient of its study.
@@ -193,6 +202,7 @@ fn options(instance: &Unprotected) -> Options {
         // what was drawn later goes before what was released without
         released: instance.released && instance.mask.is_none(),
         drawn: instance.mask.is_some(),
+        modified_dates: instance.shifts_dates || instance.date_shift.is_some(),
         ..Options::default()
     }
 }
@@ -283,6 +293,37 @@ fn pseudonym(protector: &Protector, instance: &Unprotected) -> Result<String, Ke
         keys.study_pseudonym(&instance.agreement, instance.study.as_str())?
     };
     Ok(made.to_string())
+}
+
+impl Protector {
+    /// By how much the dates of a study are shifted: kept with it like its pseudonym. What left shifted once is never said otherwise,
+    /// whatever the agreement says later.
+    fn shift(&self, instance: &Unprotected) -> Result<Option<Shift>, KeysError> {
+        if !instance.shifts_dates && instance.date_shift.is_none() {
+            return Ok(None);
+        }
+        let (id, issuer) = (instance.bound_id.reveal(), instance.bound_issuer.reveal());
+        let (agreement, study) = (&instance.agreement, &instance.study);
+        self.shift_of(agreement, study, (issuer, id), instance.date_shift)
+            .map(Some)
+    }
+
+    /// The shift of a study whose dates are shifted, of its first object's issuer and patient ID; `kept` when it was made before.
+    pub(crate) fn shift_of(
+        &self,
+        agreement: &AgreementId,
+        study: &StudyUid,
+        (issuer, id): (&str, &str),
+        kept: Option<u16>,
+    ) -> Result<Shift, KeysError> {
+        let of_patient = self.spool.is_established(id);
+        let days = match kept {
+            Some(kept) => kept,
+            None if of_patient => self.keys.date_shift(agreement, issuer, id)?,
+            None => self.keys.study_date_shift(agreement, study.as_str())?,
+        };
+        Ok(Shift { days, of_patient })
+    }
 }
 
 /// The profile that decides now.

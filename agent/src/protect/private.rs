@@ -3,6 +3,8 @@
 //! It begins with the elements that PS3.15 Table E.3.10-1 calls safe; to these come the headers of Siemens (CSA) and the scale
 //! factors that measuring programs look for. What stays is still searched for identifiers of the patient.
 
+use dicom_core::VR;
+
 /// Creator, group, elements within the block.
 const SAFE: &[(&str, u16, &[u8])] = &[
     // SUV and activity concentration factors
@@ -65,6 +67,12 @@ pub(super) fn known(creator: &str, group: u16) -> bool {
 pub(super) fn safe(creator: &str, group: u16, element: u8) -> bool {
     SAFE.iter()
         .any(|(name, of, elements)| *name == creator && *of == group && elements.contains(&element))
+}
+
+/// The VR of a safe element that holds a date, for one that is written as UN or without a VR.
+pub(super) fn date(creator: &str, group: u16, element: u8) -> Option<VR> {
+    // PET scan date and time
+    (creator == "GEMS_PETD_01" && group == 0x0009 && element == 0x0D).then_some(VR::DT)
 }
 
 /// The creators of one level of a dataset, as they were met (PS3.5 7.8.1).

@@ -8,13 +8,13 @@ use super::overlays::Kept;
 use super::table::{self, Basic};
 
 /// Version of the profile, its tables and its transform: a change of what leaves raises it.
-pub const PROFILE: u32 = 1;
+pub const PROFILE: u32 = 2;
 
 /// What an agreement chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
-    /// Shift dates by a constant per patient (113107). Not built: objects are withheld when it is asked for.
+    /// Dates are shifted by a constant of the patient (113107): [`super::Stand::shift`].
     pub modified_dates: bool,
     /// Serial numbers and other names of devices stay (113109).
     pub retain_device: bool,
@@ -93,7 +93,7 @@ pub(super) fn action(tag: Tag, vr: VR, options: &Options) -> Action {
     }
 }
 
-/// Options that are always on: UIDs, full dates, patient characteristics, clean descriptors, structured content and graphics.
+/// Options that are always on: UIDs, dates, full or modified, patient characteristics, clean descriptors, structured content and graphics.
 fn chosen(letter: char, options: &Options) -> bool {
     match letter.to_ascii_lowercase() {
         'u' | 't' | 'p' | 'e' | 's' | 'g' => true,
@@ -118,6 +118,15 @@ fn own_rule(tag: Tag) -> Option<Action> {
     }
 }
 
+const FULL_DATES: (&str, &str) = (
+    "113106",
+    "Retain Longitudinal Temporal Information Full Dates Option",
+);
+const MODIFIED_DATES: (&str, &str) = (
+    "113107",
+    "Retain Longitudinal Temporal Information Modified Dates Option",
+);
+
 /// (0012,0064): CID 7050 codes of what was done, with their meanings.
 pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
     let mut methods = vec![("113100", "Basic Application Confidentiality Profile")];
@@ -128,10 +137,11 @@ pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
         ("113103", "Clean Graphics Option"),
         ("113104", "Clean Structured Content Option"),
         ("113105", "Clean Descriptors Option"),
-        (
-            "113106",
-            "Retain Longitudinal Temporal Information Full Dates Option",
-        ),
+        if options.modified_dates {
+            MODIFIED_DATES
+        } else {
+            FULL_DATES
+        },
         ("113108", "Retain Patient Characteristics Option"),
     ]);
     if options.retain_device {

@@ -51,7 +51,8 @@ fn is_of_study(tag: Tag) -> bool {
         0x0010 | 0x0032 | 0x0038 => true,
         0x0008 => matches!(
             tag.1,
-            0x0050
+            0x0020
+                | 0x0050
                 | 0x0051
                 | 0x0090
                 | 0x0092

@@ -10,6 +10,7 @@ use causeway_proto::ids::TransferSyntaxUid;
 use super::*;
 
 mod bounds;
+mod dates;
 mod masked;
 mod overlays;
 mod passing;
@@ -38,6 +39,10 @@ fn stand() -> Stand<'static> {
         accession: "A4MKT93X".to_owned(),
         token: &token,
         age: Some("063Y".to_owned()),
+        shift: Some(Shift {
+            days: 13,
+            of_patient: true,
+        }),
     }
 }
 

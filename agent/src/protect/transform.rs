@@ -17,9 +17,11 @@ use super::pieces::{Piece, Pieces};
 use super::pixels::Look;
 use super::private::Blocks;
 use super::profile::Options;
+use super::shift::Shift;
 use super::source::{DEPTH, Source, Unreadable};
 
 mod act;
+mod dates;
 mod element;
 mod inserts;
 mod level;
@@ -40,6 +42,8 @@ pub struct Stand<'a> {
     pub token: &'a dyn Fn(&str, &str) -> String,
     /// The age at the study (AS), for an object that does not say it (P9).
     pub age: Option<String>,
+    /// By how much dates are shifted, where they are.
+    pub shift: Option<Shift>,
 }
 
 impl fmt::Debug for Stand<'_> {
@@ -114,12 +118,16 @@ struct Counts {
     undecodable: u32,
     cleaned: u32,
     uids: u32,
+    dates: u32,
+    no_dates: u32,
 }
 
 struct Transform<'s, 'o, S> {
     source: Source<'s, S>,
     out: Pieces,
     ids: &'o Identifiers,
+    /// The same without dates, for texts in which a date is none of the patient's.
+    timeless: &'o Identifiers,
     stand: &'o Stand<'o>,
     options: &'o Options,
     counts: Counts,
@@ -162,16 +170,17 @@ pub fn transform<S: Read + Seek>(
     if deflated || encoding == Encoding::ExplicitBig {
         return Outcome::Withheld("is in a transfer syntax that is not protected here".to_owned());
     }
-    if options.modified_dates {
-        return Outcome::Withheld(
-            "shifted dates are asked for, which this version does not do".to_owned(),
-        );
+    if options.modified_dates && (stand.shift.is_none() || ids.has_more_dates()) {
+        return Outcome::Withheld("its dates cannot be shifted".to_owned());
     }
     let with_places = (!options.retain_institution).then(|| ids.with_places());
+    let timeless = with_places.as_ref().unwrap_or(ids);
+    let with_dates = options.modified_dates.then(|| timeless.with_dates());
     let transform = Transform {
         source: Source::new(source, length),
         out: Pieces::default(),
-        ids: with_places.as_ref().unwrap_or(ids),
+        ids: with_dates.as_ref().unwrap_or(timeless),
+        timeless,
         stand,
         options,
         counts: Counts::default(),
@@ -275,6 +284,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
                 "elements that no dictionary knows",
             ),
             (counts.undecodable, "unreadable text", "unreadable texts"),
+            (counts.no_dates, "unreadable date", "unreadable dates"),
         ]
         .into_iter()
         .filter(|(count, _, _)| *count > 0)
@@ -296,6 +306,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
                 counts.cleaned
             ));
         }
+        remarks.extend(self.shifted());
         if counts.uids > 0 {
             remarks.push(
                 "a UID holds an identifier of the patient; the agreement accepts it".to_owned(),

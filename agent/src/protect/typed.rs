@@ -97,6 +97,12 @@ fn of_sealed(protector: &Protector, sealed: &[u8]) -> Option<Identifiers> {
 }
 
 impl Named {
+    /// The same, and every date: for where dates leave shifted.
+    #[must_use]
+    pub fn undated(&self) -> Self {
+        Self(self.0.with_dates())
+    }
+
     /// The text without what names the patient.
     #[must_use]
     pub fn cut(&self, text: &str) -> Cut {

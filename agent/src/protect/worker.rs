@@ -65,11 +65,15 @@ impl Protector {
         self.spool.protect_anew(DECIDES).await?;
         for agreement in self.spool.agreements_decided().await? {
             // tokens stand in the forms: they are other ones under another key
-            let Ok(key) = self.keys.token(&agreement, "key", "") else {
+            let Ok(mut key) = self.keys.token(&agreement, "key", "") else {
                 continue;
             };
+            // so are dates, where the site has come to shift them
+            if self.spool.shifts_dates_of(&agreement).await? {
+                key.push_str(" and shifted dates");
+            }
             if self.spool.other_key(&agreement, &key).await? {
-                tracing::warn!(%agreement, "the agreement's key is another one; what has not left is protected anew");
+                tracing::warn!(%agreement, "the agreement's key is another one, or dates are shifted as they were not; what has not left is protected anew");
             }
         }
         self.look_again().await?;
@@ -206,8 +210,14 @@ impl Protector {
     }
 
     async fn verdict(&self, instance: &Unprotected, draft: Draft) -> Result<Verdict, PrepareError> {
+        let days = draft.shift.map(|shift| shift.days);
         let study = match self.spool.has_study_seal(instance).await? {
-            Some(study) => study,
+            Some(study) => {
+                if let Some(days) = days.filter(|_| instance.date_shift.is_none()) {
+                    self.spool.keep_shift(instance, days).await?;
+                }
+                study
+            }
             None => {
                 let (this, of) = (self.clone(), instance.clone());
                 let originals = seal::of_study(&draft.plan.originals);
@@ -218,7 +228,7 @@ impl Protector {
                 })
                 .await??;
                 self.spool
-                    .study_seal(instance, &draft.pseudonym, &made)
+                    .study_seal(instance, (&draft.pseudonym, days), &made)
                     .await?
             }
         };

@@ -14,6 +14,9 @@ use super::home::Home;
 /// The only character set of a report, and a signed one.
 const UTF_8: &str = "ISO_IR 192";
 
+/// Retain Longitudinal Temporal Information Modified Dates Option, of DCM.
+const MODIFIED_DATES: &str = "113107";
+
 /// What says that a dataset was de-identified, and what the originals travelled in (PS3.15 E.1).
 const MARKS: [Tag; 4] = [
     tags::PATIENT_IDENTITY_REMOVED,
@@ -46,6 +49,13 @@ pub fn is_pseudonymous(report: &Dataset) -> bool {
         || report.get(tags::ENCRYPTED_ATTRIBUTES_SEQUENCE).is_some()
 }
 
+/// Whether the dates of the images were shifted at this site, and so those that the report's header has from them (113107).
+fn has_shifted_dates(report: &Dataset) -> bool {
+    let methods = report.items(tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE);
+    let code = |method: &Dataset| method.code(tags::CODE_VALUE) == MODIFIED_DATES;
+    methods.iter().any(code)
+}
+
 /// The report of `home`, and its syntax: explicit VR little endian.
 ///
 /// # Errors
@@ -60,8 +70,13 @@ pub fn restored(
     if dataset.code(tags::SPECIFIC_CHARACTER_SET) != UTF_8 {
         return Err(RestoreError::CharacterSet);
     }
+    let shifted = has_shifted_dates(&dataset);
     for mark in MARKS {
         dataset.remove(mark);
+    }
+    if shifted {
+        // a date that is nobody's is not filed, should no source at home know the true one
+        dataset.put_text(tags::STUDY_DATE, VR::DA, "");
     }
     patient(&mut dataset, home);
     study(&mut dataset, home);

@@ -42,6 +42,36 @@ fn protected(sealed: &[u8]) -> Dataset {
     dataset
 }
 
+/// P11: the header of a report has the shifted date of its study.
+#[test]
+fn a_shifted_date_is_never_filed() {
+    let mut unsigned = protected(b"");
+    unsigned.put_text(tags::STUDY_DATE, VR::DA, "20160312");
+    let mut method = Dataset::new();
+    method.put_text(tags::CODE_VALUE, VR::SH, "113107");
+    method.put_text(tags::CODING_SCHEME_DESIGNATOR, VR::SH, "DCM");
+    let methods = tags::DEIDENTIFICATION_METHOD_CODE_SEQUENCE;
+    let full = unsigned.clone();
+    unsigned.put_items(methods, vec![method]);
+    let filed = |unsigned: &Dataset, home: &Home| {
+        let (report, bytes) = as_sent(unsigned);
+        let (bytes, syntax) = restored(&bytes, &report.syntax, home).unwrap();
+        let filed = Dataset::read(&bytes, &syntax).unwrap();
+        assert!(filed.get(tags::STUDY_DATE).is_some(), "type 2");
+        let content = filed.code(tags::CONTENT_DATE);
+        assert_eq!(content, unsigned.code(tags::CONTENT_DATE), "a true one");
+        filed.code(tags::STUDY_DATE)
+    };
+    let unknown = home("PID-1", "Muster^Erika");
+    let known = Home {
+        study_date: "20240312".into(),
+        ..unknown.clone()
+    };
+    assert_eq!(filed(&unsigned, &known), "20240312");
+    assert_eq!(filed(&unsigned, &unknown), "", "nobody knows the true one");
+    assert_eq!(filed(&full, &unknown), "20160312");
+}
+
 fn home(id: &str, name: &str) -> Home {
     Home {
         id: id.into(),

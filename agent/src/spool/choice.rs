@@ -1,6 +1,7 @@
 //! Under which agreement an instance leaves, and what the site itself says of agreements.
 
 use causeway_proto::ids::AgreementId;
+use causeway_proto::link::message::terms::MODIFIED_DATES;
 use serde::Deserialize;
 
 use super::entry::{AeTitle, Arrival, Header};
@@ -16,6 +17,9 @@ pub struct Config {
     /// What an agreement may allow beyond the profile: `device`, `institution`, `documents`, `accept-uids`, `headshots`. A word that
     /// the gateway announces and that is not here changes nothing.
     pub allow: Vec<String>,
+    /// Every date leaves shifted by a constant of its patient (P11), whatever an agreement says. Where an agreement asks for it, it is
+    /// done without this word too.
+    pub modified_dates: bool,
     /// The first rule that fits decides; `dicom.called.agreement` goes before them all.
     pub rule: Vec<Rule>,
 }
@@ -65,6 +69,14 @@ impl Config {
     pub(super) fn allowed(&self, announced: &str) -> Vec<String> {
         let words = announced.split_whitespace().map(str::to_owned);
         words.filter(|word| self.allow.contains(word)).collect()
+    }
+
+    /// Whether dates leave shifted: it takes away, so that the word of either side is enough.
+    pub(super) fn shifts_dates(&self, announced: &str) -> bool {
+        self.modified_dates
+            || announced
+                .split_whitespace()
+                .any(|word| word == MODIFIED_DATES)
     }
 
     /// How identity travels under an agreement that the gateway announces with `word`: fails closed.

@@ -206,6 +206,10 @@ pub struct Unprotected {
     pub ruled: [Option<i64>; 2],
     /// What stands for the patient in this study, once its first object was protected.
     pub pseudonym: Option<String>,
+    /// Whether the dates of its agreement leave shifted (P11).
+    pub shifts_dates: bool,
+    /// By how many days those of this study are, once an object of it was protected so.
+    pub date_shift: Option<u16>,
     /// The bytes as received.
     pub source: Kept,
 }

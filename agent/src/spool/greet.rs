@@ -1,6 +1,6 @@
 //! HELLO, as the spool sees it: who this spool is, how often it has connected, and what a changed gateway epoch means (I9).
 
-use causeway_proto::link::message::{HelloAgent, HelloGateway};
+use causeway_proto::link::message::{Agreement, HelloAgent, HelloGateway};
 use causeway_proto::link::session::has_forgotten;
 use sqlx::SqliteConnection;
 
@@ -84,6 +84,7 @@ async fn agreements(
     for agreement in &hello.agreements {
         let choice = &spool.inner.config.agreement;
         let identity = choice.identity(&agreement.id, &agreement.identity);
+        other_options(tx, agreement).await?;
         sqlx::query(
             "INSERT INTO agreement (id, organisation, identity, profile, options, language, from_us, until_us, retention_days, in_force) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1) \
@@ -103,6 +104,23 @@ async fn agreements(
         .execute(&mut *tx)
         .await?;
     }
+    Ok(())
+}
+
+/// What was protected under other options, and has not left, is protected anew.
+async fn other_options(
+    tx: &mut SqliteConnection,
+    agreement: &Agreement,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE instance SET sent_digest = NULL, sealed = NULL, remarks = '' \
+         WHERE agreement = $1 AND state = 'waiting' AND profile > 0 AND sent_digest IS NOT NULL \
+         AND EXISTS (SELECT 1 FROM agreement a WHERE a.id = $1 AND a.options <> $2)",
+    )
+    .bind(agreement.id.as_str())
+    .bind(agreement.options.join(" "))
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -25,7 +25,7 @@ pub struct Seals {
 /// What [`unprotected`] reads, and from where.
 const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
      s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '', \
-     a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule FROM instance i \
+     a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule, t.date_shift FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
      JOIN agreement a ON a.id = s.agreement";
 
@@ -76,21 +76,21 @@ impl Spool {
             .map_err(refused_row("reading a protected instance"))
     }
 
-    /// The sealed originals of the study of `instance`: `made`, with the pseudonym that stands in them, when there were none. Durable
-    /// when this returns.
+    /// The sealed originals of the study of `instance`: `made`, with the pseudonym that stands in them and the shift of its dates,
+    /// when there were none. Durable when this returns.
     ///
     /// # Errors
     /// When the rows refuse.
     pub async fn study_seal(
         &self,
         instance: &Unprotected,
-        pseudonym: &str,
+        (pseudonym, shift): (&str, Option<u16>),
         made: &[u8],
     ) -> Result<Vec<u8>, SpoolError> {
         let mut tx = self.begin_rows().await?;
         let work = async {
             let first = sqlx::query(
-                "INSERT INTO sealed_set (study_id, agreement, pseudonym, sealed, made_us) VALUES ($1, $2, $3, $4, $5) \
+                "INSERT INTO sealed_set (study_id, agreement, pseudonym, sealed, made_us, date_shift) VALUES ($1, $2, $3, $4, $5, $6) \
                  ON CONFLICT (study_id) DO NOTHING",
             )
             .bind(instance.study_row)
@@ -98,6 +98,7 @@ impl Spool {
             .bind(pseudonym)
             .bind(made)
             .bind(self.inner.clock.now().0)
+            .bind(shift.map(i64::from))
             .execute(&mut *tx)
             .await?
             .rows_affected();
@@ -116,6 +117,48 @@ impl Spool {
         };
         work.await
             .map_err(refused_row("keeping the sealed originals of a study"))
+    }
+
+    /// The shift of the dates of the study of `instance`: `made` when there was none, for a study that began to leave before its dates
+    /// were to be shifted.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn keep_shift(&self, instance: &Unprotected, made: u16) -> Result<(), SpoolError> {
+        let mut tx = self.begin_rows().await?;
+        let work = async {
+            sqlx::query(
+                "UPDATE sealed_set SET date_shift = $2 WHERE study_id = $1 AND date_shift IS NULL",
+            )
+            .bind(instance.study_row)
+            .bind(i64::from(made))
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
+        };
+        work.await.map_err(refused_row(
+            "keeping by how much a study's dates are shifted",
+        ))
+    }
+
+    /// Whether the dates of an agreement leave shifted.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn shifts_dates_of(&self, agreement: &AgreementId) -> Result<bool, SpoolError> {
+        let options: Option<String> =
+            sqlx::query_scalar("SELECT options FROM agreement WHERE id = $1")
+                .bind(agreement.as_str())
+                .fetch_optional(self.inner.rows.read())
+                .await
+                .map_err(refused_row("looking for the options of an agreement"))?;
+        Ok(self.shifts_dates(&options.unwrap_or_default()))
+    }
+
+    /// Whether dates leave shifted under an agreement that announces these options.
+    #[must_use]
+    pub fn shifts_dates(&self, announced: &str) -> bool {
+        self.inner.config.agreement.shifts_dates(announced)
     }
 
     /// The sealed originals of the study of `instance`, when they have been made.
@@ -372,7 +415,16 @@ fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Erro
             _ => Some(masks::rectangles(row, 19)?),
         },
         ruled: [row.try_get(20)?, row.try_get(21)?],
+        shifts_dates: spool.inner.config.agreement.shifts_dates(row.try_get(3)?),
+        date_shift: shift(row, 22)?,
     })
+}
+
+/// A column that says by how many days dates are shifted.
+fn shift(row: &SqliteRow, column: usize) -> Result<Option<u16>, sqlx::Error> {
+    let days: Option<i64> = row.try_get(column)?;
+    let read = |days| u16::try_from(days).or(Err(sqlx::Error::Decode("a shift of dates".into())));
+    days.map(read).transpose()
 }
 
 async fn leaves(

@@ -116,6 +116,18 @@ impl Bench {
         self.greet_with(epoch, high_water, &["a1"]).await;
     }
 
+    /// The gateway says HELLO with one agreement that has these options.
+    pub(crate) async fn greet_wanting(&self, epoch: u64, high_water: u64, options: &[&str]) {
+        let mut agreement = Agreement::identified("a1".parse().unwrap(), "Readers");
+        agreement.options = options.iter().map(|&word| word.to_owned()).collect();
+        let hello = HelloGateway {
+            epoch,
+            high_water,
+            agreements: vec![agreement],
+        };
+        self.spool.greeted(&hello).await.unwrap();
+    }
+
     async fn greet_with(&self, epoch: u64, high_water: u64, agreements: &[&str]) {
         let agreement = |id: &&str| Agreement::identified(id.parse().unwrap(), "Readers");
         let hello = HelloGateway {

@@ -65,8 +65,14 @@ impl Talk {
         let Some(named) = self.named(&study).await? else {
             return Ok(Checked::whole(typed));
         };
+        let shifted = self.shift(study.id).await?.is_some();
+        let undated = shifted.then(|| named.undated());
         let mut removed = Vec::new();
-        let leaves = typed.map(|field, text| cut(&named, field, text, &mut removed));
+        let leaves = typed.map(|field, text| {
+            // this one is shifted when it leaves
+            let undated = undated.as_ref().filter(|_| field != "renal_date");
+            cut(undated.unwrap_or(&named), field, text, &mut removed)
+        });
         Ok(Checked {
             typed,
             leaves,
@@ -91,8 +97,11 @@ impl Talk {
         let Some(named) = self.named(&study).await? else {
             return Ok(Checked::whole(typed));
         };
+        let shifted = self.shift(study.id).await?.is_some();
+        let undated = shifted.then(|| named.undated());
         let mut removed = Vec::new();
-        let leaves = cut(&named, "text", &typed, &mut removed);
+        let named = undated.as_ref().unwrap_or(&named);
+        let leaves = cut(named, "text", &typed, &mut removed);
         Ok(Checked {
             typed,
             leaves,

@@ -7,6 +7,7 @@ use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use super::dates::shifted;
 use super::{Checked, Talk, TalkError, refused};
 use crate::audit;
 use crate::rows::{Rows, to_row};
@@ -100,7 +101,7 @@ impl Talk {
     pub async fn contexts_to_say(&self) -> Result<Vec<Context>, TalkError> {
         let rows = sqlx::query(
             "SELECT c.question, c.contrast, c.renal, c.renal_date, c.allergy, c.pregnancy, c.weight_kg, c.call_role, c.call_number, \
-             c.leaves, c.version, s.study_uid, s.agreement, a.identity FROM case_context c JOIN study s ON s.id = c.study_id \
+             c.leaves, c.version, s.study_uid, s.agreement, a.identity, s.id FROM case_context c JOIN study s ON s.id = c.study_id \
              JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE s.state <> 'recalled' AND c.heard_us IS NULL \
              AND c.id = (SELECT MAX(n.id) FROM case_context n WHERE n.study_id = c.study_id) ORDER BY c.id LIMIT $1",
         )
@@ -108,10 +109,16 @@ impl Talk {
         .fetch_all(self.spool.rows().read())
         .await
         .map_err(refused("listing what is said about cases"))?;
-        rows.iter()
-            .map(to_say)
-            .collect::<Result<_, _>>()
-            .map_err(refused("reading what is said about cases"))
+        let mut out = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (study, mut context) =
+                to_say(row).map_err(refused("reading what is said about cases"))?;
+            if let Some(shift) = self.shift(study).await? {
+                context.facts = shifted(&context.facts, shift);
+            }
+            out.push(context);
+        }
+        Ok(out)
     }
 
     /// The gateway holds a context.
@@ -138,9 +145,9 @@ impl Talk {
     }
 }
 
-fn to_say(row: &SqliteRow) -> Result<Context, sqlx::Error> {
+fn to_say(row: &SqliteRow) -> Result<(i64, Context), sqlx::Error> {
     let identified = row.try_get::<&str, _>(13)? == "identified";
-    Ok(Context {
+    let context = Context {
         study: super::parsed(row.try_get(11)?)?,
         agreement: super::parsed(row.try_get(12)?)?,
         version: crate::rows::from_row(row.try_get(10)?),
@@ -149,7 +156,8 @@ fn to_say(row: &SqliteRow) -> Result<Context, sqlx::Error> {
         } else {
             leaves(row)?
         },
-    })
+    };
+    Ok((row.try_get(14)?, context))
 }
 
 fn typed(row: &SqliteRow) -> Result<Facts, sqlx::Error> {

@@ -1,5 +1,6 @@
 //! Letters between the site and the readers: written once, said until they are heard, read by a person.
 
+use causeway_proto::dates::without;
 use causeway_proto::ids::CaseCode;
 use causeway_proto::link::message::{Letter, LetterState, LetterStep};
 use causeway_proto::link::talk::plain;
@@ -10,6 +11,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{Checked, LETTERS, LONG, Talk, TalkError, refused};
 use crate::audit;
+use crate::protect::typed::REMOVED;
 use crate::rows::Rows;
 use crate::spool::Private;
 
@@ -137,7 +139,7 @@ impl Talk {
     pub async fn letters_to_say(&self) -> Result<Vec<Letter>, TalkError> {
         let rows = sqlx::query(
             "SELECT l.id, s.agreement, s.case_code, l.written_us, l.says_who, \
-             CASE WHEN a.identity = 'identified' THEN l.text ELSE l.leaves END FROM letter l JOIN study s ON s.id = l.study_id \
+             CASE WHEN a.identity = 'identified' THEN l.text ELSE l.leaves END, s.id FROM letter l JOIN study s ON s.id = l.study_id \
              JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
              WHERE l.from_site = 1 AND l.heard_us IS NULL AND s.state <> 'recalled' ORDER BY l.seq LIMIT $1",
         )
@@ -145,10 +147,17 @@ impl Talk {
         .fetch_all(self.spool.rows().read())
         .await
         .map_err(refused("listing letters to say"))?;
-        rows.iter()
-            .map(to_say)
-            .collect::<Result<_, _>>()
-            .map_err(refused("reading letters to say"))
+        let mut out = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let read = || Ok((to_say(row)?, row.try_get(6)?));
+            let (mut letter, study): (Letter, i64) =
+                read().map_err(refused("reading letters to say"))?;
+            if self.shift(study).await?.is_some() {
+                letter.text = without(&letter.text, REMOVED);
+            }
+            out.push(letter);
+        }
+        Ok(out)
     }
 
     /// Letters of readers that a person has read, and the gateway does not know that: id, and when.

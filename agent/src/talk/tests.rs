@@ -115,6 +115,51 @@ async fn audited(bench: &Bench) -> Vec<String> {
     .unwrap()
 }
 
+/// P11: what was checked before the agreement asked for shifted dates is shifted too when it is said.
+#[tokio::test]
+async fn dates_leave_shifted_or_not_at_all() {
+    let (bench, talk, case) = site(false).await;
+    let typed = Facts {
+        question: "Fall on 20 November, CT of 3.11.2026?".to_owned(),
+        renal: "eGFR 54".to_owned(),
+        renal_date: "2026-11-13".to_owned(),
+        ..Facts::default()
+    };
+    describe(&talk, &case, &typed).await;
+    write(&talk, &case, "Compare with 3.11.2026.").await;
+    let said = async || {
+        let contexts = talk.contexts_to_say().await.unwrap();
+        let letters = talk.letters_to_say().await.unwrap();
+        (contexts[0].facts.clone(), letters[0].text.clone())
+    };
+    assert_eq!(
+        said().await,
+        (typed.clone(), "Compare with 3.11.2026.".to_owned())
+    );
+    bench.greet_wanting(1, 0, &["modified-dates"]).await;
+    let (facts, letter) = said().await;
+    assert_eq!(facts.question, "Fall on [removed], CT of [removed]?");
+    assert_eq!(letter, "Compare with [removed].");
+    let keys = bench.spool.keys();
+    let (issuer, id): (String, String) = sqlx::query_as("SELECT bound_issuer, bound_id FROM study")
+        .fetch_one(bench.spool.rows().read())
+        .await
+        .unwrap();
+    let days = keys.date_shift(&"a1".parse().unwrap(), &issuer, &id);
+    let days = days.unwrap();
+    let date = |text: &str| text.parse::<jiff::civil::Date>().unwrap();
+    let back = date("2026-11-13") - date(&facts.renal_date);
+    assert_eq!(back.get_days(), i32::from(days));
+
+    // the person is told what does not leave; the day in its own field does
+    let checked = talk.check_context(&case, &typed).await.unwrap();
+    let fields: Vec<&str> = checked.removed.iter().map(|it| it.field).collect();
+    assert_eq!(fields, ["question"]);
+    assert_eq!(checked.removed[0].pieces, ["20 November", "3.11.2026"]);
+    let letter = talk.check_letter(&case, "As on 3 November.").await.unwrap();
+    assert_eq!(letter.leaves, "As on [removed].");
+}
+
 #[tokio::test]
 async fn what_names_the_patient_is_taken_out_in_every_spelling() {
     let (_bench, talk, case) = site(false).await;

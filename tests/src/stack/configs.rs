@@ -108,13 +108,14 @@ pub fn write_agent(
     } else {
         "[restore]\ntruth = \"original\"\n\n".to_owned()
     };
+    let shifts = options.shifts_dates;
     let text = format!(
         "spool = \"{spool}\"\n\n[gateway]\naddress = \"{link}\"\nserver_name = \"localhost\"\n\n[dicom]\nlisten = \"{dicom}\"\n\n\
          [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\npriority = \"routine\"\n\n\
          [[dicom.called]]\nae_title = \"CW_STAT\"\npurpose = \"read\"\npriority = \"stat\"\n\n\
          [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\
          [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
-         [agreement]\nidentified = [{identified}]\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
+         [agreement]\nidentified = [{identified}]\nmodified_dates = {shifts}\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
          [site_page]\nlisten = \"{page}\"\n\n\
          [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n"
     );

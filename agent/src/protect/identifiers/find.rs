@@ -149,7 +149,7 @@ fn characters(text: &[Folded], range: &Range<usize>) -> Option<Range<usize>> {
 }
 
 /// Sorted, and without overlaps.
-fn join(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+pub(super) fn join(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
     ranges.sort_by_key(|range| (range.start, range.end));
     let mut out: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
     for range in ranges {

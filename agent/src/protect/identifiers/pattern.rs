@@ -262,6 +262,22 @@ impl Patterns {
         }
     }
 
+    /// A date (eight digits) of the dataset as it is written in bytes of unknown meaning, beside the digits alone.
+    pub(super) fn date_in_bytes(&mut self, date: &str) {
+        let (Some(year), Some(month), Some(day)) = (date.get(..4), date.get(4..6), date.get(6..8))
+        else {
+            return;
+        };
+        for mark in ['.', '/', '-', ':'] {
+            self.add_bytes(format!("{year}{mark}{month}{mark}{day}").as_bytes());
+            self.add_bytes(format!("{day}{mark}{month}{mark}{year}").as_bytes());
+            self.add_bytes(format!("{month}{mark}{day}{mark}{year}").as_bytes());
+        }
+        let wide = |order: fn(u16) -> [u8; 2]| date.encode_utf16().flat_map(order).collect();
+        let wide: [Vec<u8>; 2] = [wide(u16::to_le_bytes), wide(u16::to_be_bytes)];
+        wide.iter().for_each(|bytes| self.add_bytes(bytes));
+    }
+
     /// The bytes of a text in every encoding that an object or a private element may be in.
     fn in_encodings(&mut self, text: &str, own: &'static Encoding) {
         const OTHERS: [&Encoding; 13] = [

@@ -44,7 +44,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
     }
 
     /// Puts a value in the place of another.
-    fn replace(
+    pub(super) fn replace(
         &mut self,
         start: u64,
         header: &Header,
@@ -235,7 +235,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
         originals: &mut Dataset,
     ) -> Result<(), Stop> {
         let at = self.source.at();
-        let vr = vr_of(header);
+        let vr = self.vr(header, level);
         let class = clean::class_of(vr, implicit_vr(header.tag));
         let longest = if class == Class::Bytes { BYTES } else { TEXT };
         let silent = level.dummy && matches!(class, Class::Text | Class::Bytes);
@@ -247,11 +247,14 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             let bytes = clean::dummy(vr, &self.source.read(at..end)?);
             return self.replace(start, header, level, &bytes, originals);
         }
+        if let Some(shift) = self.shift().filter(|_| class == Class::Date) {
+            return self.dates(start, header, level, (end, shift), originals);
+        }
         let cleaned = if class == Class::Binary {
             Cleaned::Same
         } else {
             let bytes = self.source.read(at..end)?;
-            clean::clean(&bytes, class, vr, &level.set, self.ids)
+            clean::clean(&bytes, class, vr, &level.set, self.sought(header.tag))
         };
         match cleaned {
             Cleaned::Changed(bytes) => {
@@ -262,9 +265,9 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
                 self.counts.undecodable += 1;
                 self.replace(start, header, level, &[], originals)
             }
-            Cleaned::Identifying if self.options.uids == UidRule::Withhold => Err(Stop::Withheld(
-                "a UID holds an identifier of the patient".to_owned(),
-            )),
+            Cleaned::Identifying if self.options.uids == UidRule::Withhold => {
+                Err(Stop::Withheld(self.why_uid(at..end)?.to_owned()))
+            }
             same => {
                 self.counts.uids += u32::from(same == Cleaned::Identifying);
                 self.source.go(end);

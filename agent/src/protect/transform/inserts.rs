@@ -58,9 +58,11 @@ impl Inserts {
             put_back: true,
         });
         // PS3.15 E.3.6: Full Dates says that times were not modified; whoever modified them before has said so
+        let modified = options.modified_dates;
+        let word = if modified { "MODIFIED" } else { "UNMODIFIED" };
         waiting.push(Insert {
-            yields: true,
-            ..text(Tag(0x0028, 0x0303), VR::CS, "UNMODIFIED")
+            yields: !modified,
+            ..text(Tag(0x0028, 0x0303), VR::CS, word)
         });
         for change in options.masked.iter().flat_map(|masked| &masked.changes) {
             waiting.push(Insert {
