@@ -154,6 +154,9 @@ pub fn preliminary(language: &Language) -> Paragraph {
     Paragraph::joined(&format!("PRELIMINARY\n{}", words(language).preliminary))
 }
 
+/// How the text of a withdrawn report begins (P17), the same in every language.
+pub const WITHDRAWN: &str = "WITHDRAWN, DO NOT USE";
+
 /// One paragraph per person who answers for the report: the author, and the verifier when he is another.
 #[must_use]
 pub fn closing(report: &Report) -> Vec<Paragraph> {

@@ -44,6 +44,12 @@ impl Stamp {
         self.at
     }
 
+    /// The offset of the place from UTC, in minutes.
+    #[must_use]
+    pub fn offset_minutes(self) -> i16 {
+        self.offset_minutes
+    }
+
     /// DT with the offset inside the value (PS3.5 6.2).
     #[must_use]
     pub fn dicom_dt(self) -> String {
