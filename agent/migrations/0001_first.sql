@@ -208,6 +208,15 @@ CREATE TABLE own_report (
     noted_us  BIGINT NOT NULL
 );
 
+-- pages of those reports as pictures (P8), drawn anew for each offer: by these names they are recognised when the PACS sends one back
+CREATE TABLE own_page (
+    sop_uid    TEXT PRIMARY KEY,
+    study_uid  TEXT NOT NULL,
+    report_uid TEXT NOT NULL,
+    returned   BIGINT NOT NULL DEFAULT 0,
+    noted_us   BIGINT NOT NULL
+);
+
 -- files without a row, found at a start; removed after an hour of running
 CREATE TABLE orphan (
     handle    TEXT PRIMARY KEY,

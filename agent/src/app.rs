@@ -25,7 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::delivery::{Deliveries, Destination, Store};
+use crate::delivery::{Deliveries, Destination, PageImage, Store};
+use crate::derive::Fonts;
 use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
@@ -178,6 +179,7 @@ impl Running {
         parts.spawn(deliver(
             deliveries.clone(),
             restoring(&config.restore, spool.clone()),
+            Fonts::of(&config.page_image),
             cancel.clone(),
         ));
         let renewing = renewing(&config);
@@ -240,9 +242,10 @@ impl Running {
 async fn deliver(
     deliveries: Deliveries,
     restoring: Restoring,
+    fonts: Fonts,
     cancel: CancellationToken,
 ) -> &'static str {
-    deliveries.run(store(), restoring, cancel).await;
+    deliveries.run(store(), restoring, fonts, cancel).await;
     "the deliveries"
 }
 
@@ -318,6 +321,7 @@ fn restoring(config: &restore::Config, spool: Spool) -> Restoring {
                 ae_title: pacs.ae_title.clone(),
                 address: pacs.address.clone(),
                 calling_ae_title: pacs.calling_ae_title.clone(),
+                page_image: PageImage::Never,
             };
             Find::new(move |study| {
                 let peer = peer.clone();

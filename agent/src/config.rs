@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::{self, Destination};
 use crate::restore::{self, Truth};
-use crate::{dicom, link, observe, page, spool};
+use crate::{derive, dicom, link, observe, page, spool};
 
 /// The whole file. Each section belongs to its room.
 #[derive(Clone, Debug, Deserialize)]
@@ -39,6 +39,9 @@ pub struct Config {
     /// `[[destination]]`: where reports are delivered.
     #[serde(default)]
     pub destination: Vec<Destination>,
+    /// `[page_image]`: how a report is drawn for a PACS that takes no structured reports.
+    #[serde(default)]
+    pub page_image: derive::Config,
     /// `[restore]`: how a report under a pseudonym gets its patient back.
     #[serde(default)]
     pub restore: restore::Config,

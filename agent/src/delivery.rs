@@ -7,11 +7,15 @@
 //! | `delivered` | the destination stored it (0x0000, or a warning that is noted) | never |
 //! | `waiting` | no answer, or a refusal that may pass; also of the question for its patient | the next offer |
 //! | `not-taken` | no context for this class, or 0x0122 | a person's retry |
-//! | `held` | refused ten times, no destination configured, or its patient in question (`restore`) | a person's retry or decision |
+//! | `held` | refused ten times, no destination configured, its patient in question (`restore`), or no page image of it (`derive`) | a person's retry or decision |
 //! | `waiting`, of the site itself | its bytes were found missing or damaged | the gateway sending it again |
 //! | `rejected` | signature, study or UID did not verify; nothing is kept | the gateway offering it anew |
+//!
+//! Each destination has a row for the signed document and, where its PACS takes no structured reports or hides them, one for the
+//! page image of it (P8); each stands and is tried by itself.
 
 mod accept;
+mod form;
 mod lost;
 mod offer;
 mod outcome;
@@ -34,9 +38,10 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
+use crate::derive::Fonts;
 use crate::restore::Restoring;
 use crate::spool::{Spool, SpoolError};
-pub use offer::{Destination, Parcel, SendOutcome, Store};
+pub use offer::{Destination, PageImage, Parcel, SendOutcome, Store};
 pub use restoring::Ruling;
 
 /// The destination that stands for the agent itself.
@@ -44,6 +49,9 @@ pub const SITE: &str = "site";
 
 /// The report as it was signed.
 pub const SR: &str = "sr";
+
+/// The pages of the report as pictures.
+pub const IMAGE: &str = "image";
 
 /// Stands for the destinations of a site that has configured none.
 pub const NONE: &str = "none";
@@ -192,12 +200,18 @@ impl Deliveries {
 
     /// Finds out whose report it is where that is needed, and offers what is due to its destinations, until `cancel` fires; what
     /// is under way then is finished or comes again.
-    pub async fn run(&self, store: Store, restoring: Restoring, cancel: CancellationToken) {
+    pub async fn run(
+        &self,
+        store: Store,
+        restoring: Restoring,
+        fonts: Fonts,
+        cancel: CancellationToken,
+    ) {
         let each = self
             .inner
             .destinations
             .iter()
-            .map(|destination| work::serve(self, destination, &store, &cancel));
+            .map(|destination| work::serve(self, destination, &store, &fonts, &cancel));
         let restored = restoring::serve(self, &restoring, &cancel);
         tokio::join!(futures::future::join_all(each), restored);
         // a site without destinations has nobody to serve

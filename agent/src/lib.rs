@@ -4,6 +4,7 @@ pub mod app;
 pub mod audit;
 pub mod config;
 pub mod delivery;
+pub mod derive;
 pub mod dicom;
 pub mod keys;
 pub mod link;

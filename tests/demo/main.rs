@@ -84,6 +84,7 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         identified: false,
         shifts_dates: false,
         asks_pacs: false,
+        page_image: "if-refused",
     };
     let stack = Stack::start(options).await?;
     steps.done("gateway up, agent enrolled and up, reader's account made");

@@ -139,6 +139,7 @@ async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<Stack> {
         identified: false,
         shifts_dates: false,
         asks_pacs: true,
+        page_image: "always",
     })
     .await
 }

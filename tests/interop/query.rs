@@ -1,6 +1,6 @@
 //! The question for a report's patient (P3), asked of Orthanc: how it spells the patient, and what it does not know.
 
-use causeway_agent::delivery::Destination;
+use causeway_agent::delivery::{Destination, PageImage};
 use causeway_agent::dicom::query;
 use causeway_agent::restore::{Asked, Config, Home, Ours, Verdict, decide};
 use causeway_tests::shared;
@@ -26,6 +26,7 @@ async fn orthanc_says_whose_a_study_is_readably_whatever_was_stored() -> anyhow:
         ae_title: Orthanc::AE_TITLE.parse()?,
         address: orthanc.dicom().to_owned(),
         calling_ae_title: "CAUSEWAY".parse()?,
+        page_image: PageImage::Never,
     };
     let mut asked = 0;
     for file in shared::files(&files) {

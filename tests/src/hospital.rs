@@ -27,13 +27,25 @@ pub struct Hospital {
     folder: TempDir,
 }
 
+/// What a site has chosen.
+#[derive(Clone, Copy, Debug, Default)]
+struct Site {
+    identified: bool,
+    shifts_dates: bool,
+    page_images: bool,
+}
+
 impl Hospital {
     /// Starts everything with a PACS that behaves as told.
     ///
     /// # Errors
     /// When a part does not start.
     pub async fn start(behaviour: Behaviour) -> anyhow::Result<Self> {
-        Self::under(behaviour, true, false).await
+        let site = Site {
+            identified: true,
+            ..Site::default()
+        };
+        Self::under(behaviour, site).await
     }
 
     /// The same, whose identities stay at home.
@@ -41,7 +53,7 @@ impl Hospital {
     /// # Errors
     /// When a part does not start.
     pub async fn pseudonymous(behaviour: Behaviour) -> anyhow::Result<Self> {
-        Self::under(behaviour, false, false).await
+        Self::under(behaviour, Site::default()).await
     }
 
     /// The same, whose dates leave shifted.
@@ -49,14 +61,26 @@ impl Hospital {
     /// # Errors
     /// When a part does not start.
     pub async fn shifting_dates(behaviour: Behaviour) -> anyhow::Result<Self> {
-        Self::under(behaviour, false, true).await
+        let site = Site {
+            shifts_dates: true,
+            ..Site::default()
+        };
+        Self::under(behaviour, site).await
     }
 
-    async fn under(
-        behaviour: Behaviour,
-        identified: bool,
-        shifts_dates: bool,
-    ) -> anyhow::Result<Self> {
+    /// The same, whose PACS takes structured reports and does not show them: it gets each report as a page image as well.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn with_page_images(behaviour: Behaviour) -> anyhow::Result<Self> {
+        let site = Site {
+            page_images: true,
+            ..Site::default()
+        };
+        Self::under(behaviour, site).await
+    }
+
+    async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();
@@ -71,9 +95,14 @@ impl Hospital {
             },
             viewer: Some(build::root().join("target/viewer/ohif.tar")).filter(|it| it.exists()),
             legacy_headings: false,
-            identified,
-            shifts_dates,
+            identified: site.identified,
+            shifts_dates: site.shifts_dates,
             asks_pacs: false,
+            page_image: if site.page_images {
+                "always"
+            } else {
+                "if-refused"
+            },
         };
         let stack = Stack::start(options).await?;
         let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;
@@ -158,6 +187,16 @@ impl Hospital {
     /// Files of the signed reports that the PACS holds under `study`.
     #[must_use]
     pub fn reports(&self, study: &str) -> Vec<PathBuf> {
+        self.filed(study, uids::ENHANCED_SR_STORAGE)
+    }
+
+    /// Files of the page images of reports that the PACS holds under `study`.
+    #[must_use]
+    pub fn page_images(&self, study: &str) -> Vec<PathBuf> {
+        self.filed(study, uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
+    }
+
+    fn filed(&self, study: &str, class: &str) -> Vec<PathBuf> {
         let is_report = |path: &PathBuf| {
             let Ok(object) = OpenFileOptions::new()
                 .read_until(tags::PIXEL_DATA)
@@ -171,8 +210,7 @@ impl Hospital {
                         .is_ok_and(|text| text.trim_end_matches('\0') == value)
                 })
             };
-            is(tags::SOP_CLASS_UID, uids::ENHANCED_SR_STORAGE)
-                && is(tags::STUDY_INSTANCE_UID, study)
+            is(tags::SOP_CLASS_UID, class) && is(tags::STUDY_INSTANCE_UID, study)
         };
         let entries = std::fs::read_dir(self.folder.path().join("pacs"))
             .into_iter()

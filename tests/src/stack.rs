@@ -57,6 +57,8 @@ pub struct Options {
     pub shifts_dates: bool,
     /// The PACS answers C-FIND, and is asked whose a report is; otherwise the received header is trusted (P3).
     pub asks_pacs: bool,
+    /// When the PACS gets the page image of a report: `if-refused`, `always` or `never` (P8).
+    pub page_image: &'static str,
 }
 
 /// The reading organisation of every stack.

@@ -1,9 +1,13 @@
 //! A real study goes out, a signed report comes home; and what each kind of PACS does with it.
 
+use std::path::Path;
 use std::time::Duration;
 
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
+use causeway_tests::phantom::Identity;
+use causeway_tests::tools;
+use dicom_dictionary_std::tags;
 
 const A_MINUTE: Duration = Duration::from_secs(60);
 
@@ -26,7 +30,8 @@ async fn a_study_goes_out_and_one_signed_report_comes_home() -> anyhow::Result<(
 }
 
 #[tokio::test]
-async fn a_pacs_without_structured_reports_is_a_state_and_not_a_retry() -> anyhow::Result<()> {
+async fn a_pacs_without_structured_reports_gets_the_page_image_and_no_retry() -> anyhow::Result<()>
+{
     let hospital = Hospital::pseudonymous(Behaviour {
         refuse_sr: true,
         ..Behaviour::default()
@@ -37,11 +42,87 @@ async fn a_pacs_without_structured_reports_is_a_state_and_not_a_retry() -> anyho
     let task = hospital.read_and_sign(&study.study()).await?;
     let delivery = hospital
         .reader
-        .wait_delivery(&task.case, "not-taken", A_MINUTE)
+        .wait_delivery(&task.case, "delivered", A_MINUTE)
         .await?;
     let said = delivery.to_string();
     assert!(said.contains("takes no structured reports"), "{said}");
+    let state = |form: &str| {
+        let forms = delivery["forms"].as_array().into_iter().flatten();
+        let mut of = forms.filter(|one| one["form"] == form);
+        of.next().map(|one| one["state"].clone())
+    };
+    assert_eq!(state("sr"), Some("not-taken".into()), "{said}");
+    assert_eq!(state("image"), Some("delivered".into()), "{said}");
     assert_eq!(hospital.reports(&study.study()).len(), 0);
+    let pages = hospital.page_images(&study.study());
+    assert_eq!(pages.len(), 1);
+    page_of(&pages[0], &study, hospital.stack.options.folder.as_path()).await?;
+    hospital.close().await
+}
+
+/// A page image is one of this patient and study, legal, and a picture with something on it.
+async fn page_of(page: &Path, of: &Identity, folder: &Path) -> anyhow::Result<()> {
+    let object = dicom_object::open_file(page)?;
+    let text = |tag| -> anyhow::Result<String> {
+        let text = object.element(tag)?.to_str()?;
+        Ok(text.trim_end_matches(['\0', ' ']).to_owned())
+    };
+    assert_eq!(text(tags::PATIENT_ID)?, of.patient_id);
+    assert_eq!(text(tags::PATIENT_NAME)?, of.patient_name);
+    assert_eq!(text(tags::ACCESSION_NUMBER)?, of.accession);
+    assert!(object.element(tags::PATIENT_IDENTITY_REMOVED).is_err());
+    let said = tools::run("dciodvfy", &[&page.display().to_string()]).await?;
+    let errors = said.text.lines().filter(|line| line.starts_with("Error"));
+    assert_eq!(
+        errors.collect::<Vec<_>>(),
+        Vec::<&str>::new(),
+        "{}",
+        said.text
+    );
+    let picture = folder.join("page.png");
+    let shown = [
+        "+on",
+        &page.display().to_string(),
+        &picture.display().to_string(),
+    ]
+    .map(str::to_owned);
+    let shown: Vec<&str> = shown.iter().map(String::as_str).collect();
+    let said = tools::run("dcm2pnm", &shown).await?;
+    assert_eq!(said.code, Some(0), "{}", said.text);
+    assert!(std::fs::metadata(&picture)?.len() > 20_000, "an empty page");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_pacs_that_hides_structured_reports_gets_both_and_both_come_back_to_nobody()
+-> anyhow::Result<()> {
+    let hospital = Hospital::with_page_images(Behaviour::default()).await?;
+    let study = hospital.study(1);
+    hospital.send(&study, 0..2, "CAUSEWAY").await?;
+    let task = hospital.read_and_sign(&study.study()).await?;
+    let delivery = hospital
+        .reader
+        .wait_delivery(&task.case, "delivered", A_MINUTE)
+        .await?;
+    assert_eq!(
+        delivery["forms"].as_array().map(Vec::len),
+        Some(2),
+        "{delivery}"
+    );
+    let (reports, pages) = (
+        hospital.reports(&study.study()),
+        hospital.page_images(&study.study()),
+    );
+    assert_eq!((reports.len(), pages.len()), (1, 1));
+    // the PACS forwards everything new
+    let back = [reports, pages].concat();
+    let answers = hospital.send_files(&back, "CAUSEWAY").await?;
+    assert!(
+        answers.iter().all(causeway_tests::sender::Answer::stored),
+        "{answers:?}"
+    );
+    let told = hospital.stack.agent_cli(&["where", &task.code]).await?;
+    assert!(told.contains("pages of our report back 1 time"), "{told}");
     hospital.close().await
 }
 

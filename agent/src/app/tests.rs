@@ -11,7 +11,7 @@ use dicom_dictionary_std::tags;
 use tokio::sync::oneshot;
 
 use super::*;
-use crate::delivery::{Destination, Parcel, SendOutcome};
+use crate::delivery::{Destination, PageImage, Parcel, SendOutcome};
 use crate::observe::control::{Answer, Ask, ControlError, ask};
 use crate::observe::status::{self, Status};
 
@@ -94,6 +94,7 @@ impl Agent {
             ae_title: "CAUSEWAY".parse().unwrap(),
             address: self.dicom.to_string(),
             calling_ae_title: "PACS".parse().unwrap(),
+            page_image: PageImage::Never,
         };
         dicom::send::store(&to, &image("1.2.3", instance)).await
     }

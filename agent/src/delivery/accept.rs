@@ -6,7 +6,7 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::verify::{Accepted, Rejection, Verdict, verify};
-use super::{AcceptError, Deliveries, NONE, SITE, SR, refused};
+use super::{AcceptError, Deliveries, IMAGE, NONE, PageImage, SITE, SR, refused};
 use crate::audit;
 use crate::restore;
 
@@ -147,46 +147,8 @@ async fn keep(
         if nameless {
             restore::rows::insert(&mut tx, id, deliveries.inner.clock.now()).await?;
         }
-        let site = "verified and durable at the site";
-        insert_row(
-            deliveries,
-            &mut tx,
-            id,
-            SITE,
-            DeliveryState::AtSite,
-            site,
-            false,
-        )
-        .await?;
-        for destination in &deliveries.inner.destinations {
-            let sentence = if nameless {
-                "not offered before its patient is known"
-            } else {
-                "not offered yet"
-            };
-            insert_row(
-                deliveries,
-                &mut tx,
-                id,
-                &destination.name,
-                DeliveryState::AtSite,
-                sentence,
-                !nameless,
-            )
-            .await?;
-        }
-        if deliveries.inner.destinations.is_empty() {
-            let sentence = "no destination is configured at the site";
-            insert_row(
-                deliveries,
-                &mut tx,
-                id,
-                NONE,
-                DeliveryState::Held,
-                sentence,
-                false,
-            )
-            .await?;
+        for row in rows(deliveries, nameless) {
+            insert_row(deliveries, &mut tx, id, &row).await?;
         }
         note(deliveries, &mut tx, report, "report-received").await?;
         tx.commit().await
@@ -196,6 +158,48 @@ async fn keep(
         // the file stays: when the commit's outcome is unknown a row may name it, else the next start collects it
         Err(error) => Err(not_kept("naming it")(refused("naming a report")(error))),
     }
+}
+
+/// A delivery as it begins.
+struct Row<'a> {
+    destination: &'a str,
+    form: &'a str,
+    state: DeliveryState,
+    sentence: &'a str,
+    due: bool,
+}
+
+/// The rows of a report that was accepted.
+fn rows(deliveries: &Deliveries, nameless: bool) -> Vec<Row<'_>> {
+    let row = |destination, form, state, sentence| Row {
+        destination,
+        form,
+        state,
+        sentence,
+        due: false,
+    };
+    let site = "verified and durable at the site";
+    let mut rows = vec![row(SITE, SR, DeliveryState::AtSite, site)];
+    for destination in &deliveries.inner.destinations {
+        let sentence = if nameless {
+            "not offered before its patient is known"
+        } else {
+            "not offered yet"
+        };
+        let forms = match destination.page_image {
+            PageImage::Always => &[SR, IMAGE][..],
+            PageImage::IfRefused | PageImage::Never => &[SR],
+        };
+        rows.extend(forms.iter().map(|form| Row {
+            due: !nameless,
+            ..row(&destination.name, form, DeliveryState::AtSite, sentence)
+        }));
+    }
+    if deliveries.inner.destinations.is_empty() {
+        let sentence = "no destination is configured at the site";
+        rows.push(row(NONE, SR, DeliveryState::Held, sentence));
+    }
+    rows
 }
 
 /// A rejected report leaves no bytes and no claim on its UID, only the word for the gateway.
@@ -211,16 +215,14 @@ async fn reject(
     let sentence = rejection.to_string();
     let work = async {
         let id = insert_report(deliveries, &mut tx, report, "").await?;
-        insert_row(
-            deliveries,
-            &mut tx,
-            id,
-            SITE,
-            DeliveryState::Rejected,
-            &sentence,
-            false,
-        )
-        .await?;
+        let row = Row {
+            destination: SITE,
+            form: SR,
+            state: DeliveryState::Rejected,
+            sentence: &sentence,
+            due: false,
+        };
+        insert_row(deliveries, &mut tx, id, &row).await?;
         note(deliveries, &mut tx, report, "report-rejected").await?;
         tx.commit().await
     };
@@ -274,10 +276,7 @@ async fn insert_row(
     deliveries: &Deliveries,
     tx: &mut SqliteConnection,
     report: i64,
-    destination: &str,
-    state: DeliveryState,
-    sentence: &str,
-    due: bool,
+    row: &Row<'_>,
 ) -> Result<(), sqlx::Error> {
     let now = deliveries.inner.clock.now().0;
     sqlx::query(
@@ -287,11 +286,11 @@ async fn insert_row(
          revision = delivery.revision + 1 WHERE excluded.destination = 'site'",
     )
     .bind(report)
-    .bind(destination)
-    .bind(SR)
-    .bind(state.as_str())
-    .bind(sentence)
-    .bind(due.then_some(now))
+    .bind(row.destination)
+    .bind(row.form)
+    .bind(row.state.as_str())
+    .bind(row.sentence)
+    .bind(row.due.then_some(now))
     .bind(now)
     .execute(tx)
     .await?;

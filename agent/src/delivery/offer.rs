@@ -22,6 +22,22 @@ pub struct Destination {
     pub address: String,
     /// The title with which we call it.
     pub calling_ae_title: AeTitle,
+    /// Whether it also gets the report as a page image.
+    #[serde(default)]
+    pub page_image: PageImage,
+}
+
+/// When a destination gets the page image of a report (P8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PageImage {
+    /// When it takes no structured reports.
+    #[default]
+    IfRefused,
+    /// Always: it takes structured reports and does not show them.
+    Always,
+    /// Never.
+    Never,
 }
 
 /// One object to be stored, as it lies in the spool.

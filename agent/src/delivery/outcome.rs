@@ -5,6 +5,7 @@ use std::time::Duration;
 use causeway_proto::link::message::DeliveryState;
 use causeway_proto::random::Random;
 
+use super::IMAGE;
 use super::offer::SendOutcome;
 
 /// A refusal that does not pass by itself is tried so often before a person is asked.
@@ -22,8 +23,15 @@ pub(super) struct Next {
     pub(super) again: Option<Duration>,
 }
 
-/// Judges the answer to the `attempts`-th offer (from 1), of which the destination itself has refused `refusals`: an outage is none.
-pub(super) fn judge(outcome: &SendOutcome, attempts: i64, refusals: i64, random: &Random) -> Next {
+/// Judges the answer to the `attempts`-th offer (from 1) in a form, of which the destination itself has refused `refusals`: an
+/// outage is none.
+pub(super) fn judge(
+    outcome: &SendOutcome,
+    form: &str,
+    attempts: i64,
+    refusals: i64,
+    random: &Random,
+) -> Next {
     let end = |state, sentence: String| Next {
         state,
         sentence,
@@ -46,7 +54,11 @@ pub(super) fn judge(outcome: &SendOutcome, attempts: i64, refusals: i64, random:
         // PS3.7 C.4.2: SOP class not supported
         SendOutcome::NotNegotiated | SendOutcome::Refused(0x0122) => end(
             DeliveryState::NotTaken,
-            "this PACS takes no structured reports".to_owned(),
+            if form == IMAGE {
+                "this PACS takes no page images of reports".to_owned()
+            } else {
+                "this PACS takes no structured reports".to_owned()
+            },
         ),
         // PS3.4 B.2.3: A7xx is out of resources, which passes
         SendOutcome::Refused(status @ 0xA700..=0xA7FF) => wait(format!(
@@ -80,6 +92,15 @@ pub(super) fn not_restored() -> Next {
         state: DeliveryState::Held,
         sentence: "the report does not verify when its patient is put back; a person has to look"
             .to_owned(),
+        again: None,
+    }
+}
+
+/// A page image that does not show everything is not made, and nothing is offered.
+pub(super) fn not_derived(why: String) -> Next {
+    Next {
+        state: DeliveryState::Held,
+        sentence: why,
         again: None,
     }
 }

@@ -1,17 +1,19 @@
 //! Reports at the site: how each answer of a PACS ends, and that a report arrives once whatever happens between.
 
 mod faults;
+mod image;
 mod lost;
 mod trust;
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use causeway_proto::report::model::{Equipment, Report as Model};
 use causeway_proto::report::sr;
 
 use super::outcome::{Next, judge};
 use super::*;
+use crate::derive;
 use crate::restore::sample::{SIGNED_AT, as_sent, document, mint, reader};
 use crate::spool::tests::{Bench, What, seeded, title};
 
@@ -30,7 +32,14 @@ fn destination() -> Destination {
         ae_title: title("PACS"),
         address: "127.0.0.1:104".to_owned(),
         calling_ae_title: title("CAUSEWAY"),
+        page_image: PageImage::Never,
     }
+}
+
+/// The fonts of this machine.
+pub(super) fn fonts() -> &'static Fonts {
+    static FONTS: LazyLock<Fonts> = LazyLock::new(|| Fonts::of(&derive::Config::default()));
+    &FONTS
 }
 
 /// A PACS that gives the listed answers in turn, the last one for ever, and keeps what it was sent.
@@ -114,7 +123,7 @@ pub(super) fn word(
 }
 
 pub(super) async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
-    work::offer_next(deliveries, &destination(), &pacs.store())
+    work::offer_next(deliveries, &destination(), &pacs.store(), fonts())
         .await
         .unwrap()
 }
@@ -141,17 +150,22 @@ fn every_answer_ends_in_its_state() {
     ] {
         let Next {
             state: got, again, ..
-        } = judge(&outcome, attempts, attempts, &random);
+        } = judge(&outcome, SR, attempts, attempts, &random);
         assert_eq!(got, state, "{outcome:?} at the {attempts}th offer");
         assert_eq!(again.is_some(), state == Waiting, "{outcome:?}");
     }
-    let after_outage = judge(&SendOutcome::Refused(0xC000), 5000, 1, &random);
+    let after_outage = judge(&SendOutcome::Refused(0xC000), SR, 5000, 1, &random);
     assert_eq!(after_outage.state, Waiting, "an outage is no refusal");
-    let refused = judge(&SendOutcome::NotNegotiated, 1, 0, &random);
-    assert_eq!(refused.sentence, "this PACS takes no structured reports");
+    for (form, sentence) in [
+        (SR, "this PACS takes no structured reports"),
+        (IMAGE, "this PACS takes no page images of reports"),
+    ] {
+        let refused = judge(&SendOutcome::NotNegotiated, form, 1, 0, &random);
+        assert_eq!(refused.sentence, sentence);
+    }
     let pauses: Vec<u64> = [1, 2, 3, 8, 1000]
         .into_iter()
-        .filter_map(|n| judge(&SendOutcome::Failed(String::new()), n, 0, &random).again)
+        .filter_map(|n| judge(&SendOutcome::Failed(String::new()), SR, n, 0, &random).again)
         .map(|pause| pause.as_secs())
         .collect();
     for (pause, most) in pauses.iter().zip([5, 10, 20, 600, 600]) {
@@ -250,7 +264,7 @@ async fn a_restart_between_offer_and_answer_offers_the_same_report_again() {
     // the process ends while the PACS is storing: the answer is never written down
     let never = Store::new(|_, _| Box::pin(std::future::pending()));
     let to = destination();
-    let mut offering = Box::pin(work::offer_next(&deliveries, &to, &never));
+    let mut offering = Box::pin(work::offer_next(&deliveries, &to, &never, fonts()));
     assert!(futures::poll!(&mut offering).is_pending());
     let leased = tokio::time::timeout(std::time::Duration::from_millis(300), &mut offering).await;
     assert!(leased.is_err(), "the PACS does not answer");

@@ -22,7 +22,7 @@ pub struct Line {
     pub status: String,
     /// Where to; `site` for the agent itself.
     pub destination: String,
-    /// `sr`.
+    /// `sr` or `image`.
     pub form: String,
     /// See the table of states.
     pub state: String,
@@ -88,7 +88,7 @@ pub async fn mismatches(rows: &Rows) -> Result<Vec<Mismatch>, DeliveryError> {
 pub async fn events(rows: &Rows, study: &str) -> Result<Vec<Event>, DeliveryError> {
     let told: Vec<(i64, String)> = sqlx::query_as(
         "SELECT signed_us, 'signed (' || status || ') by ' || signer FROM report WHERE study_uid = $1 AND signer <> '' \
-         UNION ALL SELECT d.since_us, 'report ' || CASE d.destination WHEN 'site' THEN 'at the site' \
+         UNION ALL SELECT d.since_us, CASE d.form WHEN 'image' THEN 'page image ' ELSE 'report ' END || CASE d.destination WHEN 'site' THEN 'at the site' \
            ELSE 'for ' || d.destination END || ': ' || d.state || ', ' || d.sentence \
            FROM delivery d JOIN report r ON r.id = d.report_id WHERE r.study_uid = $1 \
          UNION ALL SELECT x.since_us, 'the report''s patient: ' || x.sentence || CASE x.decided_by WHEN '' THEN '' \

@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
+use causeway_proto::ids::CaseCode;
+use causeway_proto::link::message::DeliveryState;
+use causeway_proto::time::Timestamp;
 use serde_json::json;
-use sqlx::Row;
+use sqlx::{Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use causeway_proto::ids::CaseCode;
-
-use super::offer::{Destination, Parcel, SendOutcome, Store};
-use super::outcome::{Next, damaged, judge, not_restored};
+use super::form::{self, Prepared, Wanted};
+use super::offer::{Destination, PageImage, Parcel, SendOutcome, Store};
+use super::outcome::{Next, damaged, judge, not_derived, not_restored};
 use super::restoring::FRESH;
-use super::{Deliveries, DeliveryError, lost, refused};
+use super::{Deliveries, DeliveryError, IMAGE, SR, lost, refused};
 use crate::audit;
-use crate::restore::{self, Home, RestoreError};
-use crate::spool::{Handle, SpoolError};
+use crate::derive::Fonts;
+use crate::restore::{self, Home};
+use crate::spool::Handle;
 
 /// Longer than any offer takes; a row whose worker was lost is free again after it.
 const LEASE: Duration = Duration::from_secs(900);
@@ -25,6 +28,7 @@ pub(super) const FARTHEST: Duration = Duration::from_secs(1200);
 /// A row that this worker holds.
 struct Leased {
     report: i64,
+    case: CaseCode,
     form: String,
     attempts: i64,
     refusals: i64,
@@ -36,6 +40,18 @@ struct Leased {
     parcel: Parcel,
 }
 
+impl Leased {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted {
+            form: &self.form,
+            report: self.report,
+            case: &self.case,
+            home: &self.home,
+            signed: self.parcel.clone(),
+        }
+    }
+}
+
 /// What came of an offer.
 enum Offered {
     Answered(SendOutcome),
@@ -43,6 +59,8 @@ enum Offered {
     Damaged,
     /// It could not be put under its patient's name, and nothing was offered.
     NotRestored,
+    /// There is no page image of it, for this reason, and nothing was offered.
+    NotDerived(String),
 }
 
 /// Serves a destination until `cancel` fires.
@@ -50,10 +68,11 @@ pub(super) async fn serve(
     deliveries: &Deliveries,
     destination: &Destination,
     store: &Store,
+    fonts: &Fonts,
     cancel: &CancellationToken,
 ) {
     while !cancel.is_cancelled() {
-        match offer_next(deliveries, destination, store).await {
+        match offer_next(deliveries, destination, store, fonts).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => {
@@ -73,6 +92,7 @@ pub(super) async fn offer_next(
     deliveries: &Deliveries,
     destination: &Destination,
     store: &Store,
+    fonts: &Fonts,
 ) -> Result<bool, DeliveryError> {
     let Some(mut leased) = lease(deliveries, &destination.name).await? else {
         return Ok(false);
@@ -82,54 +102,27 @@ pub(super) async fn offer_next(
     let outcome = match spool.read(&leased.handle, 0, whole).await {
         Ok(dataset) => {
             let syntax = &leased.parcel.syntax;
-            if !spool
+            if spool
                 .is_intact(&leased.handle, syntax, dataset.clone())
                 .await?
             {
-                Offered::Damaged
-            } else if put_back(&mut leased, dataset).await? {
-                Offered::Answered(store.store(destination, leased.parcel.clone()).await)
+                leased.parcel.dataset = dataset;
+                let prepared = form::prepared(deliveries, leased.wanted(), fonts).await?;
+                match prepared {
+                    Prepared::Parcels(parcels) => {
+                        Offered::Answered(form::offered(store, destination, parcels).await)
+                    }
+                    Prepared::NotRestored => Offered::NotRestored,
+                    Prepared::NotDerived(error) => Offered::NotDerived(error.to_string()),
+                }
             } else {
-                Offered::NotRestored
+                Offered::Damaged
             }
         }
         Err(error) => Offered::Answered(SendOutcome::Failed(error.to_string())),
     };
-    finish(deliveries, &destination.name, &leased, &outcome).await?;
+    finish(deliveries, destination, &leased, &outcome).await?;
     Ok(true)
-}
-
-/// Puts the signed bytes into the parcel, under the patient's name where the report has none. Answers whether they are there.
-async fn put_back(leased: &mut Leased, dataset: bytes::Bytes) -> Result<bool, DeliveryError> {
-    let home = match leased.home.clone() {
-        Ok(Some(home)) => home,
-        Ok(None) => {
-            leased.parcel.dataset = dataset;
-            return Ok(true);
-        }
-        Err(()) => return Ok(false),
-    };
-    let syntax = leased.parcel.syntax.clone();
-    // two RSA verifications are not work for the runtime's threads
-    let work = tokio::task::spawn_blocking(move || restore::restored(&dataset, &syntax, &home));
-    let Ok(restored) = work.await else {
-        return Err(SpoolError::Ending.into());
-    };
-    match restored {
-        Ok((bytes, syntax)) => {
-            leased.parcel.dataset = bytes.into();
-            leased.parcel.syntax = syntax;
-            Ok(true)
-        }
-        Err(error) => {
-            complain(leased, &error);
-            Ok(false)
-        }
-    }
-}
-
-fn complain(leased: &Leased, error: &RestoreError) {
-    tracing::error!(report = %leased.parcel.instance, %error, "a report was not restored");
 }
 
 async fn lease(
@@ -146,7 +139,7 @@ async fn lease(
              AND (lease_until_us <= $2 OR lease_until_us > $5) AND NOT EXISTS (SELECT 1 FROM restoration x \
              WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND x.since_us <= $6))) \
              AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) \
-             ORDER BY due_us LIMIT 1) \
+             ORDER BY due_us, form DESC LIMIT 1) \
              RETURNING report_id, form, attempts, refusals",
         )
         .bind(destination)
@@ -160,7 +153,7 @@ async fn lease(
         let Some(row) = row else { return Ok(None) };
         let report: i64 = row.try_get(0)?;
         let of = sqlx::query(
-            "SELECT r.study_uid, r.sop_class, r.sop_uid, r.syntax, o.handle, o.length FROM report r \
+            "SELECT r.study_uid, r.sop_class, r.sop_uid, r.syntax, o.handle, o.length, r.case_code FROM report r \
              JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.id = $1",
         )
         .bind(report)
@@ -168,6 +161,7 @@ async fn lease(
         .await?;
         let leased = Leased {
             report,
+            case: parsed(&of, 6)?,
             form: row.try_get(1)?,
             attempts: row.try_get(2)?,
             refusals: row.try_get(3)?,
@@ -207,7 +201,7 @@ pub(super) fn parsed<T: std::str::FromStr>(
 /// Writes the outcome down, unless the lease has gone to another.
 async fn finish(
     deliveries: &Deliveries,
-    destination: &str,
+    destination: &Destination,
     leased: &Leased,
     outcome: &Offered,
 ) -> Result<(), DeliveryError> {
@@ -218,15 +212,18 @@ async fn finish(
     let refusals = leased.refusals.saturating_add(refused_now);
     let next: Next = match outcome {
         Offered::Answered(outcome) => {
-            judge(outcome, leased.attempts, refusals, &deliveries.inner.random)
+            let random = &deliveries.inner.random;
+            judge(outcome, &leased.form, leased.attempts, refusals, random)
         }
         Offered::Damaged => damaged(),
         Offered::NotRestored => not_restored(),
+        Offered::NotDerived(why) => not_derived(why.clone()),
     };
     let now = deliveries.inner.clock.now();
     tracing::info!(
         report = %leased.parcel.instance,
-        destination,
+        destination = destination.name,
+        form = leased.form,
         state = next.state.as_str(),
         sentence = %next.sentence,
         "a report was offered"
@@ -237,7 +234,7 @@ async fn finish(
          refusals = $9, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
     )
     .bind(leased.report)
-    .bind(destination)
+    .bind(&destination.name)
     .bind(&leased.form)
     .bind(leased.lease)
     .bind(next.state.as_str())
@@ -253,20 +250,54 @@ async fn finish(
             .await
             .map_err(refused("asking for a damaged report"))?;
     }
+    let refuses_reports = leased.form == SR && next.state == DeliveryState::NotTaken;
+    if refuses_reports && destination.page_image != PageImage::Never {
+        instead(&mut tx, leased.report, &destination.name, now)
+            .await
+            .map_err(refused("offering a page image instead"))?;
+    }
     if next.again.is_none() {
         let (study, report) = (
             leased.parcel.study.as_str(),
             leased.parcel.instance.as_str(),
         );
-        let detail = json!({ "destination": destination, "form": leased.form, "state": next.state.as_str(), "report": report });
-        audit::record(&mut tx, now, "report-offered", destination, study, &detail)
-            .await
-            .map_err(refused("recording an offer"))?;
+        let detail = json!({ "destination": destination.name, "form": leased.form, "state": next.state.as_str(), "report": report });
+        audit::record(
+            &mut tx,
+            now,
+            "report-offered",
+            &destination.name,
+            study,
+            &detail,
+        )
+        .await
+        .map_err(refused("recording an offer"))?;
     }
     tx.commit()
         .await
         .map_err(refused("writing down an offer"))?;
     deliveries.inner.changed.notify_waiters();
+    Ok(())
+}
+
+/// A PACS that takes no structured reports gets the page image (P8), once.
+async fn instead(
+    tx: &mut SqliteConnection,
+    report: i64,
+    destination: &str,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO delivery (report_id, destination, form, state, sentence, due_us, since_us) \
+         VALUES ($1, $2, $3, $4, 'not offered yet', $5, $5) ON CONFLICT (report_id, destination, form) DO NOTHING",
+    )
+    .bind(report)
+    .bind(destination)
+    .bind(IMAGE)
+    .bind(DeliveryState::AtSite.as_str())
+    .bind(now.0)
+    .execute(tx)
+    .await?;
     Ok(())
 }
 

@@ -259,7 +259,7 @@ fn reports_of(person: &Person, seen: &Seen) -> Markup {
                 }
                 @for line in &seen.lines {
                     li {
-                        "to " (line.destination) ": " span.state { (line.state) } " " (line.sentence)
+                        (form(&line.form)) " to " (line.destination) ": " span.state { (line.state) } " " (line.sentence)
                         @if let Some(at) = line.next_try { span.dim { ", tried again " (time(at)) } }
                     }
                 }
@@ -268,6 +268,15 @@ fn reports_of(person: &Person, seen: &Seen) -> Markup {
                 form method="post" action={ "/case/" (seen.case) "/retry" } { (token(person)) button { "Offer again now" } }
             }
         }
+    }
+}
+
+/// A form of a report in words.
+fn form(form: &str) -> &str {
+    match form {
+        "sr" => "report",
+        "image" => "page image",
+        other => other,
     }
 }
 

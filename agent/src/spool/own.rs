@@ -129,4 +129,28 @@ impl Spool {
         .await?;
         Ok(())
     }
+
+    /// Names a page image of a report of ours in the caller's transaction, as [`Self::own_report`] does the report.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub(crate) async fn own_page(
+        &self,
+        tx: &mut SqliteConnection,
+        study: &StudyUid,
+        report: &SopInstanceUid,
+        page: &SopInstanceUid,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "INSERT INTO own_page (sop_uid, study_uid, report_uid, noted_us) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (sop_uid) DO NOTHING",
+        )
+        .bind(page.as_str())
+        .bind(study.as_str())
+        .bind(report.as_str())
+        .bind(self.inner.clock.now().0)
+        .execute(tx)
+        .await?;
+        Ok(())
+    }
 }

@@ -117,7 +117,8 @@ async fn agreement(
 /// Answers what needs no new file: our own report coming back, and bytes that are held already.
 async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, SpoolError> {
     let seen: i64 = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM own_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)",
+        "SELECT EXISTS (SELECT 1 FROM own_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM own_page WHERE sop_uid = $1) \
+         OR EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)",
     )
     .bind(incoming.header.instance.as_str())
     .fetch_one(spool.inner.rows.read())
@@ -127,16 +128,21 @@ async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, Spo
         return Ok(None);
     }
     let mut tx = spool.begin_rows().await?;
-    let ours = sqlx::query(
+    let mut ours = 0;
+    for own in [
         "UPDATE own_report SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1",
-    )
-    .bind(incoming.header.instance.as_str())
-    .bind(incoming.now.0)
-    .execute(&mut *tx)
-    .await
-    .map_err(refused_row("noting a report of ours"))?;
+        "UPDATE own_page SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1",
+    ] {
+        let noted = sqlx::query(own)
+            .bind(incoming.header.instance.as_str())
+            .bind(incoming.now.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(refused_row("noting a report of ours"))?;
+        ours += noted.rows_affected();
+    }
     let mut study = None;
-    let stored = if ours.rows_affected() > 0 {
+    let stored = if ours > 0 {
         Some(Stored::OurReport)
     } else if let Some(there) = existing(&mut tx, incoming).await? {
         study = Some(there.study_id);

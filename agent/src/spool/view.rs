@@ -293,7 +293,9 @@ async fn seals(rows: &Rows, id: i64) -> Result<Vec<Event>, sqlx::Error> {
          UNION ALL SELECT at_us, 'the gateway has deleted ' || objects || ' object(s), ' || bytes || ' bytes' || \
            CASE why WHEN 'recalled' THEN '' ELSE ': their time under the agreement is over' END FROM erasure WHERE study_id = $1 \
          UNION ALL SELECT o.noted_us, 'the PACS sent our report back ' || o.returned || ' time(s); dropped' \
-           FROM own_report o JOIN study s ON s.study_uid = o.study_uid WHERE s.id = $1 AND o.returned > 0",
+           FROM own_report o JOIN study s ON s.study_uid = o.study_uid WHERE s.id = $1 AND o.returned > 0 \
+         UNION ALL SELECT MAX(o.noted_us), 'the PACS sent pages of our report back ' || SUM(o.returned) || ' time(s); dropped' \
+           FROM own_page o JOIN study s ON s.study_uid = o.study_uid WHERE s.id = $1 AND o.returned > 0 GROUP BY o.report_uid",
     )
     .bind(id)
     .fetch_all(rows.read())

@@ -142,6 +142,9 @@ impl FormRow {
         let to = &self.destination;
         let why = ending(&self.sentence);
         let sentence = match self.state.as_str() {
+            "delivered" if self.form == "image" => {
+                format!("as page images in {to} since {since}{why}")
+            }
             "delivered" => format!("in {to} since {since}{why}"),
             "at-site" => format!("at the site, not yet offered to {to}"),
             "waiting" => match next {
@@ -180,6 +183,22 @@ fn ending(said: &str) -> String {
     }
 }
 
+/// The signed document is what counts; pages that show it are said to be that.
+fn delivered(forms: &[FormView], since: Timestamp) -> String {
+    let there = |form: &str| {
+        let mut there = forms.iter().filter(|f| f.state == "delivered");
+        there.find(|f| f.form == form)
+    };
+    match (there("sr"), there("image")) {
+        (Some(report), _) => format!("in the PACS since {}", report.since),
+        (None, Some(image)) => format!(
+            "as page images in the PACS since {}; this PACS takes no structured reports",
+            image.since
+        ),
+        (None, None) => format!("in the PACS since {since}"),
+    }
+}
+
 fn document_sentence(document: &DocumentRow, forms: &[FormView]) -> String {
     let since = Timestamp(document.changed_us);
     let first = |state: &str| forms.iter().find(|f| f.state == state);
@@ -189,10 +208,7 @@ fn document_sentence(document: &DocumentRow, forms: &[FormView]) -> String {
             || format!("at the site since {since}"),
             |f| f.sentence.clone(),
         ),
-        "delivered" => first("delivered").map_or_else(
-            || format!("in the PACS since {since}"),
-            |f| format!("in the PACS since {}", f.since),
-        ),
+        "delivered" => delivered(forms, since),
         "not-taken" => "this PACS takes no structured reports".to_owned(),
         "held" => first("held").map_or_else(
             || "held at the site for a person to decide".to_owned(),

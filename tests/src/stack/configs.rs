@@ -109,6 +109,7 @@ pub fn write_agent(
         "[restore]\ntruth = \"original\"\n\n".to_owned()
     };
     let shifts = options.shifts_dates;
+    let page_image = options.page_image;
     let text = format!(
         "spool = \"{spool}\"\n\n[gateway]\naddress = \"{link}\"\nserver_name = \"localhost\"\n\n[dicom]\nlisten = \"{dicom}\"\n\n\
          [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\npriority = \"routine\"\n\n\
@@ -117,7 +118,8 @@ pub fn write_agent(
          [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
          [agreement]\nidentified = [{identified}]\nmodified_dates = {shifts}\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
          [site_page]\nlisten = \"{page}\"\n\n\
-         [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n"
+         [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n\
+         page_image = \"{page_image}\"\n"
     );
     std::fs::write(options.folder.join("agent.toml"), text).context("writing agent.toml")
 }

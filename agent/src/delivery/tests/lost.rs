@@ -15,7 +15,7 @@ async fn offer_to(deliveries: &Deliveries, name: &str, pacs: &Pacs) -> bool {
         name: name.to_owned(),
         ..destination()
     };
-    let offered = work::offer_next(deliveries, &to, &pacs.store()).await;
+    let offered = work::offer_next(deliveries, &to, &pacs.store(), fonts()).await;
     offered.unwrap()
 }
 

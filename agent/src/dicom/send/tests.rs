@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::delivery::PageImage;
 use crate::dicom::command;
 use crate::dicom::listen::tests::Site;
 use crate::dicom::pdu;
@@ -21,6 +22,7 @@ fn destination(address: impl ToString) -> Destination {
         ae_title: "CAUSEWAY".parse().unwrap(),
         address: address.to_string(),
         calling_ae_title: "PACS".parse().unwrap(),
+        page_image: PageImage::Never,
     }
 }
 

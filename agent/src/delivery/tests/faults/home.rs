@@ -137,7 +137,7 @@ impl Site {
                 }
             }
             let (to, store) = (destination(), self.archive.store());
-            while let Ok(true) = work::offer_next(&self.deliveries, &to, &store).await {}
+            while let Ok(true) = work::offer_next(&self.deliveries, &to, &store, fonts()).await {}
             self.bench.pass(450);
         }
         self.archive.studies()

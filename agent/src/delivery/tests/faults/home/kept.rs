@@ -231,7 +231,7 @@ async fn cut_at_each_step(offering: bool) -> (Site, u32) {
     loop {
         let (store, asked) = (site.archive.store(), right());
         let finished = if offering {
-            let offered = work::offer_next(&site.deliveries, &to, &store);
+            let offered = work::offer_next(&site.deliveries, &to, &store, fonts());
             ends_after(cuts + 1, offered).await
         } else {
             let due = restoring::next(&site.deliveries, &[]).await.unwrap();

@@ -1,0 +1,160 @@
+//! What a destination is offered of a report: the signed document under its patient's name, or the pages that show that document.
+
+use causeway_proto::dataset::Dataset;
+use causeway_proto::digest::{ContentHasher, Digest};
+use causeway_proto::ids::{CaseCode, SopClassUid, TransferSyntaxUid};
+use dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN;
+
+use super::offer::{Destination, Parcel, SendOutcome, Store};
+use super::{Deliveries, DeliveryError, IMAGE, refused};
+use crate::derive::{self, DeriveError, Fonts, Source};
+use crate::restore::{self, Home};
+use crate::spool::SpoolError;
+
+/// What is to be prepared.
+pub(super) struct Wanted<'a> {
+    /// `sr` or `image`.
+    pub(super) form: &'a str,
+    /// The report's row.
+    pub(super) report: i64,
+    /// The case that it answers.
+    pub(super) case: &'a CaseCode,
+    /// Whose name it gets; none when it goes as it was signed. An error when its row cannot be read: then it goes to nobody.
+    pub(super) home: &'a Result<Option<Home>, ()>,
+    /// The document as it was signed.
+    pub(super) signed: Parcel,
+}
+
+/// What can be offered.
+pub(super) enum Prepared {
+    /// These, in this order.
+    Parcels(Vec<Parcel>),
+    /// It could not be put under its patient's name.
+    NotRestored,
+    /// There is no page image of it.
+    NotDerived(DeriveError),
+}
+
+/// Prepares one form.
+pub(super) async fn prepared(
+    deliveries: &Deliveries,
+    wanted: Wanted<'_>,
+    fonts: &Fonts,
+) -> Result<Prepared, DeliveryError> {
+    // the digest by which the gateway keeps it
+    let mut hasher = ContentHasher::new(&wanted.signed.syntax);
+    hasher.update(&wanted.signed.dataset);
+    let digest = hasher.finish();
+    let Some(filed) = put_back(wanted.home, wanted.signed).await? else {
+        return Ok(Prepared::NotRestored);
+    };
+    if wanted.form != IMAGE {
+        return Ok(Prepared::Parcels(vec![filed]));
+    }
+    match drawn(&filed, digest, wanted.case, fonts).await? {
+        Ok(pages) => {
+            note(deliveries, wanted.report, &filed, &pages).await?;
+            Ok(Prepared::Parcels(pages))
+        }
+        Err(error) => {
+            tracing::error!(report = %filed.instance, %error, "there is no page image of a report");
+            Ok(Prepared::NotDerived(error))
+        }
+    }
+}
+
+/// The document under the patient's name, as it is where the report has that already; none when it cannot be put back.
+async fn put_back(
+    home: &Result<Option<Home>, ()>,
+    mut signed: Parcel,
+) -> Result<Option<Parcel>, DeliveryError> {
+    let home = match home {
+        Ok(Some(home)) => home.clone(),
+        Ok(None) => return Ok(Some(signed)),
+        Err(()) => return Ok(None),
+    };
+    let (dataset, syntax) = (signed.dataset.clone(), signed.syntax.clone());
+    // two RSA verifications are not work for the runtime's threads
+    let work = tokio::task::spawn_blocking(move || restore::restored(&dataset, &syntax, &home));
+    match work.await.or(Err(SpoolError::Ending))? {
+        Ok((bytes, syntax)) => {
+            signed.dataset = bytes.into();
+            signed.syntax = syntax;
+            Ok(Some(signed))
+        }
+        Err(error) => {
+            tracing::error!(report = %signed.instance, %error, "a report was not restored");
+            Ok(None)
+        }
+    }
+}
+
+/// The pages of a document as it is filed.
+async fn drawn(
+    filed: &Parcel,
+    digest: Digest,
+    case: &CaseCode,
+    fonts: &Fonts,
+) -> Result<Result<Vec<Parcel>, DeriveError>, DeliveryError> {
+    let (filed, case, fonts) = (filed.clone(), case.clone(), fonts.clone());
+    // files are read and millions of pixels drawn
+    let work = tokio::task::spawn_blocking(move || {
+        let document = Dataset::read(&filed.dataset, &filed.syntax)
+            .map_err(|error| DeriveError::Document(error.into()))?;
+        let source = Source {
+            document: &document,
+            digest,
+            case: &case,
+        };
+        let class: SopClassUid = derive::CLASS.parse().or(Err(DeriveError::Uid))?;
+        let syntax: TransferSyntaxUid = EXPLICIT_VR_LITTLE_ENDIAN
+            .parse()
+            .or(Err(DeriveError::Uid))?;
+        let pages = derive::pages(&source, &fonts)?;
+        let parcels = pages.into_iter().map(|page| Parcel {
+            study: filed.study.clone(),
+            class: class.clone(),
+            instance: page.instance,
+            syntax: syntax.clone(),
+            dataset: page.dataset,
+        });
+        Ok(parcels.collect())
+    });
+    Ok(work.await.or(Err(SpoolError::Ending))?)
+}
+
+/// From here on the PACS sending a page back is recognised (P5).
+async fn note(
+    deliveries: &Deliveries,
+    report: i64,
+    filed: &Parcel,
+    pages: &[Parcel],
+) -> Result<(), DeliveryError> {
+    let mut tx = deliveries.begin().await?;
+    let spool = &deliveries.inner.spool;
+    for page in pages {
+        spool
+            .own_page(&mut tx, &filed.study, &filed.instance, &page.instance)
+            .await
+            .map_err(refused("naming a page image"))?;
+    }
+    tx.commit().await.map_err(refused("naming a page image"))?;
+    tracing::info!(report, pages = pages.len(), "a report was drawn");
+    Ok(())
+}
+
+/// Offers each in its turn, until one is not stored. Answers for all of them: a warning that one met is the warning of the whole.
+pub(super) async fn offered(
+    store: &Store,
+    destination: &Destination,
+    parcels: Vec<Parcel>,
+) -> SendOutcome {
+    let mut warned = 0;
+    for parcel in parcels {
+        match store.store(destination, parcel).await {
+            SendOutcome::Stored(status) => warned = warned.max(status),
+            other => return other,
+        }
+    }
+    SendOutcome::Stored(warned)
+}
