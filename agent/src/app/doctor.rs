@@ -1,4 +1,7 @@
-//! `doctor`: every part is looked at and said to be good, worth a remark, or at fault, each in one line.
+//! `doctor`: every part is looked at and said to be good, worth a remark, or at fault, each in one line; what is not good says what
+//! to do.
+
+mod home;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -9,7 +12,6 @@ use causeway_proto::time::Timestamp;
 use super::{clock, keys, look, open_spool, system};
 use crate::audit;
 use crate::config::Config;
-use crate::dicom::send::{self, REPORT_FORMS};
 use crate::observe::control::{self, Answer, Ask, ControlError};
 use crate::spool::{Admission, Spool};
 
@@ -44,7 +46,9 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> anyhow::Result<bo
         chart.remark(remark)?;
     }
     match system::unsafe_file_system(&config.spool) {
-        Some(kind) => chart.fault(format!("the spool lies on {kind}"))?,
+        Some(kind) => chart.fault(format!(
+            "the spool lies on {kind}, where a power cut loses what was promised: move it to a disk of this machine"
+        ))?,
         None => chart.good(format!("the spool lies in {}", config.spool.display()))?,
     }
     certificate(config, clock().now(), &mut chart)?;
@@ -54,7 +58,9 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> anyhow::Result<bo
         }
         Ok(_) => chart.fault("the running agent gave no status")?,
         Err(ControlError::NotRunning) => {
-            chart.remark("the agent is not running; the link was not tried")?;
+            chart.remark(
+                "the agent is not running, so the link was not tried: start it with `run`",
+            )?;
             match open_spool(config).await {
                 Ok(spool) => {
                     stopped(&spool, &mut chart)?;
@@ -66,7 +72,10 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> anyhow::Result<bo
         Err(error) => chart.fault(format!("the running agent does not answer: {error}"))?,
     }
     trail(config, &mut chart).await?;
-    destinations(config, &mut chart).await?;
+    home::exported(config, &mut chart).await?;
+    home::pacs(config, &mut chart).await?;
+    home::destinations(config, &mut chart).await?;
+    home::fonts(config, &mut chart)?;
     Ok(chart.healthy)
 }
 
@@ -108,10 +117,10 @@ fn running<W: Write>(
     match status.admission.as_deref() {
         Some("open") => chart.good("the disk has room")?,
         Some("congested") => {
-            chart.remark("the disk is below its soft floor: new associations are turned away")?
+            chart.remark("the disk is below its soft floor: new associations are turned away until there is room; make some")?
         }
         _ => chart.fault(
-            "nothing is received: the disk is below its hard floor, or promised bytes are missing",
+            "nothing is received: the disk is below its hard floor (make room), or promised bytes are missing (see `held`)",
         )?,
     }
     let state = status.link.as_ref().and_then(|l| l.get("state"));
@@ -134,7 +143,7 @@ fn running<W: Write>(
     }
     if status.queue.lost > 0 {
         chart.fault(format!(
-            "{} instance(s) whose bytes are missing",
+            "{} instance(s) whose bytes are missing: put the disk back, or see `held` and `accept-loss`",
             status.queue.lost
         ))?;
     }
@@ -157,7 +166,7 @@ fn stopped<W: Write>(spool: &Spool, chart: &mut Chart<'_, W>) -> io::Result<()> 
     }
     if recovery.lost_reports > 0 {
         chart.fault(format!(
-            "{} report(s) whose bytes are missing",
+            "{} report(s) whose bytes are missing: the gateway sends them again once the agent runs",
             recovery.lost_reports
         ))?;
     }
@@ -169,8 +178,12 @@ fn stopped<W: Write>(spool: &Spool, chart: &mut Chart<'_, W>) -> io::Result<()> 
     }
     match spool.admission() {
         Admission::Open => chart.good("the spool opens, and the disk has room"),
-        Admission::Congested => chart.remark("the disk is below its soft floor"),
-        Admission::Full => chart.fault("nothing would be received"),
+        Admission::Congested => chart.remark(
+            "the disk is below its soft floor: make room, or new associations are turned away",
+        ),
+        Admission::Full => {
+            chart.fault("nothing would be received: make room on the disk of the spool")
+        }
     }
 }
 
@@ -192,32 +205,4 @@ async fn trail<W: Write>(config: &Config, chart: &mut Chart<'_, W>) -> io::Resul
         Err(broken) => chart.fault(broken)?,
     }
     doubts.into_iter().try_for_each(|doubt| chart.fault(doubt))
-}
-
-/// Offers each destination a context for every form of a report (P8).
-async fn destinations<W: Write>(config: &Config, chart: &mut Chart<'_, W>) -> io::Result<()> {
-    for destination in &config.destination {
-        let name = &destination.name;
-        match send::offer(destination, &REPORT_FORMS).await {
-            Err(error) => chart.fault(format!("{name}: {error}"))?,
-            Ok(forms) => {
-                for (form, taken) in &forms {
-                    let word = if *taken { "takes" } else { "does not take" };
-                    let line = format!("{name} {word} {}", form.name);
-                    if *taken {
-                        chart.good(line)?;
-                    } else {
-                        chart.remark(line)?;
-                    }
-                }
-                if !forms
-                    .iter()
-                    .any(|(form, taken)| *taken && form.name == "Enhanced SR")
-                {
-                    chart.fault(format!("{name}: this PACS takes no structured reports"))?;
-                }
-            }
-        }
-    }
-    Ok(())
 }
