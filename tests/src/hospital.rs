@@ -32,6 +32,7 @@ pub struct Hospital {
 struct Site {
     identified: bool,
     shifts_dates: bool,
+    asks_pacs: bool,
     page_images: bool,
 }
 
@@ -80,6 +81,18 @@ impl Hospital {
         Self::under(behaviour, site).await
     }
 
+    /// The same, whose PACS is asked whose each report is.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn asking_the_pacs(behaviour: Behaviour) -> anyhow::Result<Self> {
+        let site = Site {
+            asks_pacs: true,
+            ..Site::default()
+        };
+        Self::under(behaviour, site).await
+    }
+
     async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
@@ -97,7 +110,7 @@ impl Hospital {
             legacy_headings: false,
             identified: site.identified,
             shifts_dates: site.shifts_dates,
-            asks_pacs: false,
+            asks_pacs: site.asks_pacs,
             page_image: if site.page_images {
                 "always"
             } else {

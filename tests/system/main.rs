@@ -9,6 +9,8 @@ mod enrolment;
 #[cfg(test)]
 mod fidelity;
 #[cfg(test)]
+mod held;
+#[cfg(test)]
 mod home;
 #[cfg(test)]
 mod link;
