@@ -243,7 +243,7 @@ CREATE TABLE decision (
     study_id    BIGINT NOT NULL REFERENCES study (id),
     instance_id BIGINT REFERENCES instance (id),
     what        TEXT NOT NULL CHECK (what IN ('release', 'mask', 'keep', 'unblock', 'keep-blocked', 'raise', 'send-now', 'recall',
-                    'retry', 'context', 'print', 'file-ours', 'file-pacs', 'refuse')),
+                    'retry', 'context', 'print', 'file-ours', 'file-pacs', 'refuse', 'acknowledge')),
     who         TEXT NOT NULL,
     reason      TEXT NOT NULL,
     at_us       BIGINT NOT NULL

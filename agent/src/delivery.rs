@@ -13,6 +13,9 @@
 //!
 //! Each destination has a row for the signed document and, where its PACS takes no structured reports or hides them, one for the
 //! page image of it (P8); each stands and is tried by itself.
+//!
+//! A withdrawal (P17) goes before all else, and what it takes back goes no more. It has one row beside, of the agent itself, which is
+//! `held` until a person here has said that he has seen it.
 
 mod accept;
 mod form;
@@ -23,6 +26,7 @@ mod restoring;
 mod tell;
 mod verify;
 pub mod view;
+mod withdrawn;
 mod work;
 
 use std::sync::Arc;
@@ -52,6 +56,12 @@ pub const SR: &str = "sr";
 
 /// The pages of the report as pictures.
 pub const IMAGE: &str = "image";
+
+/// The word of a person at the site that he has seen a withdrawal: a row of the agent itself, `held` until it is said.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+
+/// The status of a report that takes back the one before it (P17).
+pub const WITHDRAWN: &str = "withdrawn";
 
 /// Stands for the destinations of a site that has configured none.
 pub const NONE: &str = "none";
@@ -196,6 +206,14 @@ impl Deliveries {
     /// When the choice is not possible, or the rows refuse.
     pub async fn rule(&self, report: i64, ruling: Ruling, who: &str) -> Result<u64, DeliveryError> {
         restoring::rule(self, report, ruling, who).await
+    }
+
+    /// `who` at the site has seen a withdrawal; the gateway hears that it was seen, and not by whom. Answers whether it was open.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn acknowledge(&self, report: i64, who: &str) -> Result<bool, DeliveryError> {
+        withdrawn::acknowledge(self, report, who).await
     }
 
     /// Finds out whose report it is where that is needed, and offers what is due to its destinations, until `cancel` fires; what

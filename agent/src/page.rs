@@ -24,6 +24,7 @@ mod sign_in;
 mod standing;
 mod talk;
 mod throttle;
+mod withdrawn;
 mod work;
 
 use std::net::{SocketAddr, TcpListener};
@@ -202,6 +203,7 @@ impl Page {
             .route("/report/{id}/file", post(mismatch::file))
             .route("/masks", get(masks::show))
             .route("/masks/{device}/drop", post(masks::remove))
+            .route("/report/{id}/acknowledge", post(withdrawn::acknowledge))
             .route("/status", get(standing::show))
             .route("/help", get(help::show))
             .route("/accounts", get(people::show).post(people::add))

@@ -427,7 +427,7 @@ CREATE TABLE report (
     workitem_uid     TEXT NOT NULL REFERENCES workitem (uid),
     version          BIGINT NOT NULL,
     predecessor_id   TEXT REFERENCES report (id),
-    status           TEXT NOT NULL CHECK (status IN ('preliminary', 'final')),
+    status           TEXT NOT NULL CHECK (status IN ('preliminary', 'final', 'withdrawn')),
     author_id        TEXT NOT NULL REFERENCES account (id),
     verifier_id      TEXT REFERENCES account (id),
     draft_version    BIGINT NOT NULL,

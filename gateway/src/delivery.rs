@@ -15,6 +15,7 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 mod view;
+mod withdrawn;
 
 use std::time::Duration;
 
@@ -33,6 +34,22 @@ use crate::worklist::Changed;
 pub use away::{Away, away};
 pub use outcome::{Form, overall};
 pub use view::{DocumentView, FormView, of_case, rank, states};
+pub use withdrawn::{Withdrawal, open_withdrawals};
+
+/// The status of a report that takes back the one before it.
+pub const WITHDRAWN: &str = "withdrawn";
+
+/// The word of a person at the site that he has seen a withdrawal: a form of the agent itself, which holds no report.
+pub const ACKNOWLEDGED: &str = "acknowledged";
+
+/// When a document is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Before everything that waits for its site.
+    First,
+    /// When it is its turn.
+    InOrder,
+}
 
 /// How many documents are handed out at once.
 const BATCH: i64 = 16;
@@ -118,7 +135,7 @@ pub async fn due(
         out.push(row.due()?);
     }
     tx.commit().await?;
-    out.sort_by_key(|d| d.message.signed_at);
+    out.sort_by_key(|d| (d.message.status != WITHDRAWN, d.message.signed_at));
     Ok(out)
 }
 
@@ -245,17 +262,22 @@ fn bounded(text: &str, most: usize) -> String {
 pub(crate) async fn enqueue(
     tx: &mut Transaction<'_, Any>,
     id: &str,
-    sop_uid: &str,
-    site: &str,
+    (sop_uid, site): (&str, &str),
+    turn: Turn,
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
+    let due = match turn {
+        Turn::First => 0,
+        Turn::InOrder => at.0,
+    };
     sqlx::query(
-        "INSERT INTO delivery (id, sop_uid, site_id, state, due_us, created_us, changed_us) VALUES ($1, $2, $3, 'waiting', $4, $4, $4)",
+        "INSERT INTO delivery (id, sop_uid, site_id, state, due_us, created_us, changed_us) VALUES ($1, $2, $3, 'waiting', $5, $4, $4)",
     )
     .bind(id)
     .bind(sop_uid)
     .bind(site)
     .bind(at.0)
+    .bind(due)
     .execute(&mut **tx)
     .await?;
     Ok(())

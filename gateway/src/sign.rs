@@ -12,6 +12,7 @@ mod revoked;
 #[cfg(test)]
 mod tests;
 mod vault;
+mod withdraw;
 mod wrap;
 
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,7 @@ pub use act::{ActError, Done, Signer, Wanted};
 pub use keys::{Pair, Slot};
 pub use revoked::revoked_signers;
 pub use vault::Unlocked;
+pub use withdraw::Withdrawn;
 
 /// How signing keys are kept.
 #[derive(Clone, Debug, Deserialize)]

@@ -5,7 +5,7 @@ import { fill, h } from '/web/dom.js';
 import { askText, open } from '/web/dialog.js';
 import { command, showHelp } from '/web/keys.js';
 import { listen } from '/web/live.js';
-import { keepAlive, signedIn } from '/web/session.js';
+import { keepAlive, signedIn, unlock } from '/web/session.js';
 import { clock, every, moment, now } from '/web/time.js';
 import { corner, lineBanner } from '/web/top.js';
 import { priority } from '/web/words.js';
@@ -63,6 +63,7 @@ function buttons() {
   if (may.put_back) list.push(button('Put back…', putBack, { class: 'quiet' }));
   if (may.write) list.push(button('Preview and sign…', sign, { class: 'primary', keys: 'F8', name: 'preview' }));
   if (data.reports?.length && !may.write) {
+    if (may.withdraw) list.push(button('Withdraw…', withdrawReport, { class: 'quiet', name: 'withdraw' }));
     if (may.correct !== false) list.push(button('Correct…', correct, { class: 'quiet' }));
     list.push(button('Next case', next, { class: 'primary', keys: 'Alt+N', name: 'next' }));
   }
@@ -73,6 +74,9 @@ function notices() {
   const may = data.may ?? {};
   const out = [];
   if (withdrawn()) out.push(h('p', { class: 'alert' }, h('strong', null, 'Withdrawn by the site. '), data.recall_reason ?? data.workitem?.reason ?? ''));
+  const last = newest();
+  if (last && data.recalled && last.status !== 'withdrawn') out.push(h('p', { class: 'alert' }, h('strong', null, 'A signed report stands on this study. '), data.may?.withdraw ? 'The site asks you to withdraw it: ' : 'The site asks its reader to withdraw it.', data.may?.withdraw ? button('Withdraw…', withdrawReport, { class: 'small' }) : null));
+  if (last?.status === 'withdrawn') out.push(h('p', { class: 'alert', dataset: { tone: last.acknowledged ? 'plain' : 'warn' } }, h('strong', null, 'This report is withdrawn. '), last.acknowledged ? `A person at the site has seen it, ${moment(last.acknowledged, data.site?.time_zone)}.` : 'Nobody at the site has said yet that it was seen.'));
   if (data.blocked && !withdrawn()) out.push(h('p', { class: 'alert blocked' }, h('strong', null, 'The site lets nothing be signed now. '), data.blocked));
   const unread = isWithdrawn(data) ? 0 : letters.unread(data);
   if (unread) out.push(h('p', { class: 'alert letter-notice', dataset: { tone: 'warn' } }, h('strong', null, unread === 1 ? 'The site has written. ' : `The site has written ${unread} messages. `), button('Show', () => letters.focus() || letters.element.scrollIntoView(), { class: 'small', keys: 'Alt+M', name: 'letters' })));
@@ -172,6 +176,32 @@ async function putBack() {
   } catch (error) {
     open({ title: 'The case was not put back', class: 'narrow', body: h('p', null, sentence(error)), buttons: [{ label: 'Close', primary: true }] });
     reload();
+  }
+}
+
+/** The newest report, which is the one that can be withdrawn. */
+const newest = () => [...(data.reports ?? [])].sort((a, b) => b.version - a.version)[0];
+
+async function withdrawReport() {
+  const report = newest();
+  const reason = await askText({ title: 'Withdraw the report', says: `A new signed version goes to the hospital before everything else. It begins WITHDRAWN, DO NOT USE and takes back version ${report.version}. This cannot be undone.`, label: 'Why (stands in the new version; name nobody)', confirm: 'Sign the withdrawal' });
+  if (!reason) return;
+  await signWithdrawal(report.id, reason);
+}
+
+async function signWithdrawal(report, reason) {
+  try {
+    await post(`/cases/${id}/withdraw`, { report, reason }, { timeout: 60_000 });
+    begun = false;
+    await reload();
+  } catch (error) {
+    if (error instanceof Problem && error.kind === 'signing-key-locked') {
+      if (await unlock()) await signWithdrawal(report, reason);
+      return;
+    }
+    await reload();
+    if (error instanceof Problem && error.kind === 'already-signed') return;
+    open({ title: 'The report was not withdrawn', class: 'narrow', body: h('p', null, sentence(error)), buttons: [{ label: 'Close', primary: true }] });
   }
 }
 

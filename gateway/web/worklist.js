@@ -1,6 +1,6 @@
 // The worklist: every case this reader may read, over all sites, the most urgent and the longest waiting first.
 
-import { get, post, Problem, sentence } from '/web/api.js';
+import { asSentence, get, post, Problem, sentence } from '/web/api.js';
 import { count, fill, h, inText, joined } from '/web/dom.js';
 import { open } from '/web/dialog.js';
 import { command } from '/web/keys.js';
@@ -19,12 +19,14 @@ const GROUPS = [
 ];
 
 let items = null;
+let withdrawals = [];
 let failed = null;
 let asking = false;
 let drawn = '';
 let last = null;
 let again = false;
 const list = h('div', { class: 'list', 'aria-live': 'off' }, h('p', { class: 'loading' }, 'Loading the worklist…'));
+const alerts = h('div', { class: 'notices', 'aria-live': 'polite' });
 const filter = h('input', { type: 'search', class: 'filter', placeholder: 'Code, site, modality, words…', 'aria-label': 'Show only cases with these words', oninput: draw });
 const total = h('span', { class: 'total dim', role: 'status' });
 
@@ -119,6 +121,10 @@ function row(item) {
 
 const HEAD = ['Priority', 'Waiting', 'Case', 'Study', 'Images', 'Priors', 'Site', 'State', ''];
 
+/** A withdrawal that nobody at the site has acknowledged, or a report that waits to be withdrawn. */
+const openWithdrawal = (one) => h('p', { class: 'alert', dataset: { withdrawal: one.report, tone: one.mine ? null : 'warn' } },
+  h('a', { class: 'code-link', href: `/case/${one.case}` }, caseCode(one.code)), ` ${one.site}: `, h('strong', null, asSentence(one.sentence)), h('span', { class: 'dim small' }, ` signed ${moment(one.signed_at)}`));
+
 function draw() {
   if (failed && !items) {
     fill(list, h('div', { class: 'empty' }, h('strong', null, 'The worklist could not be loaded.'), h('p', null, sentence(failed)),
@@ -126,6 +132,7 @@ function draw() {
     return;
   }
   if (!items) return;
+  fill(alerts, withdrawals.map(openWithdrawal));
   const inList = list.contains(document.activeElement);
   const visible = shown();
   const parts = GROUPS.map(([name, title]) => {
@@ -171,13 +178,14 @@ async function refresh({ background = false } = {}) {
     const { data } = await get('/worklist', { background });
     setNow(data.now);
     items = data.items;
+    withdrawals = data.withdrawals ?? [];
     failed = null;
   } catch (error) {
     failed = error;
   } finally {
     asking = false;
   }
-  const state_now = JSON.stringify([items, failed?.message]);
+  const state_now = JSON.stringify([items, withdrawals, failed?.message]);
   if (state_now !== drawn) draw();
   drawn = state_now;
   if (again) {
@@ -257,7 +265,7 @@ fill(document.body,
     me.roles?.includes('operator') ? h('a', { href: '/admin' }, 'Administration') : null,
     corner()),
   lineBanner(),
-  h('main', null, list));
+  h('main', null, alerts, list));
 shortcuts();
 list.addEventListener('focusin', (event) => { last = event.target.closest('tr')?.dataset.workitem ?? last; });
 document.addEventListener('focus-lost', refocus);

@@ -26,3 +26,5 @@ mod shifted;
 mod signed;
 #[cfg(test)]
 mod trail;
+#[cfg(test)]
+mod withdrawn;

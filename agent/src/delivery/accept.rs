@@ -6,7 +6,10 @@ use serde_json::json;
 use sqlx::SqliteConnection;
 
 use super::verify::{Accepted, Rejection, Verdict, verify};
-use super::{AcceptError, Deliveries, IMAGE, NONE, PageImage, SITE, SR, refused};
+use super::{
+    ACKNOWLEDGED, AcceptError, Deliveries, IMAGE, NONE, PageImage, SITE, SR, WITHDRAWN, refused,
+    withdrawn,
+};
 use crate::audit;
 use crate::restore;
 
@@ -147,9 +150,10 @@ async fn keep(
         if nameless {
             restore::rows::insert(&mut tx, id, deliveries.inner.clock.now()).await?;
         }
-        for row in rows(deliveries, nameless) {
+        for row in rows(deliveries, nameless, report.status == WITHDRAWN) {
             insert_row(deliveries, &mut tx, id, &row).await?;
         }
+        withdrawn::stop(&mut tx, report, deliveries.inner.clock.now().0).await?;
         note(deliveries, &mut tx, report, "report-received").await?;
         tx.commit().await
     };
@@ -170,7 +174,7 @@ struct Row<'a> {
 }
 
 /// The rows of a report that was accepted.
-fn rows(deliveries: &Deliveries, nameless: bool) -> Vec<Row<'_>> {
+fn rows(deliveries: &Deliveries, nameless: bool, withdrawn: bool) -> Vec<Row<'_>> {
     let row = |destination, form, state, sentence| Row {
         destination,
         form,
@@ -180,6 +184,10 @@ fn rows(deliveries: &Deliveries, nameless: bool) -> Vec<Row<'_>> {
     };
     let site = "verified and durable at the site";
     let mut rows = vec![row(SITE, SR, DeliveryState::AtSite, site)];
+    if withdrawn {
+        let sentence = "a person at the site has to say that it was seen";
+        rows.push(row(SITE, ACKNOWLEDGED, DeliveryState::Held, sentence));
+    }
     for destination in &deliveries.inner.destinations {
         let sentence = if nameless {
             "not offered before its patient is known"
@@ -283,7 +291,7 @@ async fn insert_row(
         "INSERT INTO delivery (report_id, destination, form, state, sentence, due_us, since_us) \
          VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (report_id, destination, form) DO UPDATE SET \
          state = excluded.state, sentence = excluded.sentence, due_us = excluded.due_us, since_us = excluded.since_us, \
-         revision = delivery.revision + 1 WHERE excluded.destination = 'site'",
+         revision = delivery.revision + 1 WHERE excluded.destination = 'site' AND excluded.form = 'sr'",
     )
     .bind(report)
     .bind(row.destination)

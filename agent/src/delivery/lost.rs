@@ -31,7 +31,7 @@ async fn ask(tx: &mut SqliteConnection, now: i64) -> Result<u64, sqlx::Error> {
     let waiting = DeliveryState::Waiting.as_str();
     let asked = sqlx::query(sqlx::AssertSqlSafe(format!(
         "UPDATE delivery SET state = $1, sentence = 'its bytes were lost at the site: it has to be sent again', since_us = $2, \
-         revision = revision + 1 WHERE {OF_LOST} AND destination = $3 AND state <> 'rejected' AND EXISTS \
+         revision = revision + 1 WHERE {OF_LOST} AND destination = $3 AND form = 'sr' AND state <> 'rejected' AND EXISTS \
          (SELECT 1 FROM delivery d WHERE d.report_id = delivery.report_id AND d.destination <> $3 AND d.state <> 'delivered')",
     )))
     .bind(waiting)

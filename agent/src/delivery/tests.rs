@@ -4,6 +4,7 @@ mod faults;
 mod image;
 mod lost;
 mod trust;
+mod withdrawn;
 
 use std::collections::VecDeque;
 use std::sync::{LazyLock, Mutex};

@@ -44,7 +44,7 @@ pub async fn standing(rows: &Rows) -> Result<Vec<Line>, DeliveryError> {
     let found = sqlx::query(
         "SELECT r.case_code, r.status, d.destination, d.form, d.state, d.sentence, d.attempts, d.since_us, \
          CASE WHEN d.state = 'waiting' THEN d.due_us END FROM delivery d JOIN report r ON r.id = d.report_id \
-         WHERE d.destination <> 'site' OR d.state <> 'at-site' \
+         WHERE (d.destination <> 'site' OR d.state <> 'at-site') AND d.form <> 'acknowledged' \
          ORDER BY d.state = 'delivered', d.since_us DESC LIMIT 200",
     )
     .fetch_all(rows.read())
@@ -71,6 +71,48 @@ fn line(row: &SqliteRow) -> Result<Line, sqlx::Error> {
     })
 }
 
+/// A withdrawal that nobody here has seen yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// The report's row.
+    pub report: i64,
+    /// The case.
+    pub case: CaseCode,
+    /// When it was signed.
+    pub signed: Timestamp,
+    /// By whom.
+    pub signer: String,
+    /// Whether the hospital's systems got what it takes back.
+    pub was_delivered: bool,
+}
+
+/// Withdrawals that wait for a person's word, the oldest first.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn withdrawals(rows: &Rows) -> Result<Vec<Open>, DeliveryError> {
+    let found = sqlx::query(
+        "SELECT w.id, w.case_code, w.signed_us, w.signer, EXISTS (SELECT 1 FROM report r JOIN delivery e ON e.report_id = r.id \
+           WHERE r.case_code = w.case_code AND r.id <> w.id AND r.signed_us < w.signed_us AND e.destination <> 'site' \
+           AND e.state = 'delivered') FROM report w JOIN delivery d ON d.report_id = w.id \
+         WHERE d.destination = 'site' AND d.form = 'acknowledged' AND d.state = 'held' ORDER BY w.signed_us LIMIT 200",
+    )
+    .fetch_all(rows.read())
+    .await
+    .map_err(refused("listing withdrawals"))?;
+    let open = |row: &SqliteRow| {
+        Ok(Open {
+            report: row.try_get(0)?,
+            case: parsed(row, 1)?,
+            signed: Timestamp(row.try_get(2)?),
+            signer: row.try_get(3)?,
+            was_delivered: row.try_get(4)?,
+        })
+    };
+    let all: Result<Vec<Open>, sqlx::Error> = found.iter().map(open).collect();
+    all.map_err(refused("reading withdrawals"))
+}
+
 /// Reports whose patient is in question, or whose own words name one: for a person at the site alone.
 ///
 /// # Errors
@@ -88,7 +130,7 @@ pub async fn mismatches(rows: &Rows) -> Result<Vec<Mismatch>, DeliveryError> {
 pub async fn events(rows: &Rows, study: &str) -> Result<Vec<Event>, DeliveryError> {
     let told: Vec<(i64, String)> = sqlx::query_as(
         "SELECT signed_us, 'signed (' || status || ') by ' || signer FROM report WHERE study_uid = $1 AND signer <> '' \
-         UNION ALL SELECT d.since_us, CASE d.form WHEN 'image' THEN 'page image ' ELSE 'report ' END || CASE d.destination WHEN 'site' THEN 'at the site' \
+         UNION ALL SELECT d.since_us, CASE d.form WHEN 'image' THEN 'page image ' WHEN 'acknowledged' THEN 'withdrawal ' ELSE 'report ' END || CASE d.destination WHEN 'site' THEN 'at the site' \
            ELSE 'for ' || d.destination END || ': ' || d.state || ', ' || d.sentence \
            FROM delivery d JOIN report r ON r.id = d.report_id WHERE r.study_uid = $1 \
          UNION ALL SELECT x.since_us, 'the report''s patient: ' || x.sentence || CASE x.decided_by WHEN '' THEN '' \

@@ -13,6 +13,7 @@ use super::form::{self, Prepared, Wanted};
 use super::offer::{Destination, PageImage, Parcel, SendOutcome, Store};
 use super::outcome::{Next, damaged, judge, not_derived, not_restored};
 use super::restoring::FRESH;
+use super::withdrawn::TAKEN_BACK;
 use super::{Deliveries, DeliveryError, IMAGE, SR, lost, refused};
 use crate::audit;
 use crate::derive::Fonts;
@@ -133,15 +134,16 @@ async fn lease(
     let until = now.plus(LEASE).0;
     let mut tx = deliveries.begin().await?;
     let work = async {
-        let row = sqlx::query(
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
             "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1 WHERE rowid = (SELECT rowid FROM delivery \
              WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
              AND (lease_until_us <= $2 OR lease_until_us > $5) AND NOT EXISTS (SELECT 1 FROM restoration x \
              WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND x.since_us <= $6))) \
              AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) \
-             ORDER BY due_us, form DESC LIMIT 1) \
+             AND NOT EXISTS (SELECT 1 FROM report r WHERE r.id = delivery.report_id AND {TAKEN_BACK}) \
+             ORDER BY report_id NOT IN (SELECT id FROM report WHERE status = 'withdrawn'), due_us, form DESC LIMIT 1) \
              RETURNING report_id, form, attempts, refusals",
-        )
+        )))
         .bind(destination)
         .bind(now.0)
         .bind(until)
@@ -198,19 +200,14 @@ pub(super) fn parsed<T: std::str::FromStr>(
     }
 }
 
-/// Writes the outcome down, unless the lease has gone to another.
-async fn finish(
-    deliveries: &Deliveries,
-    destination: &Destination,
-    leased: &Leased,
-    outcome: &Offered,
-) -> Result<(), DeliveryError> {
+/// Where the row goes from here, and how often the destination itself has refused it.
+fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> (Next, i64) {
     let refused_now = i64::from(matches!(
         outcome,
         Offered::Answered(SendOutcome::Refused(_))
     ));
     let refusals = leased.refusals.saturating_add(refused_now);
-    let next: Next = match outcome {
+    let next = match outcome {
         Offered::Answered(outcome) => {
             let random = &deliveries.inner.random;
             judge(outcome, &leased.form, leased.attempts, refusals, random)
@@ -219,6 +216,17 @@ async fn finish(
         Offered::NotRestored => not_restored(),
         Offered::NotDerived(why) => not_derived(why.clone()),
     };
+    (next, refusals)
+}
+
+/// Writes the outcome down, unless the lease has gone to another.
+async fn finish(
+    deliveries: &Deliveries,
+    destination: &Destination,
+    leased: &Leased,
+    outcome: &Offered,
+) -> Result<(), DeliveryError> {
+    let (next, refusals) = followed(deliveries, leased, outcome);
     let now = deliveries.inner.clock.now();
     tracing::info!(
         report = %leased.parcel.instance,
@@ -312,13 +320,14 @@ pub(super) async fn retry(
     restore::rows::ask_again(&mut tx, case, now)
         .await
         .map_err(refused("asking again for a patient"))?;
-    let changed = sqlx::query(
+    let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
         "UPDATE delivery SET state = 'waiting', sentence = 'offered again by a person at the site', attempts = 0, refusals = 0, \
          due_us = $2, since_us = $2, revision = revision + 1 WHERE state IN ('waiting', 'held', 'not-taken') \
          AND destination IN (SELECT value FROM json_each($3)) \
          AND report_id IN (SELECT id FROM report WHERE case_code = $1) \
-         AND report_id NOT IN (SELECT report_id FROM restoration WHERE state = 'refused')",
-    )
+         AND report_id NOT IN (SELECT report_id FROM restoration WHERE state = 'refused') \
+         AND report_id NOT IN (SELECT r.id FROM report r WHERE {TAKEN_BACK})",
+    )))
     .bind(case.as_str())
     .bind(now.0)
     .bind(names(deliveries))

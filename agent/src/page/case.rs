@@ -9,8 +9,8 @@ use super::answer::Refusal;
 use super::session::Person;
 use super::shell::{self, bytes, code, level, name, said, time, token};
 use super::work::Done;
-use super::{Page, help, record, scan, talk};
-use crate::delivery::view::{self as reports, Kept, Line};
+use super::{Page, help, record, scan, talk, withdrawn};
+use crate::delivery::view::{self as reports, Kept, Line, Open};
 use crate::observe::status;
 use crate::spool::leaving::{self, Leaving};
 use crate::spool::view::Case;
@@ -27,6 +27,7 @@ struct Seen {
     letters: Vec<words::Line>,
     reports: Vec<Kept>,
     lines: Vec<Line>,
+    withdrawals: Vec<Open>,
     leaving: Leaving,
 }
 
@@ -65,6 +66,7 @@ pub(super) async fn show(
         (banner(&seen))
         (said(&done))
         @if !of.waits_for.is_empty() { p.note { "Waits for " (of.waits_for) "." } }
+        (withdrawn::section(&person, &seen.withdrawals))
         @if let Some(block) = &seen.block { (blocked(&person, &seen.case, block)) }
         // as wide as the page, so that what is beside it can be read
         @if scan.is_some() { div.columns.whole { (context(scan.as_ref())) } }
@@ -111,6 +113,11 @@ async fn seen(page: &Page, case: CaseCode) -> Result<Seen, Refusal> {
         letters: words::letters(rows, &case).await?,
         reports: reports::reports(rows, &of.study).await?,
         leaving: leaving::of(rows, &case).await?,
+        withdrawals: reports::withdrawals(rows)
+            .await?
+            .into_iter()
+            .filter(|one| one.case == case)
+            .collect(),
         lines: lines
             .into_iter()
             .filter(|line| line.case == case.as_str())

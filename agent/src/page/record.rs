@@ -49,7 +49,9 @@ fn receipt(erasure: &Erasure) -> Markup {
         @if erasure.reports > 0 {
             p.warn {
                 (erasure.reports) @if erasure.reports == 1 { " signed report stays" } @else { " signed reports stay" }
-                ": what is signed is never deleted. If it must not be used, say so where your systems hold it."
+                ": what is signed is never deleted. "
+                @if erasure.recalled { "The reader is asked to withdraw it; until then say where your systems hold it that it must not be used." }
+                @else { "If it must not be used, say so where your systems hold it." }
             }
         }
     }

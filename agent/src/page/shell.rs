@@ -182,6 +182,7 @@ pub(super) fn said(done: &Done) -> Markup {
             "Taken back: nothing more is sent, and the gateway is told until it confirms."
         }
         Some("retried") => "Offered again, at once.",
+        Some("acknowledged") => "Noted: the gateway and the reader hear that it was seen.",
         Some("filed") => "Decided. The case shows when the report has arrived.",
         Some("account-made") => "The account is made. Tell the person the password yourself.",
         Some("account-changed") => {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::answer::Refusal;
 use super::session::Person;
 use super::shell::{self, code, level, name, said, time};
-use super::{Page, find, mismatch, talk};
+use super::{Page, find, mismatch, talk, withdrawn};
 use crate::delivery::view::{self as reports, Line};
 use crate::spool::view::{self, Held};
 use crate::spool::withheld::{self, Blocked, Group};
@@ -32,6 +32,7 @@ pub(super) async fn show(
     let blocked = withheld::blocked(rows).await?;
     let groups = withheld::undecided(rows).await?;
     let mismatches = reports::mismatches(rows).await?;
+    let taken_back = reports::withdrawals(rows).await?;
     let stuck: Vec<Line> = reports::standing(rows)
         .await?
         .into_iter()
@@ -49,6 +50,7 @@ pub(super) async fn show(
         .collect();
     let questions = words::questions(rows).await?;
     let nothing = blocked.is_empty()
+        && taken_back.is_empty()
         && questions.is_empty()
         && mismatches.is_empty()
         && groups.is_empty()
@@ -62,6 +64,7 @@ pub(super) async fn show(
             @if nothing {
                 div.empty { strong { "Nothing waits for a person" } "What needs you appears here by itself." }
             }
+            (withdrawn::section(&person, &taken_back))
             (talk::questions(&questions))
             @if !blocked.is_empty() { (blocks(&blocked)) }
             (mismatch::section(&person, &mismatches))

@@ -141,7 +141,7 @@ pub(crate) async fn next(
          WHERE x.report_id NOT IN (SELECT value FROM json_each($4)) AND ((x.state = 'due' AND (x.due_us <= $1 OR x.due_us > $3)) \
          OR (x.state = 'done' AND x.decided_by = 'pacs' AND x.since_us <= $2 AND EXISTS (SELECT 1 FROM delivery d \
          WHERE d.report_id = x.report_id AND d.state IN ('at-site', 'waiting') AND d.due_us <= $1))) \
-         ORDER BY x.due_us LIMIT 1",
+         ORDER BY r.status <> 'withdrawn', x.due_us LIMIT 1",
     )
     .bind(now.0)
     .bind(stale.0)

@@ -37,6 +37,8 @@ pub enum Noted {
     FilePacs,
     /// A report is not to be filed.
     Refuse,
+    /// A withdrawal was seen.
+    Acknowledge,
 }
 
 impl Noted {
@@ -49,6 +51,7 @@ impl Noted {
             Self::FileOurs => "file-ours",
             Self::FilePacs => "file-pacs",
             Self::Refuse => "refuse",
+            Self::Acknowledge => "acknowledge",
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use sqlx::FromRow;
 
+use super::ACKNOWLEDGED;
+
 /// Where a document stands at one destination in one form.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Form {
@@ -13,10 +15,11 @@ pub struct Form {
     pub state: String,
 }
 
-/// The state of the whole. The agent itself counts only until a destination has said something; a rejection by the agent is final,
+/// The state of the whole. What a person at the site has acknowledged is no place of a report. The agent itself counts only until a destination has said something; a rejection by the agent is final,
 /// and an agent that waits for the report itself, having lost its bytes, is offered it again.
 #[must_use]
 pub fn overall(forms: &[Form]) -> &'static str {
+    let forms: Vec<&Form> = forms.iter().filter(|f| f.form != ACKNOWLEDGED).collect();
     let at_agent = |state: &str| {
         forms
             .iter()

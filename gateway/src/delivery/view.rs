@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use causeway_proto::time::Timestamp;
 use sqlx::FromRow;
 
-use super::DeliveryError;
+use super::{ACKNOWLEDGED, DeliveryError};
 use crate::rows::Rows;
 
 /// One destination and form of a document.
@@ -40,6 +40,8 @@ pub struct DocumentView {
     pub sentence: String,
     /// What the site says of each destination and form.
     pub forms: Vec<FormView>,
+    /// Since when a person at the site has acknowledged it, of a withdrawal.
+    pub acknowledged: Option<Timestamp>,
 }
 
 #[derive(FromRow)]
@@ -78,17 +80,21 @@ pub async fn of_case(rows: &Rows, case: &str) -> Result<Vec<DocumentView>, Deliv
     let forms: Vec<FormRow> = sqlx::query_as(
         "SELECT f.delivery_id, f.destination, f.form, f.state, f.sentence, f.next_try_us, f.since_us
          FROM delivery_form f JOIN delivery d ON d.id = f.delivery_id JOIN report_document r ON r.sop_uid = d.sop_uid JOIN report p ON p.id = r.report_id
-         WHERE p.case_id = $1 AND f.destination <> 'site' ORDER BY f.destination, f.form",
+         WHERE p.case_id = $1 AND (f.destination <> 'site' OR f.form = $2) ORDER BY f.destination, f.form",
     )
     .bind(case)
+    .bind(ACKNOWLEDGED)
     .fetch_all(rows.read())
     .await?;
     Ok(documents
         .into_iter()
         .map(|d| {
             let mine = forms.iter().filter(|f| f.delivery_id == d.delivery_id);
-            let forms: Vec<FormView> = mine.map(FormRow::view).collect();
+            let (seen, mine): (Vec<_>, Vec<_>) = mine.partition(|f| f.form == ACKNOWLEDGED);
+            let forms: Vec<FormView> = mine.into_iter().map(FormRow::view).collect();
+            let seen = seen.into_iter().find(|f| f.state == "delivered");
             DocumentView {
+                acknowledged: seen.map(|f| Timestamp(f.since_us)),
                 sentence: document_sentence(&d, &forms),
                 report: d.report_id,
                 sop_uid: d.sop_uid,

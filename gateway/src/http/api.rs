@@ -12,6 +12,7 @@ mod session;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod withdraw;
 mod worklist;
 
 use std::time::Duration;
@@ -54,6 +55,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .routes(routes!(reporting::preview))
         .routes(routes!(reporting::sign))
         .routes(routes!(reporting::correct))
+        .routes(routes!(withdraw::withdraw))
         .routes(routes!(reports::of_case))
         .routes(routes!(reports::one))
         .routes(routes!(reports::document))

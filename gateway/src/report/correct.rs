@@ -26,8 +26,10 @@ pub async fn correct(
 ) -> Result<(Claimed, i64), ReportError> {
     let mut tx = rows.begin().await?;
     worklist::lock(&mut tx, case).await?;
-    let last = of_case(&mut tx, case).await?.pop();
-    let last = last.ok_or(ReportError::NoDraft)?;
+    // a withdrawal has no text to go on with
+    let mut signed = of_case(&mut tx, case).await?;
+    signed.retain(|one| one.status != "withdrawn");
+    let last = signed.pop().ok_or(ReportError::NoDraft)?;
     let claimed = worklist::correction(&mut tx, subject, case, reason, at, random).await?;
     let content: Content =
         serde_json::from_str(&last.content).or(Err(ReportError::Row("content")))?;

@@ -121,6 +121,9 @@ pub enum ActError {
     /// The signed documents could not be stored.
     #[error("the signed documents could not be stored")]
     Blob(#[from] BlobError),
+    /// The report that was to be withdrawn is not the one that stands.
+    #[error("this is not the report that stands now: look at the newest version")]
+    NotTheLast,
     /// A document could not be signed.
     #[error("a document could not be signed: {0}")]
     Document(String),
@@ -178,7 +181,8 @@ impl Signing {
             at,
         };
         let reports = ground.compose(&basis, &copies)?;
-        let made = self.make(&ground, reports.clone(), key.clone()).await?;
+        let of = (&*ground.facts.site.site_id, &*ground.facts.agreement);
+        let made = self.make(of, reports.clone(), key.clone()).await?;
         for one in &made {
             archive.blobs.put(&one.key, one.bytes.clone()).await?;
         }
@@ -207,17 +211,14 @@ impl Signing {
     }
 
     /// Encodes and signs on a blocking thread, and verifies what was signed before anybody sees it.
-    async fn make(
+    pub(super) async fn make(
         &self,
-        ground: &Ground,
+        (site, agreement): (&str, &str),
         reports: Vec<Report>,
         key: Unlocked,
     ) -> Result<Vec<Made>, ActError> {
         let random = self.random.clone();
-        let (site, agreement) = (
-            ground.facts.site.site_id.clone(),
-            ground.facts.agreement.clone(),
-        );
+        let (site, agreement) = (site.to_owned(), agreement.to_owned());
         let work = tokio::task::spawn_blocking(move || {
             reports
                 .iter()
@@ -269,7 +270,15 @@ impl Signing {
         .await?;
         for document in documents {
             let id = self.random.token();
-            delivery::enqueue(&mut tx, &id, &document.sop_uid, &document.site_id, at).await?;
+            let due = delivery::Turn::InOrder;
+            delivery::enqueue(
+                &mut tx,
+                &id,
+                (&document.sop_uid, &document.site_id),
+                due,
+                at,
+            )
+            .await?;
         }
         if wanted.is_final && !worklist::complete(&mut tx, &workitem, account, at).await? {
             return Err(ReportError::NotClaimed.into());
@@ -318,7 +327,7 @@ impl Signing {
     }
 
     /// The certificate was not revoked while the documents were made.
-    async fn still_usable(
+    pub(super) async fn still_usable(
         &self,
         tx: &mut Transaction<'_, Any>,
         key: &Unlocked,
@@ -334,6 +343,6 @@ impl Signing {
     }
 }
 
-fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ReportError> {
+pub(super) fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, ReportError> {
     serde_json::to_string(value).or(Err(ReportError::Row("report")))
 }

@@ -140,6 +140,10 @@ const TABLE: &[(&str, Coded)] = &[
         row(PROCEDURE, None, 'C', 0, Object::Report),
     ),
     (
+        "report-withdrawn",
+        row(PROCEDURE, None, 'C', 0, Object::Report),
+    ),
+    (
         "correction-begun",
         row(PROCEDURE, None, 'U', 0, Object::Report),
     ),
@@ -251,6 +255,10 @@ const TABLE: &[(&str, Coded)] = &[
     ("context-received", row(ORDER, None, 'U', 0, Object::Study)),
     ("report-retried", row(PROCEDURE, None, 'E', 0, Object::Case)),
     ("held-decided", row(PROCEDURE, None, 'U', 0, Object::Case)),
+    (
+        "withdrawal-acknowledged",
+        row(PROCEDURE, None, 'U', 0, Object::Case),
+    ),
     (
         "loss-accepted",
         row(ALERT, Some(RESTRICTED), 'D', 0, Object::Node),

@@ -11,7 +11,8 @@ fn with(page_image: PageImage) -> Destination {
 }
 
 async fn offer_as(deliveries: &Deliveries, to: &Destination, pacs: &Pacs) -> bool {
-    let offered = work::offer_next(deliveries, to, &pacs.store(), fonts());
+    let store = pacs.store();
+    let offered = work::offer_next(deliveries, to, &store, fonts());
     offered.await.unwrap()
 }
 
@@ -77,7 +78,7 @@ async fn a_pacs_that_refuses_structured_reports_gets_the_pages_in_their_place() 
         "the second try stores the same object"
     );
     // a person tries the report again: the pages are there already
-    assert_eq!(deliveries.retry(&report.case).await.unwrap(), 1);
+    assert_eq!(deliveries.retry(&report.case, "rita").await.unwrap(), 1);
     let refuses = Pacs::answering([SendOutcome::NotNegotiated]);
     assert!(offer_as(&deliveries, &to, &refuses).await);
     assert!(!offer_as(&deliveries, &to, &refuses).await);
@@ -155,7 +156,7 @@ async fn a_page_that_would_not_show_everything_is_held_with_its_reason() {
     assert_eq!((form.as_str(), *state), ("image", "held"));
     assert!(sentence.contains("page_image.fonts"), "{sentence}");
     // a font is there now, and a person tries again
-    assert_eq!(deliveries.retry(&report.case).await.unwrap(), 1);
+    assert_eq!(deliveries.retry(&report.case, "rita").await.unwrap(), 1);
     assert!(offer_as(&deliveries, &to, &pacs).await);
     assert_eq!(
         hear_forms(&deliveries).await,

@@ -184,10 +184,12 @@ pub(super) fn report_view(
     signed: &Signed,
     name: &(String, String),
     documents: &[DocumentView],
+    withdrawn: bool,
 ) -> Value {
     json!({
         "id": signed.id, "version": signed.version, "status": signed.status, "signed_at": signed.at().to_string(),
-        "signed_by": { "name": name.0, "title": name.1 }, "withdrawn": false, "predecessor": signed.predecessor_id,
+        "signed_by": { "name": name.0, "title": name.1 }, "predecessor": signed.predecessor_id,
+        "withdrawn": signed.status == delivery::WITHDRAWN || withdrawn, "acknowledged": acknowledged(signed, documents),
         "delivery": delivered(&signed.id, documents),
     })
 }
@@ -206,13 +208,47 @@ pub(super) async fn reports(state: &State, case: &str) -> Result<Vec<Value>, Pro
             let name = format!("{} {}", a.given_name, a.family_name);
             (name.trim().to_owned(), a.title)
         });
-        out.push(report_view(one, &name, &documents));
+        let after = signed
+            .iter()
+            .find(|next| next.predecessor_id.as_ref() == Some(&one.id));
+        let withdrawn = after.is_some_and(|next| next.status == delivery::WITHDRAWN);
+        out.push(report_view(one, &name, &documents, withdrawn));
     }
     Ok(out)
 }
 
+/// Since when a withdrawal is acknowledged at the site for each of its documents; null while it is not, and for other reports.
+fn acknowledged(signed: &Signed, documents: &[DocumentView]) -> Value {
+    if signed.status != delivery::WITHDRAWN {
+        return Value::Null;
+    }
+    let mine = documents.iter().filter(|d| d.report == signed.id);
+    let all: Option<Vec<_>> = mine.map(|d| d.acknowledged).collect();
+    let last = all.and_then(|all| all.into_iter().max());
+    json!(last.map(|at| at.to_string()))
+}
+
+/// Whether this person may withdraw the newest report of the case.
+async fn may_withdraw(
+    state: &State,
+    subject: &Subject,
+    facts: &CaseFacts,
+) -> Result<bool, Problem> {
+    let mut reading = state.rows.read().acquire().await?;
+    let last = report::of_case(&mut reading, &facts.id).await?.pop();
+    let last = last.filter(|one| one.status != delivery::WITHDRAWN);
+    let signer = last.map(|one| one.verifier_id.unwrap_or(one.author_id));
+    let (site, agreement) = (&facts.site.site_id, &facts.agreement);
+    Ok(signer.is_some_and(|by| super::withdraw::may(subject, site, agreement, Some(&by))))
+}
+
 /// What this person may do now, and why not.
-fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool) -> Value {
+fn may(
+    subject: &Subject,
+    facts: &CaseFacts,
+    task: Option<&Task>,
+    (reported, withdraw): (bool, bool),
+) -> Value {
     let ask = |act| decide(subject, &facts.site.site_id, &facts.agreement, act);
     let mine = task.is_some_and(|t| t.state == "IN PROGRESS" && t.holder_id == subject.account);
     let waiting = task.is_some_and(|t| t.state == "SCHEDULED");
@@ -240,6 +276,7 @@ fn may(subject: &Subject, facts: &CaseFacts, task: Option<&Task>, reported: bool
         "sign_preliminary": mine && live && whose && free && ask(Act::SignPreliminary).allowed,
         "sign_final": mine && live && whose && free && ask(Act::SignFinal).allowed,
         "correct": done && ask(Act::Write).allowed,
+        "withdraw": withdraw,
         "letter": live && ask(Act::Write).allowed,
         "reasons": reasons,
     })
@@ -286,6 +323,7 @@ pub(super) async fn case(
         None
     };
     let reports = reports(&state, &id).await?;
+    let withdraw = may_withdraw(&state, &who.subject, &facts).await?;
     let sum = |of: fn(&StudyFacts) -> i64| facts.studies.iter().map(of).sum::<i64>();
     let first = facts.studies.first().map(|s| &s.study);
     let current = facts.studies.iter().map(|s| study(s, "current", first));
@@ -307,7 +345,7 @@ pub(super) async fn case(
         "arriving": { "at_site": sum(|s| s.study.at_site), "held": sum(|s| s.study.held_at_site), "here": sum(StudyFacts::here) },
         "viewer_url": viewer_url(&facts),
         "draft": draft.map(|d| json!({ "version": d.version, "content": d.content })),
-        "may": may(&who.subject, &facts, task.as_ref(), !reports.is_empty()),
+        "may": may(&who.subject, &facts, task.as_ref(), (!reports.is_empty(), withdraw)),
         "reports": reports,
     });
     let etag = format!("\"{}\"", Digest::of(body.to_string().as_bytes()));

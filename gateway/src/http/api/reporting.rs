@@ -71,8 +71,8 @@ pub(super) struct SignWanted {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct SignedReport {
-    report: String,
-    version: i64,
+    pub(super) report: String,
+    pub(super) version: i64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -83,7 +83,7 @@ pub(super) struct Correction {
 }
 
 /// How a person stands in a report.
-fn person(account: &Account) -> Person {
+pub(super) fn person(account: &Account) -> Person {
     Person {
         family: account.family_name.clone(),
         given: account.given_name.clone(),

@@ -122,7 +122,10 @@ pub(super) async fn list(
         .iter()
         .map(|one| item(&state, &subject, one, &beside))
         .collect();
-    Ok(Answer(json!({ "now": now.to_string(), "items": items })))
+    let withdrawals = super::withdraw::open(&state, &subject).await?;
+    Ok(Answer(
+        json!({ "now": now.to_string(), "items": items, "withdrawals": withdrawals }),
+    ))
 }
 
 /// Takes a task. Exactly one claim wins.

@@ -72,9 +72,12 @@ async fn silent(table: &mut Table) {
         _ => Box::pin(async { Asked::Found(vec![says(NEIGHBOUR, "PID-4", "")]) }),
     });
     let cancel = CancellationToken::new();
-    let running = site
-        .deliveries
-        .run(site.archive.store(), restoring, cancel.clone());
+    let running = site.deliveries.run(
+        site.archive.store(),
+        restoring,
+        fonts().clone(),
+        cancel.clone(),
+    );
     let passes = async {
         while site.archive.studies().is_empty() {
             drop(tokio::time::timeout(Duration::from_millis(50), site.deliveries.changed()).await);
