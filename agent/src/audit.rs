@@ -48,8 +48,8 @@ fn no_head() -> sqlx::Error {
 
 /// Writes one act, in the transaction of the act. Answers as the rows do, so that whoever acts refuses with them.
 ///
-/// `event` is our word for the act, `actor` an application entity, `gateway`, `agent` or `operator`, `subject` the identifier of what was
-/// acted on.
+/// `event` is our word for the act, `actor` an application entity, `gateway`, `agent`, `operator` at the command line or the account of a
+/// person at the site, `subject` the identifier of what was acted on.
 ///
 /// # Errors
 /// When the rows refuse, or the head of the chain was tampered with.

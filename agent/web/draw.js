@@ -121,6 +121,7 @@ function frames() {
     stage.classList.remove('empty-stage');
     image.src = `${new URL(image.src).pathname}?${asked}`;
   };
+  choice.querySelector('button').hidden = true; // what is chosen is shown at once
   choice.addEventListener('submit', change);
   choice.addEventListener('change', change);
 }

@@ -26,13 +26,18 @@ const REFRESH: &str = "causeway-refresh";
 
 /// Adds to every answer what it says of itself. Nothing of a page is stored: it names patients.
 pub(super) async fn always(mut response: Response) -> Response {
-    const ALWAYS: [(HeaderName, &str); 5] = [
+    const ALWAYS: [(HeaderName, &str); 6] = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (
             HeaderName::from_static("cross-origin-opener-policy"),
+            "same-origin",
+        ),
+        // a picture is no other page's to show
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
             "same-origin",
         ),
     ];

@@ -97,7 +97,7 @@ fn studies(status: &Status) -> Markup {
         section aria-labelledby="studies" {
             h2 id="studies" { "Studies under way and of the last day" }
             @if studies.is_empty() { p.dim { "None." } } @else {
-                div.scroll { table {
+                div.scroll { table.counts {
                     thead { tr {
                         th scope="col" { "Case" } th scope="col" { "Level" } th scope="col" { "For" } th scope="col" { "Kind" } th scope="col" { "State" }
                         th.number scope="col" { "Received" } th.number scope="col" { "At the gateway" } th.number scope="col" { "Withheld" } th scope="col" { "Last" }

@@ -1,6 +1,6 @@
 //! Devices whose pictures may carry a banner, and what people have drawn for them: a rule is a row, made once and never changed (P6).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use causeway_proto::ids::CaseCode;
 use causeway_proto::time::Timestamp;
@@ -231,7 +231,8 @@ impl Spool {
             .bind(self.inner.clock.now().0)
             .execute(&mut *tx)
             .await?;
-            let again = decided_again(self, &mut tx, device).await?;
+            let named = (!drawn.is_empty()).then_some(by);
+            let again = decided_again(self, &mut tx, device, named).await?;
             let detail = json!({ "device": which, "rectangles": drawn, "covers-scan-area": covers, "objects": again });
             let (now, subject) = (self.inner.clock.now(), which.family.as_str());
             audit::record(&mut tx, now, "mask-drawn", by.who, subject, &detail).await?;
@@ -253,7 +254,7 @@ impl Spool {
             if !end_rule(self, &mut tx, device, by).await? {
                 return Ok(false);
             }
-            let again = decided_again(self, &mut tx, device).await?;
+            let again = decided_again(self, &mut tx, device, None).await?;
             let (now, detail) = (self.inner.clock.now(), json!({ "objects": again }));
             let subject = device.to_string();
             audit::record(&mut tx, now, "mask-dropped", by.who, &subject, &detail).await?;
@@ -354,30 +355,36 @@ async fn end_rule(
     Ok(true)
 }
 
-/// What waits at the site for the rule of a device is decided again; sealed studies get a new version. What a person keeps back stays.
+/// What waits at the site for the rule of a device is decided again, as masked by a person where one has drawn; sealed studies get a new
+/// version. What a person keeps back stays.
 async fn decided_again(
     spool: &Spool,
     tx: &mut SqliteConnection,
     device: i64,
+    by: Option<By<'_>>,
 ) -> Result<u64, sqlx::Error> {
-    let studies: Vec<i64> = sqlx::query_scalar(
+    let again: Vec<(i64, i64)> = sqlx::query_as(
         sqlx::AssertSqlSafe(format!(
             "UPDATE instance AS i SET state = 'waiting', reason = '', refusals = 0, next_try_us = 0 WHERE device_id = $1 \
              AND state = 'withheld' AND sent_digest IS NULL AND handle IS NOT NULL AND lost = 0 \
-             AND study_id IN (SELECT id FROM study WHERE state <> 'recalled') AND {NOT_KEPT} RETURNING study_id"
+             AND study_id IN (SELECT id FROM study WHERE state <> 'recalled') AND {NOT_KEPT} RETURNING study_id, id"
         )),
     )
     .bind(device)
     .fetch_all(&mut *tx)
     .await?;
-    let again = studies.len() as u64;
-    let mut sealed = studies;
-    sealed.sort_unstable();
-    sealed.dedup();
+    let mut sealed = BTreeSet::new();
+    for (study, instance) in &again {
+        sealed.insert(*study);
+        if let Some(by) = by {
+            let (study, instance) = (*study, Some(*instance));
+            spool.decide(tx, study, instance, "mask", by).await?;
+        }
+    }
     for study in sealed {
         seal_again(spool, tx, study).await?;
     }
-    Ok(again)
+    Ok(again.len() as u64)
 }
 
 /// The row of a device, with the scan areas that it has declared.

@@ -186,11 +186,13 @@ async fn what_is_drawn_for_a_device_is_its_rule_and_can_be_taken_away() {
         site.change(&before).await,
         [
             "-instance 3 withheld ultrasound, of an unknown device released=",
-            "+instance 3 waiting  released="
+            "+instance 3 waiting  released=",
+            "+decision mask rita: banner on 3"
         ]
     );
     let case = rita.get(answer.place()).await.text;
     assert!(case.contains("1 object is decided again now."), "{case}");
+    assert!(case.contains("1 masked by rita: banner"), "{case}");
     let masks = rita.get("/masks").await.text;
     assert!(
         masks.contains("columns 0 to 7 of rows 0 to 1, says rita"),
