@@ -65,7 +65,7 @@ pub(super) enum Action {
 
 /// What is done to a standard attribute that stands in the dataset or in an item of it.
 pub(super) fn action(tag: Tag, vr: VR, options: &Options) -> Action {
-    if let Some(action) = own_rule(tag) {
+    if let Some(action) = own_rule(tag, options) {
         return action;
     }
     let Some(row) = table::row(tag) else {
@@ -104,7 +104,7 @@ fn chosen(letter: char, options: &Options) -> bool {
 }
 
 /// Attributes that no row names, and that must not leave.
-fn own_rule(tag: Tag) -> Option<Action> {
+fn own_rule(tag: Tag, options: &Options) -> Option<Action> {
     match tag {
         // group lengths: retired, and wrong once a value has changed (PS3.5 7.2)
         Tag(_, 0x0000) => Some(Action::Remove),
@@ -114,6 +114,15 @@ fn own_rule(tag: Tag) -> Option<Action> {
         Tag(0x0400, 0x0500) => Some(Action::Remove),
         // verifying observers, and persons who are identified: the structure stays, the persons do not
         Tag(0x0040, 0xA073 | 0x1101) => Some(Action::Dummy),
+        // who issued a number, and which service asked: the house by name, though no row says so
+        Tag(0x0008, 0x0051)
+        | Tag(0x0010, 0x0024)
+        | Tag(0x0032, 0x1033 | 0x1034)
+        | Tag(0x0040, 0x0026 | 0x0027 | 0x0036 | 0x0039)
+            if !options.retain_institution =>
+        {
+            Some(Action::Remove)
+        }
         _ => None,
     }
 }

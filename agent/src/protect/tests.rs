@@ -11,7 +11,9 @@ use super::*;
 
 mod bounds;
 mod dates;
+mod judged;
 mod masked;
+mod nobody;
 mod overlays;
 mod passing;
 mod planted;

@@ -7,6 +7,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
 mod sealed;
+mod table;
 
 use super::sample::{as_sent, document};
 use super::*;

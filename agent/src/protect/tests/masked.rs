@@ -95,7 +95,7 @@ async fn withheld(bench: &Bench) -> Vec<String> {
     held.into_iter().map(|one| one.why).collect()
 }
 
-async fn draw(bench: &Bench, rectangles: &[Rectangle], confirmed: bool) -> Drawn {
+pub(super) async fn draw(bench: &Bench, rectangles: &[Rectangle], confirmed: bool) -> Drawn {
     let known = met(bench.spool.rows()).await.unwrap();
     assert!(!known.is_empty(), "{:?}", withheld(bench).await);
     bench
@@ -227,7 +227,7 @@ async fn what_a_person_draws_on_one_object_is_for_that_one_alone() {
     assert_eq!(open[0].open.remarks, ["masked by hand at the site"]);
 }
 
-async fn first_object(bench: &Bench) -> (causeway_proto::ids::CaseCode, i64) {
+pub(super) async fn first_object(bench: &Bench) -> (causeway_proto::ids::CaseCode, i64) {
     let open = bench.spool.studies_to_open().await.unwrap();
     let case = open[0].open.case.clone();
     let objects = crate::spool::withheld::objects(bench.spool.rows(), &case)
@@ -430,7 +430,7 @@ async fn no_fault_lets_a_banner_out() {
 }
 
 /// A stand-in for the decoder: says what it is told to, and ends.
-fn decoder(folder: &Path, says: &str) -> Decoder {
+pub(super) fn decoder(folder: &Path, says: &str) -> Decoder {
     use std::os::unix::fs::PermissionsExt as _;
     let program = folder.join("decoder");
     std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{says}\n")).unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use causeway_proto::dataset::Value;
+use causeway_proto::dataset::{Element, Value};
 use causeway_proto::prescan::{Limits, prescan};
 use dicom_core::{Tag, VR};
 
@@ -265,50 +265,111 @@ fn hostile_objects_get_an_answer() {
     }
 }
 
-/// What reading needs (P25).
-const NEEDED: [(u16, u16); 36] = [
-    // rescale, geometry, orientation, laterality
-    (0x0028, 0x1052),
-    (0x0028, 0x1053),
-    (0x0028, 0x1050),
-    (0x0028, 0x1051),
-    (0x0028, 0x0030),
-    (0x0020, 0x0032),
-    (0x0020, 0x0037),
-    (0x0020, 0x0020),
-    (0x0020, 0x0060),
-    (0x0020, 0x0062),
-    (0x0018, 0x5101),
-    (0x0018, 0x5100),
-    (0x0018, 0x0050),
-    (0x0018, 0x1164),
-    (0x0020, 0x0052),
-    (0x0020, 0x0013),
-    (0x0008, 0x0060),
-    (0x0028, 0x0004),
-    // SUVbw
-    (0x0054, 0x0016),
-    (0x0054, 0x1001),
-    (0x0054, 0x1102),
-    (0x0028, 0x0051),
-    (0x0054, 0x1321),
-    (0x0008, 0x0031),
-    (0x0008, 0x0032),
-    (0x0008, 0x0021),
-    (0x0010, 0x1030),
-    (0x0010, 0x1020),
-    (0x0010, 0x0040),
-    // device, diffusion, scale factors, CSA
-    (0x0008, 0x0070),
-    (0x0008, 0x1090),
-    (0x0018, 0x9087),
-    (0x0043, 0x1039),
-    (0x0029, 0x1010),
-    (0x0029, 0x1020),
-    (0x0029, 0x1110),
+/// What reading needs (P25), by what it is for.
+const NEEDED: [(&str, &[(u16, u16)]); 8] = [
+    (
+        "SUVbw",
+        &[
+            (0x0008, 0x0021),
+            (0x0008, 0x0022),
+            (0x0008, 0x0031),
+            (0x0008, 0x0032),
+            (0x0010, 0x0040),
+            (0x0010, 0x1020),
+            (0x0010, 0x1030),
+            (0x0018, 0x1072),
+            (0x0018, 0x1074),
+            (0x0018, 0x1075),
+            (0x0018, 0x1242),
+            (0x0028, 0x0051),
+            (0x0054, 0x0016),
+            (0x0054, 0x1001),
+            (0x0054, 0x1102),
+            (0x0054, 0x1300),
+            (0x0054, 0x1321),
+        ],
+    ),
+    ("GE b-value", &[(0x0043, 0x1039)]),
+    ("Siemens CSA header", &[(0x0029, 0x1010), (0x0029, 0x1020)]),
+    (
+        "rescale and window",
+        &[
+            (0x0028, 0x1050),
+            (0x0028, 0x1051),
+            (0x0028, 0x1052),
+            (0x0028, 0x1053),
+            (0x0028, 0x1054),
+        ],
+    ),
+    (
+        "orientation and place",
+        &[
+            (0x0018, 0x5100),
+            (0x0018, 0x5101),
+            (0x0020, 0x0020),
+            (0x0020, 0x0032),
+            (0x0020, 0x0037),
+            (0x0020, 0x0052),
+            (0x0054, 0x0220),
+        ],
+    ),
+    (
+        "laterality and region",
+        &[(0x0008, 0x2218), (0x0020, 0x0060), (0x0020, 0x0062)],
+    ),
+    (
+        "size",
+        &[
+            (0x0018, 0x0050),
+            (0x0018, 0x1164),
+            (0x0028, 0x0010),
+            (0x0028, 0x0011),
+            (0x0028, 0x0030),
+        ],
+    ),
+    (
+        "what it is",
+        &[
+            (0x0008, 0x0060),
+            (0x0008, 0x0070),
+            (0x0008, 0x1090),
+            (0x0020, 0x0013),
+            (0x0028, 0x0004),
+        ],
+    ),
 ];
 
-/// P25: equal before and after, where they are there at all.
+/// Every element of this number, at any depth; icons, which nobody reads, are removed.
+fn every(dataset: &Dataset, tag: Tag) -> Vec<Element> {
+    let mut found = Vec::new();
+    for (of, element) in dataset.iter() {
+        if of == tag {
+            found.push(plain(element));
+        }
+        let icon = of == Tag(0x0088, 0x0200) || of.0 % 2 == 1;
+        if let (Value::Items(items), false) = (&element.value, icon) {
+            found.extend(items.iter().flat_map(|item| every(item, tag)));
+        }
+    }
+    found
+}
+
+/// Without group lengths, which say nothing.
+fn plain(element: &Element) -> Element {
+    let Value::Items(items) = &element.value else {
+        return element.clone();
+    };
+    let items = items.iter().map(|item| {
+        let said = item.iter().filter(|(tag, _)| tag.1 != 0);
+        said.map(|(tag, element)| (tag, plain(element))).collect()
+    });
+    Element {
+        vr: element.vr,
+        value: Value::Items(items.collect()),
+    }
+}
+
+/// P25: equal before and after, wherever it stands; and each of it stands in some object.
 #[test]
 fn nothing_that_reading_needs_is_removed() {
     let Some(data) = public_data() else { return };
@@ -318,8 +379,13 @@ fn nothing_that_reading_needs_is_removed() {
         "mr-epi-phantom-ge",
         "mr-epi-phantom-siemens",
         "mr-enhanced-siemens-xa10",
+        "nm-myocardial-siemens",
         "dx-ge-xr220",
+        "dx-fuji-veterinary",
         "mg-ge-seno-openrem",
+        "mg-ge-screening",
+        "cr-chest-nema-rg1",
+        "cr-tibia-nema-rg3",
         "ct-head-phantom-philips",
         "ct-tiny-50-headers-only",
     ] {
@@ -329,91 +395,25 @@ fn nothing_that_reading_needs_is_removed() {
             let (plan, out) = leaves(dataset, &syntax, &Options::default());
             let before = Dataset::read(dataset, &uid(&syntax)).unwrap();
             let after = Dataset::read(&out, &plan.syntax).unwrap();
-            for tag in NEEDED.map(|(group, element)| Tag(group, element)) {
+            let numbers = NEEDED.iter().flat_map(|(_, numbers)| numbers.iter());
+            for tag in numbers.map(|(group, element)| Tag(*group, *element)) {
                 if tag.0 == 0x0029 && before.code(Tag(0x0029, tag.1 >> 8)) != "SIEMENS CSA HEADER" {
                     continue;
                 }
+                let (before, after) = (every(&before, tag), every(&after, tag));
                 // this phantom bears the name of its model
                 let namesake = tag == Tag(0x0008, 0x1090) && folder == "dx-ge-xr220";
-                assert!(
-                    namesake || before.get(tag) == after.get(tag),
-                    "{path:?}: {tag}"
-                );
-                *seen.entry(tag).or_insert(0) += usize::from(before.get(tag).is_some());
+                assert!(namesake || before == after, "{path:?}: {tag}");
+                *seen.entry(tag).or_insert(0) += before.len();
             }
         }
     }
-    println!("{seen:?}");
-    for tag in [
-        Tag(0x0043, 0x1039),
-        Tag(0x0029, 0x1010),
-        Tag(0x0029, 0x1020),
-        Tag(0x0054, 0x0016),
-        Tag(0x0020, 0x0062),
-    ] {
-        assert!(seen[&tag] > 0, "{tag} was in no object");
+    for (what, numbers) in NEEDED {
+        let counts = numbers.iter().map(|(group, element)| {
+            let count = seen[&Tag(*group, *element)];
+            assert!(count > 0, "({group:04X},{element:04X}) was in no object");
+            format!("({group:04X},{element:04X}) {count}")
+        });
+        println!("{what}: {}", counts.collect::<Vec<_>>().join(", "));
     }
-}
-
-/// What `dciodvfy` calls an error in a file, without the places where it found them.
-fn errors(path: &Path) -> BTreeSet<String> {
-    let told = std::process::Command::new("/usr/bin/dciodvfy")
-        .arg(path)
-        .output()
-        .unwrap();
-    String::from_utf8_lossy(&told.stderr)
-        .lines()
-        .filter(|line| line.starts_with("Error"))
-        .map(str::to_owned)
-        .collect()
-}
-
-#[test]
-fn the_protected_form_has_no_error_that_the_received_one_had_not() {
-    compare_errors(&Options::default());
-}
-
-#[test]
-fn the_form_with_shifted_dates_has_no_error_that_the_received_one_had_not() {
-    compare_errors(&shifted());
-}
-
-fn compare_errors(options: &Options) {
-    let Some(data) = public_data() else { return };
-    if !Path::new("/usr/bin/dciodvfy").exists() {
-        eprintln!("NOT RUN: dciodvfy is missing");
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let path_out = folder.path().join("protected.dcm");
-    let mut worse = BTreeMap::new();
-    let mut compared = 0;
-    for (number, path) in files(&data.join("studies")).into_iter().enumerate() {
-        // of long series of like images, some
-        if number % 10 != 0
-            && ["ct-head-phantom", "mr-epi-phantom-ge", "ct-tiny-50"]
-                .iter()
-                .any(|like| path.to_string_lossy().contains(like))
-        {
-            continue;
-        }
-        let file = std::fs::read(&path).unwrap();
-        let (syntax, dataset) = dataset_of(&file);
-        let Outcome::Leaves(plan) = protect(dataset, &syntax, options) else {
-            continue;
-        };
-        let head = file.len() - dataset.len();
-        std::fs::write(
-            &path_out,
-            [&file[..head], &bytes(&plan, dataset)[..]].concat(),
-        )
-        .unwrap();
-        compared += 1;
-        let before = errors(&path);
-        for error in errors(&path_out).difference(&before) {
-            worse.entry(error.clone()).or_insert_with(|| path.clone());
-        }
-    }
-    println!("{compared} objects compared");
-    assert!(worse.is_empty(), "{worse:#?}");
 }

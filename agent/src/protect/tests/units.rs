@@ -151,6 +151,7 @@ fn one_element_more() {
         Some("CT, [removed]"),
     );
     check((0x0008, 0x0081), VR::ST, "1 High Street", None);
+    check((0x0032, 0x1033), VR::LO, "Ward 7 of Somewhere", None);
     check((0x0018, 0x1000), VR::LO, "SN-5512", Some("REMOVED"));
     check((0x0008, 0x1090), VR::LO, "SOMATOM", Some("SOMATOM"));
     // a name where no text belongs

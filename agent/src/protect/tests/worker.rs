@@ -32,7 +32,12 @@ fn object(study: &str, instance: &str, patient: &str, name: &str) -> Vec<u8> {
     it.write()
 }
 
-async fn received(bench: &Bench, study: &str, instance: &'static str, patient: &'static str) {
+pub(super) async fn received(
+    bench: &Bench,
+    study: &str,
+    instance: &'static str,
+    patient: &'static str,
+) {
     let what = What {
         patient,
         ..What::image(study, instance)
@@ -57,6 +62,11 @@ pub(super) async fn leaving(bench: &Bench) -> Vec<Outgoing> {
 }
 
 pub(super) async fn sent(protector: &Protector, out: &Outgoing) -> Dataset {
+    Dataset::read(&bytes_sent(protector, out).await, &out.sent.syntax).unwrap()
+}
+
+/// The bytes of a form, which are those that were decided.
+pub(super) async fn bytes_sent(protector: &Protector, out: &Outgoing) -> Vec<u8> {
     let form = protector.form(out).await.unwrap();
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < form.length() {
@@ -70,7 +80,7 @@ pub(super) async fn sent(protector: &Protector, out: &Outgoing) -> Dataset {
         out.sent.digest,
         "other bytes than were decided"
     );
-    Dataset::read(&bytes, &out.sent.syntax).unwrap()
+    bytes
 }
 
 #[tokio::test]
