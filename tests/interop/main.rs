@@ -7,7 +7,11 @@ mod bad;
 #[cfg(test)]
 mod dicomweb;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod orthanc;
+#[cfg(test)]
+mod peers;
 #[cfg(test)]
 mod query;
 #[cfg(test)]
