@@ -6,6 +6,7 @@ use causeway_proto::dataset::Value;
 use dicom_core::{Tag, VR};
 
 use super::masked::{BY, decoder, draw, first_object};
+use super::public::shifted;
 use super::worker::{bytes_sent, leaving, protector, pseudonymous};
 use super::*;
 use crate::mask::Rectangle;

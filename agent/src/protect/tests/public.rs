@@ -245,7 +245,7 @@ fn no_public_object_names_its_day_where_dates_are_shifted() {
     assert!(seen.is_none_or(|seen| seen.leaves > 300 && seen.dates > 300));
 }
 
-fn shifted() -> Options {
+pub(super) fn shifted() -> Options {
     Options {
         modified_dates: true,
         uids: UidRule::Accept,
