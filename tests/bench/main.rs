@@ -1,6 +1,10 @@
 //! `bench`: the same study to our agent (durable before it answers) and to DCMTK's storescp (not durable), in turn; how fast
-//! one core protects it; and how long the gateway takes from the first byte at the agent to a task that can be read. Medians and ratios, never one lucky run.
+//! one core protects it; and how long the gateway takes from the first byte at the agent to a task that can be read. Then the memory
+//! that a long object needs, and the demo with identities at home and away. Medians and ratios, never one lucky run.
+//! `bench GROUP…` runs only some: `study`, `memory`, `demo`.
 
+mod demo;
+mod memory;
 mod protection;
 
 use std::path::{Path, PathBuf};
@@ -13,14 +17,47 @@ use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom;
 use causeway_tests::sender::{self, Answer};
 use causeway_tests::stack::wait_until;
+use clap::{Parser, ValueEnum};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
 const ROUNDS: u32 = 5;
 
+/// The benchmarks.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Which groups; all when none is named.
+    group: Vec<Group>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Group {
+    /// The sample study, beside DCMTK.
+    Study,
+    /// One long object.
+    Memory,
+    /// The demo under both kinds of agreement.
+    Demo,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let mut groups = Arguments::parse().group;
+    if groups.is_empty() {
+        groups = Group::value_variants().to_vec();
+    }
+    for group in groups {
+        match group {
+            Group::Study => study().await?,
+            Group::Memory => memory::run().await?,
+            Group::Demo => demo::run().await?,
+        }
+    }
+    Ok(())
+}
+
+async fn study() -> anyhow::Result<()> {
     let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let folder = tempfile::tempdir()?;
     let peer = Storescp::start(folder.path()).await;

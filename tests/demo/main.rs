@@ -29,6 +29,9 @@ struct Arguments {
     /// Answer to this PACS and return reports to it, instead of the stand-in.
     #[arg(long, value_name = "AET@HOST:PORT")]
     pacs: Option<PacsAddress>,
+    /// Let identities leave the hospital: to see what it costs that they stay.
+    #[arg(long)]
+    identified: bool,
     /// Sign with the headings that validators of 2022 know.
     #[arg(long)]
     legacy_headings: bool,
@@ -81,7 +84,7 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         pacs: address,
         viewer: viewer.is_file().then_some(viewer),
         legacy_headings: arguments.legacy_headings,
-        identified: false,
+        identified: arguments.identified,
         shifts_dates: false,
         asks_pacs: false,
         page_image: "if-refused",

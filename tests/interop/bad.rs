@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::sender::Outcome;
@@ -31,11 +30,11 @@ async fn every_bad_file_gets_an_answer_and_breaks_nothing() -> anyhow::Result<()
     for (answer, files) in &answers {
         println!("{:4}  {answer}\n      such as {}", files.len(), files[0]);
     }
-    for (what, pid) in [
-        ("agent", hospital.stack.agent.pid()),
-        ("gateway", hospital.stack.gateway.pid()),
+    for (what, process) in [
+        ("agent", &hospital.stack.agent),
+        ("gateway", &hospital.stack.gateway),
     ] {
-        let peak = peak_kib(pid.context("it has ended")?)?;
+        let peak = process.peak_kib()?;
         println!("{what}: peak memory {} MiB", peak / 1024);
         assert!(peak < PEAK_KIB, "{what} used {peak} KiB");
     }
@@ -62,14 +61,4 @@ async fn offer(hospital: &Hospital, file: &PathBuf) -> String {
         },
         Err(error) => format!("not sendable: {:#}", error.root_cause()),
     }
-}
-
-/// The highest resident size that a process has had.
-fn peak_kib(pid: u32) -> anyhow::Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .context("no VmHWM")?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }

@@ -55,6 +55,7 @@ fn protected(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         accession: "CXQ7X4M9KT3HRC3".to_owned(),
         token: &token,
         age: None,
+        shift: None,
     };
     let mut options = Options::default();
     options.released = true;

@@ -15,6 +15,10 @@ mod home;
 #[cfg(test)]
 mod link;
 #[cfg(test)]
+mod linking;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod priors;
 #[cfg(test)]
 mod protected;

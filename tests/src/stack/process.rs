@@ -52,6 +52,19 @@ impl Running {
         self.child.id()
     }
 
+    /// The most memory that it has had at a time, in KiB (VmHWM of proc(5)).
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn peak_kib(&self) -> anyhow::Result<u64> {
+        let pid = self.pid().context("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let mut lines = status.lines();
+        let line = lines.find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.context("no VmHWM")?.trim().trim_end_matches(" kB");
+        Ok(number.parse()?)
+    }
+
     /// Waits for the file in which it reports its addresses.
     ///
     /// # Errors

@@ -7,13 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use causeway_proto::dataset::{Dataset, Value};
 use causeway_proto::digest::Digest;
-use causeway_tests::reader::Reader;
+use causeway_tests::reader::{Reader, only_part};
 use causeway_tests::sender::file;
 use dicom_core::Tag;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-
-use crate::fidelity::only_part;
 
 const PIXELS: Tag = Tag(0x7FE0, 0x0010);
 

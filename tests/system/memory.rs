@@ -1,0 +1,27 @@
+//! An object ten times as long needs no more memory at either end.
+
+use std::time::Duration;
+
+use causeway_tests::long::{Kind, carry};
+
+/// What an allocator may keep of one run and not of another.
+const SLACK_MIB: u64 = 32;
+
+#[tokio::test]
+async fn memory_does_not_grow_with_the_length_of_an_object() -> anyhow::Result<()> {
+    for kind in [Kind::Section, Kind::Ultrasound] {
+        let limit = Duration::from_secs(120);
+        let short = carry(kind, 20, limit).await?;
+        let long = carry(kind, 200, limit).await?;
+        println!("{kind:?}: 20 MiB {short:?}, 200 MiB {long:?}");
+        assert!(
+            long.agent_mib <= short.agent_mib + SLACK_MIB,
+            "the agent: {long:?}"
+        );
+        assert!(
+            long.gateway_mib <= short.gateway_mib + SLACK_MIB,
+            "the gateway: {long:?}"
+        );
+    }
+    Ok(())
+}
