@@ -146,7 +146,7 @@ async fn keep(
             .await?;
         let id = insert_report(deliveries, &mut tx, report, &accepted.signer).await?;
         let nameless = accepted.pseudonymous
-            || restore::rows::is_pseudonymous(&mut tx, &report.agreement).await?;
+            || restore::rows::is_pseudonymous(&mut tx, &report.study, &report.agreement).await?;
         if nameless {
             restore::rows::insert(&mut tx, id, deliveries.inner.clock.now()).await?;
         }
@@ -210,7 +210,8 @@ fn rows(deliveries: &Deliveries, nameless: bool, withdrawn: bool) -> Vec<Row<'_>
     rows
 }
 
-/// A rejected report leaves no bytes and no claim on its UID, only the word for the gateway.
+/// A rejected report leaves no bytes and no claim on its UID, only the word for the gateway. What was accepted under its UID stays as
+/// it was accepted: nothing that is said later leads that report to another study.
 async fn reject(
     deliveries: &Deliveries,
     report: &Report,
@@ -222,20 +223,38 @@ async fn reject(
         .map_err(not_kept("noting its rejection"))?;
     let sentence = rejection.to_string();
     let work = async {
-        let id = insert_report(deliveries, &mut tx, report, "").await?;
-        let row = Row {
-            destination: SITE,
-            form: SR,
-            state: DeliveryState::Rejected,
-            sentence: &sentence,
-            due: false,
+        let id = match accepted(&mut tx, report).await? {
+            None => Some(insert_report(deliveries, &mut tx, report, "").await?),
+            Some((id, study)) => Some(id).filter(|_| study == report.study.as_str()),
         };
-        insert_row(deliveries, &mut tx, id, &row).await?;
+        if let Some(id) = id {
+            let row = Row {
+                destination: SITE,
+                form: SR,
+                state: DeliveryState::Rejected,
+                sentence: &sentence,
+                due: false,
+            };
+            insert_row(deliveries, &mut tx, id, &row).await?;
+        }
         note(deliveries, &mut tx, report, "report-rejected").await?;
         tx.commit().await
     };
     work.await
         .map_err(|error| not_kept("noting its rejection")(refused("noting a rejection")(error)))
+}
+
+/// The row and the study of what was accepted under the UID of a report.
+async fn accepted(
+    tx: &mut SqliteConnection,
+    report: &Report,
+) -> Result<Option<(i64, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT r.id, r.study_uid FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.sop_uid = $1",
+    )
+    .bind(report.instance.as_str())
+    .fetch_optional(tx)
+    .await
 }
 
 async fn note(

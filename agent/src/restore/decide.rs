@@ -123,6 +123,10 @@ fn found(study: &StudyUid, answers: &[causeway_proto::dataset::Dataset], ours: &
             theirs,
         ),
         [home] if home.is_undecodable() => Verdict::Held(UNDECODABLE, theirs),
+        [home] if home.id.is_empty() => Verdict::Held(
+            "the PACS files the study without a patient ID; a person at the site has to decide",
+            theirs,
+        ),
         [home] if ours.placeholder || ours.knows(home) => {
             let best = ours.best().filter(|best| !best.is_undecodable());
             let home = match best {

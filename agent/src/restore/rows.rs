@@ -13,6 +13,9 @@ use super::home::Home;
 use crate::rows::{Rows, from_row};
 use crate::spool::{Handle, Spool};
 
+/// So many of the newest headers of a study are looked at for one of its own patient.
+const HEADERS: i64 = 8;
+
 /// A report whose patient is to be found.
 #[derive(Clone, Debug)]
 pub struct Due {
@@ -78,17 +81,24 @@ pub struct Mismatch {
     pub theirs: Vec<Home>,
 }
 
-/// Whether studies of an agreement leave under a pseudonym.
+/// Whether a report of a study has to get its patient back: the study left under a pseudonym, whatever agreement the gateway names, or
+/// the agreement is one under which studies do.
 pub(crate) async fn is_pseudonymous(
     tx: &mut SqliteConnection,
+    study: &StudyUid,
     agreement: &AgreementId,
 ) -> Result<bool, sqlx::Error> {
-    let identity: Option<String> =
-        sqlx::query_scalar("SELECT identity FROM agreement WHERE id = $1")
-            .bind(agreement.as_str())
-            .fetch_optional(tx)
-            .await?;
-    Ok(identity.as_deref() == Some("pseudonymous"))
+    let found: i64 = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM agreement WHERE id = $2 AND identity = 'pseudonymous') \
+         OR EXISTS (SELECT 1 FROM study s LEFT JOIN agreement a ON a.id = s.agreement LEFT JOIN sealed_set t ON t.study_id = s.id \
+         WHERE s.study_uid = $1 AND (a.identity = 'pseudonymous' OR t.study_id IS NOT NULL) \
+         AND (s.agreement = $2 OR NOT EXISTS (SELECT 1 FROM study o WHERE o.study_uid = $1 AND o.agreement = $2)))",
+    )
+    .bind(study.as_str())
+    .bind(agreement.as_str())
+    .fetch_one(tx)
+    .await?;
+    Ok(found != 0)
 }
 
 /// A new report waits for its patient.
@@ -300,27 +310,45 @@ pub(crate) async fn received(
         description: text(5)?.into(),
         ..Home::default()
     };
-    let Some(header) = newest_header(spool, row.try_get(0)?).await? else {
-        return Ok(Some(home));
-    };
-    Ok(Some(home.with_requests_of(&header).completed_by(&header)))
+    Ok(Some(
+        match newest_header(spool, row.try_get(0)?, &home).await? {
+            Some(header) => home.with_requests_of(&header).completed_by(&header),
+            None => home,
+        },
+    ))
 }
 
-/// The newest header whose bytes are still there and short enough to be read whole: corrections first.
-async fn newest_header(spool: &Spool, study: i64) -> Result<Option<Home>, sqlx::Error> {
-    let row = sqlx::query(
+/// The newest header of the study's own patient whose bytes are still there and short enough to be read whole: corrections first.
+/// An object of somebody else may lie in the study, kept back; nothing of it belongs in a report.
+async fn newest_header(
+    spool: &Spool,
+    study: i64,
+    patient: &Home,
+) -> Result<Option<Home>, sqlx::Error> {
+    let rows = sqlx::query(
         "SELECT handle, syntax, length FROM (\
          SELECT a.handle, a.syntax, a.length, 1 AS later, a.seen_us FROM aside a JOIN instance i ON i.id = a.instance_id \
            WHERE i.study_id = $1 AND a.kind = 'correction' \
          UNION ALL SELECT handle, syntax, length, 0, seen_us FROM instance \
            WHERE study_id = $1 AND handle IS NOT NULL AND lost = 0) \
-         WHERE length <= $2 ORDER BY later DESC, seen_us DESC LIMIT 1",
+         WHERE length <= $2 ORDER BY later DESC, seen_us DESC LIMIT $3",
     )
     .bind(study)
     .bind(i64::try_from(MAX_BYTES).unwrap_or(i64::MAX))
-    .fetch_optional(spool.rows().read())
+    .bind(HEADERS)
+    .fetch_all(spool.rows().read())
     .await?;
-    let Some(row) = row else { return Ok(None) };
+    for row in &rows {
+        let header = header(spool, row).await?;
+        if let Some(header) = header.filter(|header| patient.is_same_patient(header)) {
+            return Ok(Some(header));
+        }
+    }
+    Ok(None)
+}
+
+/// What one received header says; none when it cannot be read.
+async fn header(spool: &Spool, row: &SqliteRow) -> Result<Option<Home>, sqlx::Error> {
     let handle = Handle::from_row(row.try_get(0)?);
     let Ok(syntax) = row.try_get::<String, _>(1)?.parse::<TransferSyntaxUid>() else {
         return Ok(None);

@@ -290,6 +290,22 @@ fn the_newest_header_serves_and_the_sealed_originals_when_it_is_gone() {
 }
 
 #[test]
+fn a_pacs_that_names_no_patient_files_nothing_by_itself() {
+    for placeholder in [false, true] {
+        let ours = Ours {
+            placeholder,
+            ..ours()
+        };
+        let nobody = Asked::Found(vec![plain("", "")]);
+        holds(
+            judge(Truth::Pacs, &nobody, &ours),
+            "without a patient ID",
+            1,
+        );
+    }
+}
+
+#[test]
 fn who_was_unknown_is_who_the_pacs_knows_by_then() {
     let unknown = Ours {
         received: Some(Home {

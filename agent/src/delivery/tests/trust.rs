@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use causeway_certs::revoke::LIST_LIFE;
+use dicom_core::VR;
+use dicom_dictionary_std::tags;
 
 use super::*;
 
@@ -190,4 +192,73 @@ async fn a_revocation_rejects_what_was_signed_after_it_and_nothing_else() {
             assert_eq!(hear(&deliveries).await, [word("pacs", state, false)]);
         }
     }
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_led_to_no_other_study_by_what_is_said_later() {
+    let bench = bench_with_study().await;
+    bench.store(&What::image("1.2.4", "1.2.4.1")).await.unwrap();
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes.clone()).await.unwrap();
+    hear(&deliveries).await;
+    let mut led = report.clone();
+    led.study = "1.2.4".parse().unwrap();
+    led.delivery = "another".to_owned();
+    deliveries.accept(&led, bytes).await.unwrap();
+    assert!(hear(&deliveries).await.is_empty(), "it stands as it stood");
+    let pacs = Pacs::default();
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(pacs.received()[0].study.as_str(), "1.2.3");
+    assert_eq!(hear(&deliveries).await, [word("pacs", "delivered", false)]);
+}
+
+/// The marks of a report are signed by nobody, and the agreement is what the gateway says: neither lets a report go unrestored whose
+/// study left under a pseudonym.
+#[tokio::test]
+async fn whether_a_patient_is_put_back_is_for_the_site_to_know() {
+    let bench = Bench::strict(crate::spool::Config::default()).await;
+    bench.greet(1, 0).await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    let deliveries = open(&bench).await;
+    let (mut report, bytes) = signed("1.2.3", "2.25.1");
+    report.agreement = "unheard".parse().unwrap();
+    deliveries.accept(&report, bytes).await.unwrap();
+    let due: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM restoration WHERE state = 'due'")
+        .fetch_one(bench.spool.rows().read())
+        .await
+        .unwrap();
+    assert_eq!(due, 1);
+    assert!(!offer(&deliveries, &Pacs::default()).await);
+}
+
+#[tokio::test]
+async fn nothing_of_another_patients_object_goes_into_a_report() {
+    let bench = Bench::new().await;
+    let dataset = |instance: &str, patient: &str, accession: &str| {
+        let mut it = causeway_proto::dataset::Dataset::new();
+        for (tag, vr, value) in [
+            (tags::SOP_INSTANCE_UID, VR::UI, instance),
+            (tags::ACCESSION_NUMBER, VR::SH, accession),
+            (tags::REFERRING_PHYSICIAN_NAME, VR::PN, "Doctor^Of them"),
+            (tags::PATIENT_ID, VR::LO, patient),
+        ] {
+            it.put_text(tag, vr, value);
+        }
+        it.write()
+    };
+    let ours = What::image("1.2.3", "1.2.3.1").with_bytes(&dataset("1.2.3.1", "PID-1", ""));
+    bench.store(&ours).await.unwrap();
+    let theirs = What {
+        patient: "PID-2",
+        ..What::image("1.2.3", "1.2.3.2")
+    };
+    let theirs = theirs.with_bytes(&dataset("1.2.3.2", "PID-2", "ACC-2"));
+    bench.store(&theirs).await.unwrap();
+    let (study, agreement) = ("1.2.3".parse().unwrap(), "a1".parse().unwrap());
+    let home = crate::restore::rows::received(&bench.spool, &study, &agreement).await;
+    let home = home.unwrap().unwrap();
+    assert_eq!(home.id.reveal(), "PID-1");
+    assert!(home.accessions.is_empty(), "an accession of somebody else");
+    assert_eq!(home.referrer.reveal(), "Doctor^Of them");
 }
