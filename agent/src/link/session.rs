@@ -40,8 +40,13 @@ const UNREAD: Duration = Duration::from_secs(60);
 pub(super) enum Done {
     /// An instance was sent, or its stream was stopped.
     Instance(InstanceKey),
-    /// The bytes of an instance are not in the spool as its row says.
-    Unreadable(InstanceKey),
+    /// The bytes of an instance could not be read; whether they are gone.
+    Unread {
+        /// Whose.
+        key: InstanceKey,
+        /// They are not in the spool as their row says.
+        gone: bool,
+    },
     /// The form of an instance is decided anew before it is sent.
     Withdrawn(InstanceKey),
     /// A manifest was sent, or not.
@@ -253,7 +258,7 @@ impl Session<'_> {
                 self.answer_all().await?;
             }
             Event::Task(Done::Instance(key)) => self.upload.sent(self.started.elapsed(), &key),
-            Event::Task(Done::Unreadable(key)) => self.upload.unreadable(&key).await?,
+            Event::Task(Done::Unread { key, gone }) => self.upload.unread(&key, gone).await?,
             Event::Task(Done::Withdrawn(key)) => self.upload.withdrawn(&key),
             Event::Task(Done::Manifest { study, sent }) => {
                 if !sent {

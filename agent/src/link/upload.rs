@@ -25,6 +25,9 @@ use crate::spool::{Outgoing, Spool, SpoolError};
 
 type StudyOf = (AgreementId, StudyUid);
 
+/// After so many reads in a row that failed the bytes of an instance count as lost.
+const READS: u32 = 20;
+
 /// What has been said on this connection, and what is under way.
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -38,6 +41,8 @@ pub(super) struct Upload {
     /// What the gateway has deleted and we have kept, to be said so.
     heard: Vec<Message>,
     sealing: BTreeMap<StudyOf, u32>,
+    /// Instances whose bytes could not be read, and how often.
+    unread: HashMap<InstanceKey, u32>,
     /// The spool gave all that it was asked for: there is more.
     more: bool,
 }
@@ -54,6 +59,7 @@ impl Upload {
             recalled: BTreeMap::new(),
             heard: Vec::new(),
             sealing: BTreeMap::new(),
+            unread: HashMap::new(),
             more: false,
         }
     }
@@ -189,11 +195,16 @@ impl Upload {
         self.uploader.sent(now, key);
     }
 
-    /// The bytes of an instance cannot be read whole: it is not offered any more until they come again.
-    pub(super) async fn unreadable(&mut self, key: &InstanceKey) -> Result<(), SpoolError> {
-        self.spool.lost(key).await?;
-        self.uploader.withdrawn(key);
-        self.outgoing.remove(key);
+    /// The bytes of an instance could not be read. They are lost when they are gone, or when it was tried often enough: it is then not
+    /// offered any more until they come again. A disk or a database that refuses once has lost nothing.
+    pub(super) async fn unread(&mut self, key: &InstanceKey, gone: bool) -> Result<(), SpoolError> {
+        let tries = self.unread.entry(key.clone()).or_default();
+        *tries += 1;
+        if gone || *tries >= READS {
+            self.unread.remove(key);
+            self.spool.lost(key).await?;
+        }
+        self.withdrawn(key);
         Ok(())
     }
 
@@ -232,6 +243,7 @@ impl Upload {
             );
         }
         self.outgoing.remove(&receipt.key);
+        self.unread.remove(&receipt.key);
     }
 
     pub(super) async fn refused(&mut self, refused: Refused) -> Result<(), SpoolError> {
@@ -343,7 +355,10 @@ impl Sending {
             Err(Cut::Spool(error)) => {
                 tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
                 end_early(&mut stream);
-                Done::Unreadable(key)
+                match error.of_the_bytes() {
+                    Some(gone) => Done::Unread { key, gone },
+                    None => Done::Withdrawn(key),
+                }
             }
             Err(Cut::Form(error)) => {
                 tracing::warn!(%error, instance = %key.instance, "an object is not sent now");

@@ -84,3 +84,17 @@ pub enum SpoolError {
     #[error("the agent is ending")]
     Ending,
 }
+
+impl SpoolError {
+    /// Whether it speaks of the bytes of an object, and if so whether they are gone; a disk that refuses to read may read them yet.
+    pub(crate) fn of_the_bytes(&self) -> Option<bool> {
+        match self {
+            Self::Short => Some(true),
+            Self::Disk { source, .. } => Some(matches!(
+                source.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+            )),
+            Self::Rows { .. } | Self::NoCaseCode | Self::Keys(_) | Self::Ending => None,
+        }
+    }
+}

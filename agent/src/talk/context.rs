@@ -64,8 +64,15 @@ impl Talk {
                     .await?;
             let version = last.map_or(now.0, |last| now.0.max(last.saturating_add(1)));
             let typed = &checked.typed;
-            let leaves = serde_json::to_string(&checked.leaves)
-                .map_err(|error| sqlx::Error::Encode(error.into()))?;
+            // unchecked words are for an agreement under which names leave, and for no other that comes after it
+            let unchecked = Facts::default();
+            let leaves = if study.identified {
+                &unchecked
+            } else {
+                &checked.leaves
+            };
+            let leaves =
+                serde_json::to_string(leaves).map_err(|error| sqlx::Error::Encode(error.into()))?;
             let mut insert = sqlx::query(
                 "INSERT INTO case_context (study_id, version, leaves, who, at_us, question, contrast, renal, renal_date, allergy, \
                  pregnancy, weight_kg, call_role, call_number) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",

@@ -18,6 +18,9 @@ use crate::spool::Private;
 /// So many are said at a time.
 const AT_ONCE: i64 = 64;
 
+/// What stands for a letter that was written while names could leave, should they not any more when it is said.
+const UNCHECKED: &str = "[removed]";
+
 /// One letter of a case, for people at the site.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -91,7 +94,11 @@ impl Talk {
             .bind(who)
             .bind(role)
             .bind(&checked.typed)
-            .bind(&checked.leaves)
+            .bind(if study.identified {
+                UNCHECKED
+            } else {
+                &checked.leaves
+            })
             .bind(now.0)
             .execute(&mut *tx)
             .await?;

@@ -314,6 +314,22 @@ async fn the_newest_context_is_said_until_it_is_held() {
     assert_eq!(audited(&bench).await, ["context-given by rita"; 2]);
 }
 
+/// The hospital withdraws its leave to send names: what was written before, and not yet heard, says nothing any more.
+#[tokio::test]
+async fn words_written_while_names_could_leave_do_not_leave_once_they_cannot() {
+    let (bench, talk, case) = site(true).await;
+    describe(&talk, &case, &question("Papadopoulou: stroke?")).await;
+    write(&talk, &case, "About Papadopoulou.").await;
+    assert_eq!(
+        talk.letters_to_say().await.unwrap()[0].text,
+        "About Papadopoulou."
+    );
+    sql(&bench, "UPDATE agreement SET identity = 'pseudonymous'").await;
+    assert_eq!(talk.letters_to_say().await.unwrap()[0].text, "[removed]");
+    let said = talk.contexts_to_say().await.unwrap();
+    assert_eq!(said[0].facts, Facts::default());
+}
+
 #[tokio::test]
 async fn without_an_agreement_nothing_is_said_yet() {
     let (bench, talk, case) = site(false).await;
