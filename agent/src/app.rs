@@ -31,6 +31,7 @@ use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
 use crate::mask::child::{Decoder, Limits};
+use crate::observe::alarm;
 use crate::observe::control::{self, Desk};
 use crate::page::{self, Page};
 use crate::protect::Protector;
@@ -141,6 +142,8 @@ impl Running {
     async fn start(config: Config, credentials: Credentials, spool: Spool) -> anyhow::Result<Self> {
         let (cancel, associations) = (CancellationToken::new(), TaskTracker::new());
         let mut parts = herald::begin(spool.rows(), credentials.site(), &cancel).await?;
+        let alarms = alarm::run(spool.rows().clone(), cancel.clone());
+        parts.spawn(alarms.map(|()| "the alarms"));
         let deliveries = Deliveries::open(
             config.destination.clone(),
             spool.clone(),

@@ -36,7 +36,7 @@ pub use events::{Changed, Event, Events};
 pub use facts::{CaseFacts, case, evidence, priors, studies};
 pub use intervals::interval;
 pub use list::{Item, Line, Reach, list};
-pub use raised::study_raised;
+pub use raised::{study_raised, urgent};
 pub use release::{cancel, complete, put_back};
 pub(crate) use rules::lock;
 pub use rules::{cases_of, makes_task, study_grew, study_opened, study_recalled, study_sealed};

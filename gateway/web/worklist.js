@@ -56,7 +56,9 @@ const nextOpen = () => (items ?? []).filter((item) => group(item) === 'open').so
 
 function arriving(item) {
   const { at_site: site = 0, held = 0, here = 0 } = item.arriving ?? {};
-  const out = held ? h('div', { class: 'warn small' }, `${count(held, 'object')} held at the site`) : null;
+  // what is missing of an urgent study is no footnote
+  const alarm = held && ['stat', 'urgent'].includes(item.priority);
+  const out = held ? h('div', { class: alarm ? 'bad' : 'warn small' }, `${alarm ? 'Alarm: ' : ''}${count(held, 'object')} held at the site`) : null;
   if (item.readiness === 'INCOMPLETE') {
     return [h('div', { class: 'going number' }, `arriving: ${site} at the site, ${here} here`), out];
   }

@@ -22,6 +22,13 @@ pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
         "not running; this is how it left its rows"
     };
     writeln!(out, "{}: {running}", status.software)?;
+    for alarm in &status.alarms {
+        writeln!(
+            out,
+            "ALARM    {}: {} object(s) of this {} study are withheld; decide on the site page",
+            alarm.case, alarm.count, alarm.priority
+        )?;
+    }
     writeln!(out, "link     {}", link(status))?;
     if let Some(admission) = &status.admission {
         writeln!(out, "disk     {admission}")?;

@@ -4,6 +4,7 @@ use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::alarm::{self, Alarm};
 use crate::audit::{self, AuditError};
 use crate::delivery::{self, DeliveryError};
 use crate::rows::Rows;
@@ -30,6 +31,9 @@ pub struct Status {
     pub queue: Queue,
     /// Where reports stand.
     pub deliveries: Vec<delivery::view::Line>,
+    /// Urgent studies of which something is withheld.
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
     /// Letters of readers that nobody at the site has read or answered.
     #[serde(default)]
     pub unanswered: u64,
@@ -84,6 +88,7 @@ pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
         Err(error) => return Err(AuditError::from(error).into()),
     };
     Ok(Status {
+        alarms: alarm::standing(rows).await?,
         unanswered: talk::unread(rows).await?,
         audit_head: head.to_string(),
         audit_doubts: audit::witness::standing(rows).await?,

@@ -10,6 +10,7 @@ use super::session::Person;
 use super::shell::{self, code, level, name, said, time};
 use super::{Page, find, mismatch, talk, withdrawn};
 use crate::delivery::view::{self as reports, Line};
+use crate::observe::alarm::{self, Alarm};
 use crate::spool::view::{self, Held};
 use crate::spool::withheld::{self, Blocked, Group};
 use crate::talk as words;
@@ -61,6 +62,7 @@ pub(super) async fn show(
         h1 { "Work" }
         (said(&done))
         div data-refresh="15" {
+            (alarmed(&alarm::of(&groups)))
             @if nothing {
                 div.empty { strong { "Nothing waits for a person" } "What needs you appears here by itself." }
             }
@@ -80,6 +82,22 @@ pub(super) async fn show(
         }
     };
     Ok(shell::page(Some(&person), "/work", "Work", &body))
+}
+
+fn alarmed(alarms: &[Alarm]) -> Markup {
+    html! {
+        @if !alarms.is_empty() {
+            div.alert role="alert" {
+                strong { "Urgent, and not all of it has left" }
+                ul.plain { @for one in alarms {
+                    li {
+                        (link(&one.case)) " " (level(&one.priority)) " " (one.count) @if one.count == 1 { " object is withheld: " } @else { " objects are withheld: " }
+                        (one.reason) ". " a href={ "/case/" (one.case) "#withheld" } { "Decide" }
+                    }
+                } }
+            }
+        }
+    }
 }
 
 fn blocks(blocked: &[Blocked]) -> Markup {

@@ -109,9 +109,13 @@ impl Ingest {
         let (at_site, held) = (progress.at_site.into(), progress.held.into());
         let changed = catalog::set_progress(&mut tx, &key, at_site, held).await?;
         let cases = worklist::cases_of(&mut tx, &key).await?;
+        let urgent = worklist::urgent(&mut tx, &key).await?;
         tx.commit().await?;
         if changed > 0 {
             self.announce(&Changed { cases });
+            if let Some(priority) = urgent.filter(|_| held > 0) {
+                tracing::warn!(%site, priority, held, "ALARM: the site withholds objects of an urgent study");
+            }
         }
         Ok(())
     }

@@ -101,6 +101,15 @@ const COUNTS: &[(&str, &str, &str, &str)] = &[
         "SELECT state, count(*) FROM workitem GROUP BY state ORDER BY state",
     ),
     (
+        "causeway_urgent_withheld",
+        "open reading tasks, urgent or STAT, of which the site withholds objects",
+        "priority",
+        "SELECT w.priority, count(DISTINCT w.uid) FROM workitem w JOIN workitem_study t ON t.workitem_uid = w.uid \
+         JOIN study s ON s.site_id = t.site_id AND s.agreement_id = t.agreement_id AND s.study_uid = t.study_uid \
+         WHERE w.state IN ('SCHEDULED', 'IN PROGRESS') AND w.priority IN ('stat', 'urgent') AND s.held_at_site > 0 \
+         AND s.recalled_us IS NULL GROUP BY w.priority ORDER BY w.priority",
+    ),
+    (
         "causeway_deliveries",
         "report deliveries by state",
         "state",

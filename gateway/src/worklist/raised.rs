@@ -41,3 +41,24 @@ pub async fn study_raised(
     }
     Ok(Changed { cases })
 }
+
+/// `stat` or `urgent`, when an open task that reads the study is that; the higher of several.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn urgent(
+    tx: &mut Transaction<'_, Any>,
+    key: &StudyKey,
+) -> Result<Option<String>, sqlx::Error> {
+    let found: Option<(String,)> = sqlx::query_as(
+        "SELECT w.priority FROM workitem w JOIN workitem_study t ON t.workitem_uid = w.uid WHERE t.site_id = $1 AND t.agreement_id = $2
+         AND t.study_uid = $3 AND w.state IN ('SCHEDULED', 'IN PROGRESS') AND w.priority IN ('stat', 'urgent')
+         ORDER BY w.priority LIMIT 1",
+    )
+    .bind(key.site.as_str())
+    .bind(key.agreement.as_str())
+    .bind(key.study.as_str())
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(found.map(|(priority,)| priority))
+}

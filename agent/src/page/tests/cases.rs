@@ -417,3 +417,29 @@ async fn what_became_of_a_recall_is_told_and_can_be_printed() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_is_withheld_of_a_stat_study_stands_above_everything_until_it_is_decided() {
+    let site = Site::new().await;
+    let mut browser = site.signed_in("rita").await;
+    let routine = browser.get("/work").await.text;
+    assert!(!routine.contains("not all of it has left"), "{routine}");
+    site.sql("UPDATE study SET priority = 'stat'").await;
+    let stat = browser.get("/work").await.text;
+    let alarm = stat.find("role=\"alert\"").expect("an alarm");
+    assert!(stat.contains("not all of it has left") && stat.contains("1 object is withheld"));
+    assert!(alarm < stat.find("<section").unwrap(), "above everything");
+    let at = site.at("withheld");
+    browser
+        .post(
+            &at,
+            &[
+                ("object", &site.withheld.to_string()),
+                ("reason", "a dose page"),
+                ("act", "keep"),
+            ],
+        )
+        .await;
+    let decided = browser.get("/work").await.text;
+    assert!(!decided.contains("not all of it has left"), "{decided}");
+}

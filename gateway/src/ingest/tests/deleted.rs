@@ -68,12 +68,6 @@ impl Stand {
         Deletions::new(self.archive.clone(), time.clock())
     }
 
-    async fn run(&self, sql: &'static str) {
-        let mut tx = self.rows.begin().await.unwrap();
-        sqlx::query(sql).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-
     async fn receipts(&self) -> Vec<Deleted> {
         deletion::of_site(&self.rows, &site()).await.unwrap()
     }

@@ -3,7 +3,7 @@
 use causeway_proto::dataset::{Dataset, Value};
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{CaseCode, Priority, Purpose, StudyKey};
-use causeway_proto::link::message::Open;
+use causeway_proto::link::message::{Open, Progress};
 use causeway_proto::report::model::{Code, Protection, Sealed};
 use causeway_proto::time::Timestamp;
 use dicom_core::VR;
@@ -12,6 +12,7 @@ use dicom_dictionary_std::tags;
 use super::stand::{CT, EXPLICIT, Object, Stand, random, site, stands};
 use super::{BlobKey, quarantine};
 use crate::archive::catalog;
+use crate::observe::Readiness;
 
 fn study() -> StudyKey {
     StudyKey {
@@ -204,5 +205,29 @@ async fn what_the_site_says_of_a_study_is_kept_until_it_says_otherwise() {
         let audited =
             "SELECT count(*) FROM audit_event WHERE event IN ('study-blocked', 'study-unblocked')";
         assert_eq!(stand.count(audited).await, 2);
+    }
+}
+
+#[tokio::test]
+async fn what_is_withheld_of_an_urgent_study_is_counted_while_its_task_is_open() {
+    for stand in stands().await {
+        let image = Object::made("1.2.3.4.5", CT, &[]);
+        stand.send(&image).await.unwrap();
+        let held = |held| Progress {
+            study: "1.2.3".parse().unwrap(),
+            agreement: "g1".parse().unwrap(),
+            at_site: 3,
+            held,
+        };
+        let counted = async || {
+            let measured = Readiness::new(stand.rows.clone()).metrics().await.unwrap();
+            measured.contains("causeway_urgent_withheld{priority=\"stat\"} 1\n")
+        };
+        stand.door.progress(&site(), &held(2)).await.unwrap();
+        assert!(!counted().await, "it is no urgent one");
+        stand.run("UPDATE workitem SET priority = 'stat'").await;
+        assert!(counted().await);
+        stand.door.progress(&site(), &held(0)).await.unwrap();
+        assert!(!counted().await, "everything has left");
     }
 }

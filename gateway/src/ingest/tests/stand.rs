@@ -140,6 +140,12 @@ impl Stand {
         send(&self.door, object).await
     }
 
+    pub(super) async fn run(&self, sql: &'static str) {
+        let mut tx = self.rows.begin().await.unwrap();
+        sqlx::query(sql).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub(super) async fn count(&self, sql: &'static str) -> i64 {
         let (count,): (i64,) = sqlx::query_as(sql)
             .fetch_one(self.rows.read())
