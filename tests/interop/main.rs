@@ -5,6 +5,8 @@ mod agent;
 #[cfg(test)]
 mod bad;
 #[cfg(test)]
+mod corrected;
+#[cfg(test)]
 mod dicomweb;
 #[cfg(test)]
 mod kept;

@@ -125,7 +125,8 @@ async fn send_both(
     Ok((prior, current))
 }
 
-async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<Stack> {
+/// A stack whose PACS is Orthanc, which is asked whose a report is.
+pub(crate) async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<Stack> {
     let pacs = PacsAddress {
         ae_title: Orthanc::AE_TITLE.to_owned(),
         address: orthanc.dicom().to_owned(),

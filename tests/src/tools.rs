@@ -184,6 +184,19 @@ impl Orthanc {
         Ok(answer.json().await.unwrap_or_default())
     }
 
+    /// `DELETE path`.
+    ///
+    /// # Errors
+    /// When Orthanc answers anything but success.
+    pub async fn delete(&self, path: &str) -> anyhow::Result<()> {
+        self.client
+            .delete(format!("{}{path}", self.http))
+            .send()
+            .await?
+            .error_for_status()?;
+        Ok(())
+    }
+
     /// Puts a DICOM file into it.
     ///
     /// # Errors

@@ -92,7 +92,8 @@ fn general(identity: &Identity, slice: u16) -> Vec<InMemElement> {
         (tags::MODALITY, VR::CS, "CT"),
         (tags::MANUFACTURER, VR::LO, "Causeway TEST phantom"),
         (tags::INSTITUTION_NAME, VR::LO, "TEST hospital"),
-        (tags::REFERRING_PHYSICIAN_NAME, VR::PN, "TEST^Referrer"),
+        // the word TEST as a name would be cut from the comments that say TEST
+        (tags::REFERRING_PHYSICIAN_NAME, VR::PN, "Sample^Referrer"),
         (
             tags::STUDY_DESCRIPTION,
             VR::LO,
