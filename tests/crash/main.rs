@@ -1,5 +1,10 @@
 //! SIGKILL of the agent, of the gateway, and of both, at each step of the walk: the report still arrives, once.
 
+#[cfg(test)]
+mod masked;
+#[cfg(test)]
+mod recalled;
+
 use std::time::Duration;
 
 use causeway_tests::hospital::Hospital;

@@ -1,12 +1,14 @@
 //! A hospital for tests: a stack with a stand-in PACS, sample studies by number, and the reports that have come home.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::OpenFileOptions;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
 use crate::pacs::{Behaviour, Pacs};
@@ -235,6 +237,39 @@ impl Hospital {
             .collect()
     }
 
+    /// Files of images at the gateway, whole or in part.
+    #[must_use]
+    pub fn images(&self) -> Vec<PathBuf> {
+        let data = self.folder.path().join("gateway-data");
+        let (mut found, mut left) = (Vec::new(), vec![data.join("blobs"), data.join("incoming")]);
+        while let Some(folder) = left.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                match entry.path() {
+                    path if path.ends_with("reports") => {}
+                    path if path.is_dir() => left.push(path),
+                    path => found.push(path),
+                }
+            }
+        }
+        found
+    }
+
+    /// The agent's rows, beside the running agent.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub async fn agent_rows(&self) -> anyhow::Result<SqliteConnection> {
+        rows(&self.folder.path().join("agent-spool/agent.sqlite")).await
+    }
+
+    /// The gateway's rows, beside the running gateway.
+    ///
+    /// # Errors
+    /// When they cannot be opened.
+    pub async fn gateway_rows(&self) -> anyhow::Result<SqliteConnection> {
+        rows(&self.folder.path().join("gateway-data/gateway.sqlite")).await
+    }
+
     /// The last lines of both logs, for the message of a test that failed.
     #[must_use]
     pub fn logs(&self) -> String {
@@ -251,4 +286,12 @@ impl Hospital {
         self.pacs.stop().await;
         self.folder.close().context("deleting the test's folder")
     }
+}
+
+async fn rows(file: &Path) -> anyhow::Result<SqliteConnection> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(Duration::from_secs(10));
+    let rows = SqliteConnection::connect_with(&options).await;
+    rows.with_context(|| format!("opening {}", file.display()))
 }

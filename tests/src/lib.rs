@@ -2,11 +2,13 @@
 
 pub mod hospital;
 pub mod long;
+pub mod masks;
 pub mod pacs;
 pub mod phantom;
 pub mod planted;
 pub mod reader;
 pub mod sender;
 pub mod shared;
+pub mod site_page;
 pub mod stack;
 pub mod tools;

@@ -2,6 +2,7 @@
 //!
 //! Nothing is loaded and nothing is random without a seed: the same seed gives the same bytes.
 
+mod dose_page;
 mod glyphs;
 mod header;
 mod volume;
@@ -14,6 +15,7 @@ use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 
+pub use dose_page::{DOSE_PAGE, write_dose_page};
 pub use header::Identity;
 
 /// Slices in the sample study.

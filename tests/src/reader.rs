@@ -149,6 +149,21 @@ impl Reader {
         Ok((status, kind, response.bytes().await?.to_vec()))
     }
 
+    /// The object that WADO-RS has at `path`, as a Part 10 file in its own transfer syntax; none while there is no such object.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached, or its answer is no multipart with one part.
+    pub async fn object(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        let accept = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
+        let (status, kind, body) = self.bytes(path, accept).await?;
+        if !status.is_success() {
+            return Ok(None);
+        }
+        let part = only_part(&kind, &body);
+        let part = part.context("the answer is no multipart with one part")?;
+        Ok(Some(part.to_vec()))
+    }
+
     /// `GET path`.
     ///
     /// # Errors

@@ -8,7 +8,6 @@ use anyhow::{Context as _, ensure};
 use causeway_proto::prescan::{Limits, prescan};
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
-use causeway_tests::reader::only_part;
 use causeway_tests::sender::file::Dataset;
 use causeway_tests::stack::wait_until;
 use causeway_tests::{sender, shared};
@@ -109,17 +108,12 @@ async fn every_real_file_comes_out_as_it_went_in() -> anyhow::Result<()> {
 
 /// Waits for an instance to arrive and compares it with the file.
 async fn fetch(hospital: &Hospital, sample: &Sample) -> anyhow::Result<bool> {
-    let accept = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
-    let (kind, body) = wait_until(
+    let part = wait_until(
         "the instance to be at the gateway",
         Duration::from_secs(60),
-        async || {
-            let (status, kind, body) = hospital.reader.bytes(&sample.wado, accept).await?;
-            Ok(status.is_success().then_some((kind, body)))
-        },
+        async || hospital.reader.object(&sample.wado).await,
     )
     .await?;
-    let part = only_part(&kind, &body).context("the answer is no multipart with one part")?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("returned.dcm");
     std::fs::write(&file, part)?;

@@ -1,9 +1,13 @@
 //! One file per user story, against real processes on loopback.
 
 #[cfg(test)]
+mod banner;
+#[cfg(test)]
 mod claims;
 #[cfg(test)]
 mod corrected;
+#[cfg(test)]
+mod dose_page;
 #[cfg(test)]
 mod enrolment;
 #[cfg(test)]
@@ -32,3 +36,5 @@ mod signed;
 mod trail;
 #[cfg(test)]
 mod withdrawn;
+#[cfg(test)]
+mod words;

@@ -10,7 +10,6 @@ use causeway_proto::dataset::Dataset;
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::planted::{self, SECRETS, spellings};
-use causeway_tests::reader::only_part;
 use causeway_tests::sender::file;
 use causeway_tests::stack::log;
 use causeway_tests::tools::{Said, run};
@@ -46,7 +45,7 @@ async fn no_word_of_an_identity_reaches_the_gateway_and_the_report_is_filed_unde
 
     let places = [folder.join("gateway-data"), log(&folder, "gateway")];
     originals_come_back(&hospital, &files).await?;
-    let found = found(&places)?;
+    let found = found(&places, &SECRETS)?;
     assert!(found.is_empty(), "at the gateway: {found:#?}");
 
     let reports = hospital.reports(planted::STUDY);
@@ -76,7 +75,6 @@ async fn no_word_of_an_identity_reaches_the_gateway_and_the_report_is_filed_unde
 /// From an object at the gateway and the hospital's key alone, by our program and by openssl; never with a key of the gateway.
 async fn originals_come_back(hospital: &Hospital, files: &[PathBuf]) -> anyhow::Result<()> {
     let folder = &hospital.stack.options.folder;
-    let accept = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
     let sent = file::read(&files[0], 0)?;
     let received = Dataset::read(&sent.bytes, &sent.syntax.parse()?)?;
     let series = received.code(Tag(0x0020, 0x000E));
@@ -85,10 +83,9 @@ async fn originals_come_back(hospital: &Hospital, files: &[PathBuf]) -> anyhow::
         planted::STUDY,
         sent.instance
     );
-    let (status, kind, body) = hospital.reader.bytes(&path, accept).await?;
-    assert!(status.is_success(), "{status}");
+    let part = hospital.reader.object(&path).await?.context("not there")?;
     let fetched = folder.join("fetched.dcm");
-    std::fs::write(&fetched, only_part(&kind, &body).context("no part")?)?;
+    std::fs::write(&fetched, part)?;
     let (from, to) = (fetched.display().to_string(), folder.join("rebuilt.dcm"));
     let arguments = ["open", &from, "--to", &to.display().to_string()];
     hospital.stack.agent_cli(&arguments).await?;
@@ -154,21 +151,16 @@ async fn decrypt(sealed: &Path, key: &Path) -> anyhow::Result<Said> {
     run("openssl", &arguments).await
 }
 
-/// Every word of [`SECRETS`] in every spelling that stands in a file, with the file.
-fn found(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<String>> {
-    let words: Vec<(&str, Vec<Vec<u8>>)> = SECRETS
-        .iter()
-        .map(|word| (*word, spellings(word)))
-        .collect();
+/// Which of `words`, in every spelling, stand in a file below `places`, with the file.
+pub(crate) fn found(places: &[impl AsRef<Path>], words: &[&str]) -> anyhow::Result<Vec<String>> {
+    let words: Vec<(&str, Vec<Vec<u8>>)> =
+        words.iter().map(|word| (*word, spellings(word))).collect();
     let files = files_under(places)?;
     let mut hits = Vec::new();
     for path in files {
         let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
         for (word, spellings) in &words {
-            if spellings
-                .iter()
-                .any(|one| memmem::find(&bytes, one).is_some())
-            {
+            if holds(&bytes, spellings) {
                 hits.push(format!("{word} in {}", path.display()));
             }
         }
@@ -184,6 +176,11 @@ pub(crate) fn files_under(places: &[impl AsRef<Path>]) -> anyhow::Result<Vec<Pat
     }
     anyhow::ensure!(files.len() > 3, "the gateway's folder is nearly empty");
     Ok(files)
+}
+
+/// Whether one of `words` stands in the bytes.
+pub(crate) fn holds(bytes: &[u8], words: &[Vec<u8>]) -> bool {
+    words.iter().any(|one| memmem::find(bytes, one).is_some())
 }
 
 fn walk(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {

@@ -1,7 +1,7 @@
 //! A site takes a study back while readers have it open: the images are gone from every window, the bytes from the gateway, and the
 //! record of who had opened it is at the site (P17).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -60,25 +60,6 @@ impl Window {
     }
 }
 
-/// Files of images at the gateway.
-fn images(folder: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let mut left = vec![
-        folder.join("gateway-data/blobs"),
-        folder.join("gateway-data/incoming"),
-    ];
-    while let Some(folder) = left.pop() {
-        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-            match entry.path() {
-                path if path.ends_with("reports") => {}
-                path if path.is_dir() => left.push(path),
-                path => found.push(path),
-            }
-        }
-    }
-    found
-}
-
 /// What the site knows of a case.
 async fn told(hospital: &Hospital, code: &str) -> anyhow::Result<Value> {
     let said = hospital.stack.agent_cli(&["where", code, "--json"]).await?;
@@ -104,11 +85,10 @@ async fn recall(hospital: &Hospital, task: &Task) -> anyhow::Result<()> {
 async fn a_study_that_is_taken_back_is_gone_from_every_window_and_from_the_gateway()
 -> anyhow::Result<()> {
     let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
-    let folder = hospital.stack.options.folder.clone();
     let (stays, goes) = (hospital.study(1), hospital.study(2));
     hospital.send(&stays, 0..2, "CAUSEWAY").await?;
     hospital.reader.wait_ready(&stays.study(), A_MINUTE).await?;
-    let before = images(&folder).len();
+    let before = hospital.images().len();
     hospital.send(&goes, 0..4, "CAUSEWAY").await?;
     let task = hospital.claimed_with_draft(&goes.study()).await?;
     let preview = hospital.reader.preview(&task.case, "final").await?;
@@ -121,7 +101,7 @@ async fn a_study_that_is_taken_back_is_gone_from_every_window_and_from_the_gatew
     let all = format!("/dicomweb/studies/{}", goes.study());
     let (status, ..) = second.bytes(&all, "*/*").await?;
     assert_eq!(status, StatusCode::OK);
-    assert_eq!(images(&folder).len(), before + 4);
+    assert_eq!(hospital.images().len(), before + 4);
 
     let since = Instant::now();
     recall(&hospital, &task).await?;
@@ -137,7 +117,7 @@ async fn a_study_that_is_taken_back_is_gone_from_every_window_and_from_the_gatew
     let seconds = since.elapsed().as_secs_f64();
     println!("both windows: {slowest:.2} s; bytes gone and receipt at the site: {seconds:.2} s");
     assert!(slowest < 60.0);
-    assert_eq!(images(&folder).len(), before, "only that study goes");
+    assert_eq!(hospital.images().len(), before, "only that study goes");
     assert_eq!(
         (&receipt["objects"], &receipt["reports"]),
         (&json!(4), &json!(0))
@@ -162,8 +142,7 @@ async fn not_signed_and_not_back(
     task: &Task,
     preview: &Value,
 ) -> anyhow::Result<()> {
-    let folder = hospital.stack.options.folder.clone();
-    let held = images(&folder).len();
+    let held = hospital.images().len();
     let refused = hospital.reader.sign(&task.case, "final", preview).await?;
     assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
     let draft = format!("/api/v1/cases/{}/draft", task.case);
@@ -187,7 +166,7 @@ async fn not_signed_and_not_back(
         withheld.contains("withheld: the site has recalled the study"),
         "{withheld}"
     );
-    assert_eq!(images(&folder).len(), held);
+    assert_eq!(hospital.images().len(), held);
     Ok(())
 }
 
@@ -195,7 +174,6 @@ async fn not_signed_and_not_back(
 async fn a_recall_that_the_gateway_hears_late_is_carried_out_and_a_signed_report_stays()
 -> anyhow::Result<()> {
     let mut hospital = Hospital::pseudonymous(Behaviour::default()).await?;
-    let folder = hospital.stack.options.folder.clone();
     let study = hospital.study(1);
     hospital.send(&study, 0..3, "CAUSEWAY").await?;
     let task = hospital.read_and_sign(&study.study()).await?;
@@ -215,7 +193,7 @@ async fn a_recall_that_the_gateway_hears_late_is_carried_out_and_a_signed_report
         (&receipt["objects"], &receipt["reports"]),
         (&json!(3), &json!(1))
     );
-    assert_eq!(images(&folder), Vec::<PathBuf>::new());
+    assert_eq!(hospital.images(), Vec::<PathBuf>::new());
     let page = hospital
         .reader
         .get(&format!("/api/v1/cases/{}", task.case))
