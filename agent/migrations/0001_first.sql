@@ -24,7 +24,8 @@ CREATE TABLE agreement (
 
 -- silent_from_us is null while an association that brought something is still open; blocked says why a person at the site must
 -- decide before the case may be signed ('' when nobody must); corrected, one a line, is what corrections changed that a reader sees; bound_* are the patient of the first object, for good: the pseudonym
--- is made of them, while patient_* follow corrections (P24)
+-- is made of them, while patient_* follow corrections (P24); named says whether the gateway may hear of the study under its UID, where
+-- its agreement lets no identity leave ('' as long as no object has told)
 CREATE TABLE study (
     id               INTEGER PRIMARY KEY,
     agreement        TEXT NOT NULL,
@@ -53,6 +54,7 @@ CREATE TABLE study (
     recall_heard_us  BIGINT,
     blocked          TEXT NOT NULL DEFAULT '',
     corrected        TEXT NOT NULL DEFAULT '',
+    named            TEXT NOT NULL DEFAULT '' CHECK (named IN ('', 'may', 'must-not')),
     UNIQUE (agreement, study_uid)
 );
 CREATE INDEX study_by_uid ON study (study_uid);
@@ -88,6 +90,7 @@ CREATE TABLE mask_rule (
 CREATE UNIQUE INDEX mask_rule_in_force ON mask_rule (device_id) WHERE gone_us IS NULL;
 
 -- handle is null when the bytes were removed after their time; lost marks a file that was found missing or short at a start.
+-- again_us: when it was last decided anew because a failure seemed to have passed.
 -- sent_* name the form that leaves, null until it is decided; profile says by which version of the protection (0: as received);
 -- sealed holds the originals of this object alone, remarks (one a line) what the reader is told of its protection; device_id,
 -- mask_rule and overlay_rule say by which device's rule it was decided, mask holds the rectangles (JSON) that a person drew for it alone
@@ -125,6 +128,7 @@ CREATE TABLE instance (
     mask            TEXT,
     refusals        BIGINT NOT NULL DEFAULT 0,
     next_try_us     BIGINT NOT NULL DEFAULT 0,
+    again_us        BIGINT NOT NULL DEFAULT 0,
     received_us     BIGINT NOT NULL,
     seen_us         BIGINT NOT NULL,
     receipt_us      BIGINT,

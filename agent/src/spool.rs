@@ -1,6 +1,7 @@
 //! Instances and studies as received, durable before anybody is told so, and kept until well after the gateway's receipt.
 
 mod adopt;
+mod again;
 mod association;
 pub mod choice;
 mod corrected;

@@ -57,10 +57,11 @@ fn class(vr: VR) -> Class {
     }
 }
 
-/// The class of a value of one VR where the dictionary has another: numbers where text belongs are bytes of unknown meaning.
+/// The class of a value of one VR where the dictionary has another or none: numbers where anything else may stand are bytes of unknown
+/// meaning.
 pub(super) fn class_of(vr: VR, dictionary: VR) -> Class {
     match (class(vr), class(dictionary)) {
-        (Class::Binary, Class::Binary | Class::Bytes) => Class::Binary,
+        (Class::Binary, Class::Binary) => Class::Binary,
         (Class::Binary, _) => Class::Bytes,
         (class, _) => class,
     }
@@ -100,7 +101,7 @@ pub(super) fn clean(
                 _ => Context::Number,
             };
             let found = !ids.in_text(&text, context).is_empty()
-                || ids.is_number(text.trim())
+                || ids.is_number(&text)
                 || odd(value) && !ids.in_bytes(value).is_empty();
             emptied(found)
         }

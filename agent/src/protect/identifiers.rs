@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
+use std::sync::Arc;
 
 use causeway_proto::dates::dates;
 use causeway_proto::element::{Encoding, Header, implicit_vr};
@@ -15,8 +16,10 @@ use super::source::{DEPTH, Kind, Source, Unreadable};
 use crate::spool::Private;
 
 mod dates;
+mod escapes;
 mod find;
 mod fold;
+mod numbers;
 mod pattern;
 mod words;
 
@@ -24,9 +27,14 @@ use dates::{Dates, is_date};
 pub(super) use find::Context;
 use find::Patterns;
 pub(crate) use fold::{folded, spellings};
+use numbers::{bare, digits, fill, is_telling, without_points};
 
-/// Names and numbers that are looked for are at most so many: a dataset that has more is odd, and the first are the patient's.
+/// Different names that are looked for are at most so many; an object that names more persons stays.
+const NAMES_MAX: usize = 64;
+/// The same for numbers, for texts that identify as a whole, and for texts that cannot be decoded.
 const MOST: usize = 200;
+/// Dates of the study are at most so many: more of them only let less be taken for one.
+const DATES_MAX: usize = 4096;
 /// No name or number is longer; what is longer is a text, which is cleaned as one.
 const LONGEST: u64 = 1024;
 
@@ -55,14 +63,18 @@ pub struct Identifiers {
     pub names: Vec<Private>,
     /// Every number that stands for the patient, an admission or an order.
     pub numbers: Vec<Private>,
-    patterns: Patterns,
-    places: Patterns,
+    patterns: Arc<Patterns>,
+    places: Arc<Patterns>,
+    /// The names of institutions are among what is looked for.
+    everywhere: bool,
     dates: BTreeSet<String>,
     all_dates: Dates,
     /// Dates identify too: they leave shifted.
     shifting: bool,
     digits: BTreeSet<String>,
     undecodable: bool,
+    /// More stands in the dataset than is looked for.
+    overflows: bool,
 }
 
 /// Numbers of the patient and of orders, wherever they stand.
@@ -112,7 +124,7 @@ pub fn identifiers<S: Read + Seek>(
     let mut reading = Reading {
         source: Source::new(source, length),
         found: Identifiers::default(),
-        raw: Vec::new(),
+        raw: BTreeSet::new(),
         phrases: Vec::new(),
         top_set: CharacterSet::default(),
     };
@@ -129,7 +141,7 @@ pub fn identifiers<S: Read + Seek>(
 struct Reading<'s, S> {
     source: Source<'s, S>,
     found: Identifiers,
-    raw: Vec<Vec<u8>>,
+    raw: BTreeSet<Vec<u8>>,
     phrases: Vec<(Tag, String)>,
     top_set: CharacterSet,
 }
@@ -154,7 +166,9 @@ impl<S: Read + Seek> Reading<'_, S> {
                         self.found.all_dates.note(&bytes);
                     }
                     self.found.all_dates.more |= date && !short;
-                    if self.wanted(&header) && short {
+                    let wanted = self.wanted(&header);
+                    self.found.overflows |= wanted && !short && names_somebody(header.tag);
+                    if wanted && short {
                         let bytes = self.source.read(self.source.at()..end)?;
                         if header.tag == Tag(0x0008, 0x0005) {
                             set = CharacterSet::parse(&bytes);
@@ -228,24 +242,26 @@ impl<S: Read + Seek> Reading<'_, S> {
         let person = implicit_vr(tag) == VR::PN;
         if decoded.undecodable > 0 {
             self.found.undecodable |= top && tag.0 == 0x0010;
-            self.raw.push(bytes.to_vec());
+            self.raw_text(bytes);
         }
         if top {
             self.top(tag, &text);
         }
         if person {
             self.raw_parts(bytes);
-            let names = text.split('\\').map(Private::new);
-            let room = MOST.saturating_sub(self.found.names.len());
-            self.found.names.extend(names.take(room));
+            let full = fill(&mut self.found.names, &text, NAMES_MAX);
+            self.found.overflows |= full;
         } else if NUMBERS.contains(&tag) {
-            let numbers = text.split('\\').map(Private::new);
-            let room = MOST.saturating_sub(self.found.numbers.len());
-            self.found.numbers.extend(numbers.take(room));
-        } else if PHRASES.contains(&tag) && self.phrases.len() < MOST {
-            self.phrases.push((tag, text));
-        } else if DATES.contains(&tag) {
-            self.found.dates.insert(text);
+            let full = fill(&mut self.found.numbers, &text, MOST);
+            self.found.overflows |= full;
+        } else if PHRASES.contains(&tag) {
+            let known = self.phrases.iter().any(|(_, it)| *it == text);
+            self.found.overflows |= !known && self.phrases.len() >= MOST;
+            if !known && self.phrases.len() < MOST {
+                self.phrases.push((tag, text));
+            }
+        } else if DATES.contains(&tag) && self.found.dates.len() < DATES_MAX {
+            self.found.dates.insert(without_points(&text));
         }
     }
 
@@ -262,26 +278,52 @@ impl<S: Read + Seek> Reading<'_, S> {
             Tag(0x0008, 0x0090) => &mut self.found.referrer,
             _ => return,
         };
-        *place = Private::new(text);
+        *place = match tag {
+            Tag(0x0010, 0x0030) | Tag(0x0008, 0x0020) => Private::new(without_points(text)),
+            _ => Private::new(text),
+        };
     }
 
     /// The components of a name in the very bytes of the object.
     fn raw_parts(&mut self, bytes: &[u8]) {
-        for part in bytes.split(|b| b"^= \\".contains(b)) {
-            if part.len() >= 4 && !part.is_ascii() {
-                self.raw.push(part.to_vec());
+        for part in escapes::parts(bytes) {
+            if part.len() >= 4 {
+                self.raw_text(part);
             }
+        }
+    }
+
+    fn raw_text(&mut self, bytes: &[u8]) {
+        if self.raw.len() < MOST {
+            self.raw.insert(bytes.trim_ascii().to_vec());
+        } else {
+            self.found.overflows |= !self.raw.contains(bytes.trim_ascii());
         }
     }
 
     fn finish(mut self) -> Identifiers {
         let own = encoding_rs::UTF_8;
         let mut patterns = Patterns::default();
-        for name in &self.found.names {
+        // those of the patient before those of all others
+        let found = &self.found;
+        let birth = found.birth_date.reveal();
+        if !found.dates.contains(birth) {
+            patterns.date(birth);
+        }
+        for name in [&found.patient_name, &found.referrer] {
             patterns.name(name.reveal(), own);
         }
-        for number in &self.found.numbers {
+        for number in [&found.patient_id, &found.accession] {
+            number
+                .reveal()
+                .split('\\')
+                .for_each(|it| patterns.number(it, own));
+        }
+        for number in &found.numbers {
             patterns.number(number.reveal(), own);
+        }
+        for name in &found.names {
+            patterns.name(name.reveal(), own);
         }
         let mut places = Patterns::default();
         for (tag, phrase) in &self.phrases {
@@ -293,37 +335,31 @@ impl<S: Read + Seek> Reading<'_, S> {
             };
             kind.phrase(phrase, own);
         }
-        for raw in self.raw.drain(..) {
-            patterns.add_bytes(raw.trim_ascii());
+        for raw in &self.raw {
+            patterns.add_bytes(raw);
         }
         let found = &mut self.found;
         let birth = found.birth_date.reveal().to_owned();
         if !found.dates.contains(&birth) {
-            patterns.date(&birth);
             found.digits.insert(birth);
         }
         for number in [found.patient_id.reveal(), found.accession.reveal()] {
-            let digits: String = number.chars().filter(char::is_ascii_digit).collect();
-            found
-                .digits
-                .insert(digits.trim_start_matches('0').to_owned());
-            found.digits.insert(digits);
-            let runs = number
-                .split(|c: char| !c.is_ascii_digit())
-                .map(str::to_owned);
-            found.digits.extend(runs);
+            found.digits.extend(digits(number));
         }
-        found.digits.retain(|digits| {
-            let first = digits.chars().next();
-            digits.len() >= 6 && !digits.chars().all(|c| Some(c) == first)
-        });
         // an accession number that begins with the day of the study says no more than the day
         let dates = &found.dates;
-        found.digits.retain(|digits| !dates.contains(digits));
-        found.patterns = patterns;
-        found.places = places;
+        found
+            .digits
+            .retain(|it| is_telling(it) && !dates.contains(it));
+        found.patterns = Arc::new(patterns);
+        found.places = Arc::new(places);
         self.found
     }
+}
+
+/// Whether a value that is too long to be one would have to be looked for.
+fn names_somebody(tag: Tag) -> bool {
+    implicit_vr(tag) == VR::PN || NUMBERS.contains(&tag)
 }
 
 /// Whether a value of known length is a sequence that its writer did not know.
@@ -334,19 +370,25 @@ pub(super) fn hidden_sequence(header: &Header, encoding: Encoding) -> bool {
 impl Identifiers {
     /// The same, with what else the study says of its patient: an object may draw a name that it does not state.
     #[must_use]
-    pub(super) fn also(mut self, name: &str, accession: &str) -> Self {
-        self.patterns.name(name, encoding_rs::UTF_8);
-        self.patterns.number(accession, encoding_rs::UTF_8);
+    pub(super) fn also(mut self, name: &str, numbers: [&str; 2]) -> Self {
+        let patterns = Arc::make_mut(&mut self.patterns);
+        patterns.name(name, encoding_rs::UTF_8);
+        for number in numbers {
+            patterns.number(number, encoding_rs::UTF_8);
+            let dates = &self.dates;
+            let found = digits(number).filter(|digits| !dates.contains(digits));
+            self.digits.extend(found);
+        }
         self
     }
 
     /// The same, with what another object or another record says of the same patient.
     #[must_use]
     pub(super) fn and(mut self, mut other: Self) -> Self {
-        self.patterns.text.append(&mut other.patterns.text);
-        self.patterns.bytes.append(&mut other.patterns.bytes);
+        Arc::make_mut(&mut self.patterns).also(&other.patterns);
         self.numbers.append(&mut other.numbers);
         self.all_dates.append(&mut other.all_dates);
+        self.overflows |= other.overflows;
         self
     }
 
@@ -354,28 +396,29 @@ impl Identifiers {
     #[must_use]
     pub(super) fn said(mut self, names: &[&str], numbers: &[&str], birth_date: &str) -> Self {
         let own = encoding_rs::UTF_8;
-        names.iter().for_each(|name| self.patterns.name(name, own));
+        let patterns = Arc::make_mut(&mut self.patterns);
+        names.iter().for_each(|name| patterns.name(name, own));
         for number in numbers {
-            self.patterns.number(number, own);
+            patterns.number(number, own);
             self.numbers.push(Private::new(*number));
         }
-        self.patterns.date(birth_date);
+        patterns.date(&without_points(birth_date));
         self
     }
 
     /// The same, with the names of institutions among what is looked for.
     pub(super) fn with_places(&self) -> Self {
         let mut all = self.clone();
-        all.patterns.text.append(&mut all.places.text);
-        all.patterns.bytes.append(&mut all.places.bytes);
+        all.everywhere = true;
         all
     }
 
     /// The same, with dates among what is looked for: any in a text, those of the dataset in bytes and in UIDs.
     pub(super) fn with_dates(&self) -> Self {
         let mut all = self.clone();
+        let patterns = Arc::make_mut(&mut all.patterns);
         for date in self.all_dates.iter() {
-            all.patterns.date_in_bytes(date);
+            patterns.date_in_bytes(date);
         }
         all.digits.extend(self.all_dates.iter().cloned());
         all.shifting = true;
@@ -387,9 +430,19 @@ impl Identifiers {
         self.all_dates.more
     }
 
+    /// Whether more stands in the dataset than is looked for: nothing that was cleaned by these is clean.
+    pub(super) fn overflow(&self) -> bool {
+        self.overflows || self.patterns.is_full() || self.places.is_full()
+    }
+
+    fn looked_for(&self) -> impl Iterator<Item = &Patterns> {
+        let places = self.everywhere.then_some(&*self.places);
+        std::iter::once(&*self.patterns).chain(places)
+    }
+
     /// Where identifiers stand in a text, as ranges of its characters.
     pub(super) fn in_text(&self, text: &str, context: Context) -> Vec<Range<usize>> {
-        let mut found = self.patterns.in_text(text, context);
+        let mut found = Patterns::in_text(self.looked_for(), text, context);
         if self.shifting && context != Context::Number {
             found.extend(dates(text));
             found.extend(self.all_dates.runs(text.chars()));
@@ -400,7 +453,7 @@ impl Identifiers {
 
     /// Where identifiers stand in bytes of unknown meaning.
     pub(super) fn in_bytes(&self, bytes: &[u8]) -> Vec<Range<usize>> {
-        let mut found = self.patterns.in_bytes(bytes);
+        let mut found = Patterns::in_bytes(self.looked_for(), bytes);
         if self.shifting {
             found.extend(self.all_dates.runs(bytes.iter().map(|b| char::from(*b))));
             found = find::join(found);
@@ -418,16 +471,22 @@ impl Identifiers {
             })
     }
 
-    /// Whether a text is one of the numbers.
+    /// Whether one of the values of a text is one of the numbers.
     pub(super) fn is_number(&self, text: &str) -> bool {
-        let date = self.shifting && self.all_dates.contains(text);
-        date || text.len() >= 4 && self.numbers.iter().any(|number| number.reveal() == text)
+        if self.shifting && self.all_dates.contains(text) {
+            return true;
+        }
+        let long = |text: &&str| text.len() >= 4;
+        text.split('\\').map(str::trim).filter(long).any(|text| {
+            let mut numbers = self.numbers.iter().map(Private::reveal);
+            numbers.any(|it| it == text || (long(&bare(text)) && bare(it) == bare(text)))
+        })
     }
 
     /// Whether a DA or DT begins with the patient's birth date, and that is no date of the study.
     pub(super) fn is_birth_date(&self, text: &str) -> bool {
         let birth = self.birth_date.reveal();
-        birth.len() == 8 && text.starts_with(birth) && !self.dates.contains(birth)
+        birth.len() == 8 && without_points(text).starts_with(birth) && !self.dates.contains(birth)
     }
 }
 

@@ -24,6 +24,8 @@ const MEASURED: &[&str] = &[
 const SLICES: &[&str] = &["2", "4", "128"];
 /// Coded over many frames at once: there is no frame to be masked alone.
 const VIDEOS: &[&str] = &["77.1.1.1", "77.1.2.1", "77.1.4.1"];
+/// Recordings of speech: whoever dictates says who the patient is.
+const VOICES: &[&str] = &["9.4.1", "9.4.2"];
 /// Words of (0008,0008) by which screen saves, dose pages and drawn reports call themselves.
 const SCREENS: &[&str] = &[
     "SCREEN SAVE",
@@ -110,6 +112,9 @@ pub(super) fn judge(look: &Look, options: &Options) -> Judged {
             return Judged::Silent;
         }
         return Judged::Stays(may_show("an encapsulated document"));
+    }
+    if VOICES.contains(&kind) {
+        return Judged::Stays("a voice recording may say who the patient is".to_owned());
     }
     if look.header.code(Tag(0x0028, 0x0302)) == "YES" && !options.headshots {
         return Judged::Stays(may_show("it shows a face"));

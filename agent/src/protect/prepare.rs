@@ -48,10 +48,22 @@ pub(super) enum PrepareError {
     Unread,
     /// The agreement key or the hospital's key cannot be used; this may pass.
     #[error("{KEYLESS}")]
-    Keys(#[from] KeysError),
+    Keys(#[source] KeysError),
     /// The spool refused; tried again.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+impl From<KeysError> for PrepareError {
+    /// What the sealing does not take is no trouble of the keys, and does not pass.
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::NotAttributes => {
+                Self::Withheld("it is nested too deeply to be sealed".to_owned())
+            }
+            error => Self::Keys(error),
+        }
+    }
 }
 
 /// What is known of an object before its form is put together.
@@ -183,7 +195,30 @@ fn patient(
         }
     };
     same_patient(instance, &found)?;
-    Ok(found.also(instance.patient_name.reveal(), instance.accession.reveal()))
+    Ok(with_rows(instance, found))
+}
+
+/// With what the rows say of the patient of the study.
+fn with_rows(instance: &Unprotected, found: Identifiers) -> Identifiers {
+    let numbers = [instance.accession.reveal(), instance.bound_id.reveal()];
+    found.also(instance.patient_name.reveal(), numbers)
+}
+
+/// Whether the UID of the study may be said to the gateway although this object stays; none when nobody can tell. Blocks.
+pub(super) fn study_may_be_named(protector: &Protector, instance: &Unprotected) -> Option<bool> {
+    if instance.accepts_uids() {
+        return Some(true);
+    }
+    let (received, syntax) = received(protector, &instance.source).ok()?;
+    let found = identifiers(&mut received.reader(&protector.spool), &syntax).ok()?;
+    let mut found = with_rows(instance, found);
+    if options(instance).modified_dates {
+        if found.has_more_dates() {
+            return None;
+        }
+        found = found.with_dates();
+    }
+    Some(!found.in_uid(instance.study.as_str()))
 }
 
 /// What the agreement and the site both allow beyond the profile, and what a person has released.
@@ -193,7 +228,7 @@ fn options(instance: &Unprotected) -> Options {
         retain_device: allowed("device"),
         retain_institution: allowed("institution"),
         encapsulated_documents: allowed("documents"),
-        uids: if allowed("accept-uids") || instance.released {
+        uids: if instance.accepts_uids() {
             UidRule::Accept
         } else {
             UidRule::Withhold

@@ -3,6 +3,8 @@
 //! It begins with the elements that PS3.15 Table E.3.10-1 calls safe; to these come the headers of Siemens (CSA) and the scale
 //! factors that measuring programs look for. What stays is still searched for identifiers of the patient.
 
+use std::collections::BTreeMap;
+
 use dicom_core::VR;
 
 /// Creator, group, elements within the block.
@@ -75,22 +77,48 @@ pub(super) fn date(creator: &str, group: u16, element: u8) -> Option<VR> {
     (creator == "GEMS_PETD_01" && group == 0x0009 && element == 0x0D).then_some(VR::DT)
 }
 
-/// The creators of one level of a dataset, as they were met (PS3.5 7.8.1).
+/// The creators of the group of a dataset that is being walked (PS3.5 7.8.1): groups stand in order, and no block reaches beyond its
+/// group.
 #[derive(Default)]
-pub(super) struct Blocks(Vec<(u16, u8, String)>);
+pub(super) struct Blocks {
+    group: u16,
+    creators: BTreeMap<u8, String>,
+}
 
 impl Blocks {
     /// Notes the creator of a block.
     pub(super) fn reserve(&mut self, group: u16, block: u8, creator: String) {
-        self.0.push((group, block, creator));
+        if self.group != group {
+            self.group = group;
+            self.creators.clear();
+        }
+        self.creators.insert(block, creator);
     }
 
     /// Who reserved the block that an element stands in; none when nobody has.
     pub(super) fn creator(&self, group: u16, block: u8) -> Option<&str> {
-        self.0
-            .iter()
-            .rev()
-            .find(|(of, number, _)| *of == group && *number == block)
-            .map(|(_, _, creator)| creator.as_str())
+        self.creators
+            .get(&block)
+            .filter(|_| self.group == group)
+            .map(String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_groups_that_are_past_are_forgotten() {
+        let mut blocks = Blocks::default();
+        for group in (0x0009..=0x3FFF).step_by(2) {
+            for block in 0x10..=0x1F {
+                blocks.reserve(group, block, format!("{group} {block}"));
+            }
+            assert_eq!(blocks.creators.len(), 16);
+            let creator = blocks.creator(group, 0x12);
+            assert_eq!(creator, Some(format!("{group} 18").as_str()));
+            assert_eq!(blocks.creator(group - 2, 0x12), None);
+        }
     }
 }

@@ -112,6 +112,8 @@ fn own_rule(tag: Tag, options: &Options) -> Option<Action> {
         Tag(0x0000 | 0x0002, _) => Some(Action::Remove),
         // what somebody else sealed, and for whom, is not known here
         Tag(0x0400, 0x0500) => Some(Action::Remove),
+        // dates of birth and death in other calendars, and which: birth dates like (0010,0030)
+        Tag(0x0010, 0x0033..=0x0035) => Some(Action::Remove),
         // verifying observers, and persons who are identified: the structure stays, the persons do not
         Tag(0x0040, 0xA073 | 0x1101) => Some(Action::Dummy),
         // who issued a number, and which service asked: the house by name, though no row says so

@@ -12,6 +12,7 @@ use super::*;
 mod bounds;
 mod dates;
 mod judged;
+mod leaks;
 mod masked;
 mod nobody;
 mod overlays;

@@ -114,6 +114,7 @@ struct Counts {
     overlays: u32,
     curves: u32,
     icons: u32,
+    inner: u32,
     unknown: u32,
     undecodable: u32,
     cleaned: u32,
@@ -173,9 +174,15 @@ pub fn transform<S: Read + Seek>(
     if options.modified_dates && (stand.shift.is_none() || ids.has_more_dates()) {
         return Outcome::Withheld("its dates cannot be shifted".to_owned());
     }
+    if ids.overflow() {
+        return Outcome::Withheld("names more persons than can be looked for".to_owned());
+    }
     let with_places = (!options.retain_institution).then(|| ids.with_places());
     let timeless = with_places.as_ref().unwrap_or(ids);
     let with_dates = options.modified_dates.then(|| timeless.with_dates());
+    if with_dates.as_ref().is_some_and(Identifiers::overflow) {
+        return Outcome::Withheld("holds more dates than can be looked for".to_owned());
+    }
     let transform = Transform {
         source: Source::new(source, length),
         out: Pieces::default(),
@@ -278,6 +285,11 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             (overlays, "overlay", "overlays"),
             (counts.curves, "curve", "curves"),
             (counts.icons, "icon image", "icon images"),
+            (
+                counts.inner,
+                "image inside a sequence",
+                "images inside sequences",
+            ),
             (
                 counts.unknown,
                 "element that no dictionary knows",

@@ -77,7 +77,9 @@ fn gather(protector: &Protector, known: &Known) -> Option<Named> {
     let all = found.into_iter().fold(first, Identifiers::and);
     let names: Vec<&str> = known.names.iter().map(Private::reveal).collect();
     let numbers: Vec<&str> = known.numbers.iter().map(Private::reveal).collect();
-    Some(Named(all.said(&names, &numbers, "")))
+    let all = all.said(&names, &numbers, "");
+    // a text that is looked through for some of the names only is not clean
+    (!all.overflow()).then_some(Named(all))
 }
 
 fn of_object(protector: &Protector, kept: &Kept) -> Option<Identifiers> {

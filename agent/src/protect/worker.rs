@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::coded;
 use super::form::Form;
-use super::prepare::{DECIDES, Draft, Drafted, PrepareError, draft, form};
+use super::prepare::{DECIDES, Draft, Drafted, PrepareError, draft, form, study_may_be_named};
 use super::{ProtectError, Protector, seal};
 use crate::spool::masks::Rules;
 use crate::spool::{Outgoing, Sent, Unprotected, Verdict};
@@ -142,35 +142,29 @@ impl Protector {
     }
 
     async fn decide(&self, instance: Unprotected) -> Result<(Unprotected, Verdict), ProtectError> {
-        let verdict = match self.prepared(&instance).await {
-            Ok(verdict) => verdict,
+        let (reason, blocks, looked) = match self.prepared(&instance).await {
+            Ok(verdict) => return Ok((instance, verdict)),
             Err(PrepareError::Spool(error)) => return Err(error.into()),
-            Err(PrepareError::OtherPatient) => Verdict::Withheld {
-                reason: PrepareError::OtherPatient.to_string(),
-                blocks: Some(
-                    "The study holds an object of another patient; the hospital must decide."
-                        .to_owned(),
-                ),
-                looked: Vec::new(),
-            },
-            Err(PrepareError::Withheld(reason)) => Verdict::Withheld {
-                reason,
-                blocks: None,
-                looked: Vec::new(),
-            },
-            Err(PrepareError::Unmasked(reason, looked)) => Verdict::Withheld {
-                reason,
-                blocks: None,
-                looked: vec![*looked],
-            },
+            Err(error @ PrepareError::OtherPatient) => {
+                let blocks =
+                    "The study holds an object of another patient; the hospital must decide.";
+                (error.to_string(), Some(blocks.to_owned()), Vec::new())
+            }
+            Err(PrepareError::Withheld(reason)) => (reason, None, Vec::new()),
+            Err(PrepareError::Unmasked(reason, looked)) => (reason, None, vec![*looked]),
             Err(error @ (PrepareError::Keys(_) | PrepareError::Unread)) => {
                 tracing::error!(%error, "an object is withheld for now");
-                Verdict::Withheld {
-                    reason: error.to_string(),
-                    blocks: None,
-                    looked: Vec::new(),
-                }
+                (error.to_string(), None, Vec::new())
             }
+        };
+        let (this, of) = (self.clone(), instance.clone());
+        // what made the decision panic may do it again: then nothing is said
+        let named = blocking(move || study_may_be_named(&this, &of)).await;
+        let verdict = Verdict::Withheld {
+            reason,
+            blocks,
+            looked,
+            named: named.ok().flatten(),
         };
         Ok((instance, verdict))
     }

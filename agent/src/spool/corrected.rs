@@ -14,9 +14,6 @@ use super::{Spool, SpoolError, parsed, refused_row};
 
 /// A header is compared so far; what is compared stands before the pixel data.
 const AHEAD: usize = 256 << 10;
-/// A value that is longer than its VR allows is not repeated.
-const LONGEST: usize = 16;
-
 const SHOWN: [(Tag, &str); 6] = [
     (tags::STUDY_DATE, "study date"),
     (tags::PATIENT_SEX, "sex"),
@@ -122,7 +119,7 @@ fn differences(before: &BTreeMap<Tag, String>, now: &BTreeMap<Tag, String>) -> V
                 return None;
             }
             // a date is for the site to tell: under some agreements dates do not travel as they are
-            if *tag == tags::STUDY_DATE || !plain(&was) || !plain(&is) {
+            if !known(*tag, &was) || !known(*tag, &is) {
                 return Some(format!("the site has corrected the {word}: ask it"));
             }
             let said = |value: &str| match value {
@@ -138,11 +135,90 @@ fn differences(before: &BTreeMap<Tag, String>, now: &BTreeMap<Tag, String>) -> V
         .collect()
 }
 
-/// A code as CS and AS allow it (PS3.5 6.2): nothing else is repeated outside the site.
-fn plain(value: &str) -> bool {
-    let legal = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b" _".contains(&b);
-    value.len() <= LONGEST && value.bytes().all(legal)
+/// Whether a value is one of those that mean what they say: whatever else somebody has typed there is not repeated outside the site, for
+/// it may be a name.
+fn known(tag: Tag, value: &str) -> bool {
+    match tag {
+        _ if value.is_empty() => tag != tags::STUDY_DATE,
+        tags::PATIENT_SEX => matches!(value, "M" | "F" | "O"),
+        tags::PATIENT_AGE => is_age(value),
+        tags::LATERALITY | tags::IMAGE_LATERALITY => matches!(value, "R" | "L" | "B" | "U"),
+        tags::BODY_PART_EXAMINED => BODY_PARTS.binary_search(&value).is_ok(),
+        _ => false,
+    }
 }
+
+/// PS3.5 6.2: three digits, and days, weeks, months or years.
+fn is_age(value: &str) -> bool {
+    let (digits, unit) = value.split_at_checked(3).unwrap_or_default();
+    digits.bytes().all(|b| b.is_ascii_digit()) && matches!(unit, "D" | "W" | "M" | "Y")
+}
+
+/// Defined terms of Body Part Examined (PS3.16 Annex L), those that are read; in their order.
+const BODY_PARTS: [&str; 62] = [
+    "ABDOMEN",
+    "ABDOMENPELVIS",
+    "ANKLE",
+    "AORTA",
+    "ARM",
+    "BLADDER",
+    "BRAIN",
+    "BREAST",
+    "BRONCHUS",
+    "CALCANEUS",
+    "CAROTID",
+    "CERVIX",
+    "CHEST",
+    "CHESTABDOMEN",
+    "CHESTABDPELVIS",
+    "CLAVICLE",
+    "COCCYX",
+    "COLON",
+    "CSPINE",
+    "CTSPINE",
+    "ELBOW",
+    "ESOPHAGUS",
+    "EXTREMITY",
+    "EYE",
+    "FEMUR",
+    "FINGER",
+    "FOOT",
+    "FOREARM",
+    "GALLBLADDER",
+    "HAND",
+    "HEAD",
+    "HEADNECK",
+    "HEART",
+    "HIP",
+    "HUMERUS",
+    "JAW",
+    "KIDNEY",
+    "KNEE",
+    "LEG",
+    "LIVER",
+    "LSPINE",
+    "LSSPINE",
+    "LUNG",
+    "MANDIBLE",
+    "MAXILLA",
+    "NECK",
+    "ORBIT",
+    "PANCREAS",
+    "PELVIS",
+    "PROSTATE",
+    "SCAPULA",
+    "SHOULDER",
+    "SKULL",
+    "SPINE",
+    "SPLEEN",
+    "SSPINE",
+    "STERNUM",
+    "TOE",
+    "TSPINE",
+    "UTERUS",
+    "WHOLEBODY",
+    "WRIST",
+];
 
 #[cfg(test)]
 mod tests {
@@ -171,9 +247,25 @@ mod tests {
             (date, "20260101", "20260102"),
             (sex, "M", "Jane Doe"),
             (sex, "DOE JANE DOE JANE", "F"),
+            (sex, "X", "F"),
+            (tags::BODY_PART_EXAMINED, "MUSTERMANN", "CHEST"),
+            (tags::BODY_PART_EXAMINED, "CHEST", "CHEST MUELLER"),
+            (tags::PATIENT_AGE, "MUSTERMANN", "042Y"),
+            (tags::PATIENT_AGE, "042Y", "4711"),
+            (tags::IMAGE_LATERALITY, "L", "DOE"),
         ] {
             let told = said(&[(tag, was)], &[(tag, is)]);
-            assert!(told[0].ends_with(": ask it"), "{told:?}");
+            let word = SHOWN.iter().find(|(it, _)| *it == tag).unwrap().1;
+            let wanted = format!("the site has corrected the {word}: ask it");
+            assert_eq!(told, [wanted]);
         }
+        for (tag, was, is) in [
+            (tags::BODY_PART_EXAMINED, "CHEST", "WHOLEBODY"),
+            (tags::PATIENT_AGE, "", "003W"),
+        ] {
+            let told = said(&[(tag, was)], &[(tag, is)]);
+            assert!(told[0].ends_with(&format!("and is {is}")), "{told:?}");
+        }
+        assert!(BODY_PARTS.is_sorted());
     }
 }

@@ -240,6 +240,8 @@ pub enum Verdict {
         blocks: Option<String>,
         /// Of which device a rule is missing.
         looked: Vec<Looked>,
+        /// Whether the UID of its study may be said to the gateway all the same: none when its header cannot be read.
+        named: Option<bool>,
     },
 }
 
@@ -263,6 +265,14 @@ pub struct MaskedPixels {
     pub length: u64,
     /// What stands before them and in the header, as the protection wrote it.
     pub made: String,
+}
+
+impl Unprotected {
+    /// Whether its agreement, or a person who has released it, lets its UIDs leave whatever they hold.
+    #[must_use]
+    pub fn accepts_uids(&self) -> bool {
+        self.released || self.options.iter().any(|option| option == "accept-uids")
+    }
 }
 
 impl Outgoing {

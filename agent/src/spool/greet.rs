@@ -78,6 +78,13 @@ async fn agreements(
     tx: &mut SqliteConnection,
     hello: &HelloGateway,
 ) -> Result<(), sqlx::Error> {
+    // what was opened under names is known at the gateway, whatever becomes of the agreement: its recall must still be said
+    sqlx::query(
+        "UPDATE study SET named = 'may' WHERE named <> 'may' \
+         AND agreement IN (SELECT id FROM agreement WHERE identity = 'identified' AND in_force = 1)",
+    )
+    .execute(&mut *tx)
+    .await?;
     sqlx::query("UPDATE agreement SET in_force = 0")
         .execute(&mut *tx)
         .await?;

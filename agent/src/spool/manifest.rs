@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use causeway_proto::link::codec::{NAME_MAX_BYTES, sentence};
+use causeway_proto::link::codec::sentence;
 use causeway_proto::link::message::{Manifest, ManifestEntry, Refused, Sealed, Withheld};
 use causeway_proto::time::Timestamp;
 use serde_json::json;
@@ -81,7 +81,7 @@ pub(super) async fn manifests_due(spool: &Spool) -> Result<Vec<Manifest>, SpoolE
         "SELECT s.id, s.study_uid, m.agreement, m.version, m.basis, m.sealed_us, m.through_id \
          FROM manifest m JOIN study s ON s.id = m.study_id AND s.manifest_version = m.version \
          JOIN agreement a ON a.id = m.agreement AND a.in_force = 1 \
-         WHERE s.state = 'complete' AND m.confirmed_us IS NULL AND (m.next_try_us <= $1 OR m.next_try_us > $2) AND NOT EXISTS \
+         WHERE s.state = 'complete' AND (a.identity = 'identified' OR s.named = 'may') AND m.confirmed_us IS NULL AND (m.next_try_us <= $1 OR m.next_try_us > $2) AND NOT EXISTS \
          (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.id <= m.through_id) ORDER BY s.id LIMIT $3",
     )
     .bind(now.0)
@@ -127,7 +127,7 @@ async fn manifest(spool: &Spool, row: &SqliteRow) -> Result<Manifest, sqlx::Erro
         agreement: parsed(row, 2, "an agreement")?,
         version: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),
         entries: entries.iter().map(entry).collect::<Result<_, _>>()?,
-        withheld: withheld.iter().map(group).collect::<Result<_, _>>()?,
+        withheld: together(withheld.iter().map(group).collect::<Result<_, _>>()?),
         basis: row.try_get(4)?,
         sealed_at: Timestamp(row.try_get(5)?),
     })
@@ -141,13 +141,112 @@ fn entry(row: &SqliteRow) -> Result<ManifestEntry, sqlx::Error> {
     })
 }
 
-/// Words of others are cut to the bounds of the wire: a manifest that cannot be said would never be sealed.
+/// Groups that say the same are one.
+fn together(groups: Vec<Withheld>) -> Vec<Withheld> {
+    let mut out: Vec<Withheld> = Vec::with_capacity(groups.len());
+    for group in groups {
+        let same = out.iter_mut().find(|it| {
+            (&it.class, &it.modality, &it.reason) == (&group.class, &group.modality, &group.reason)
+        });
+        match same {
+            Some(same) => same.count = same.count.saturating_add(group.count),
+            None => out.push(group),
+        }
+    }
+    out
+}
+
+/// (0008,0060) of an object that stays is as it was received, and may be anything: only defined terms (PS3.3 C.7.3.1.1.1) leave.
+fn modality(received: &str) -> &str {
+    let received = received.trim();
+    MODALITIES.binary_search(&received).map_or("", |_| received)
+}
+
+const MODALITIES: [&str; 78] = [
+    "AR",
+    "ASMT",
+    "AU",
+    "BDUS",
+    "BI",
+    "BMD",
+    "CFM",
+    "CR",
+    "CT",
+    "CTPROTOCOL",
+    "DG",
+    "DMS",
+    "DOC",
+    "DX",
+    "ECG",
+    "EEG",
+    "EMG",
+    "EOG",
+    "EPS",
+    "ES",
+    "FID",
+    "GM",
+    "HC",
+    "HD",
+    "IO",
+    "IOL",
+    "IVOCT",
+    "IVUS",
+    "KER",
+    "KO",
+    "LEN",
+    "LS",
+    "M3D",
+    "MG",
+    "MR",
+    "NM",
+    "OAM",
+    "OCT",
+    "OP",
+    "OPM",
+    "OPT",
+    "OPTBSV",
+    "OPTENF",
+    "OPV",
+    "OSS",
+    "OT",
+    "PA",
+    "PLAN",
+    "POS",
+    "PR",
+    "PT",
+    "PX",
+    "REG",
+    "RESP",
+    "RF",
+    "RG",
+    "RTDOSE",
+    "RTIMAGE",
+    "RTINTENT",
+    "RTPLAN",
+    "RTRAD",
+    "RTRECORD",
+    "RTSEGANN",
+    "RTSTRUCT",
+    "RWV",
+    "SEG",
+    "SM",
+    "SMR",
+    "SR",
+    "SRF",
+    "STAIN",
+    "TEXTUREMAP",
+    "TG",
+    "US",
+    "VA",
+    "XA",
+    "XAPROTOCOL",
+    "XC",
+];
+
 fn group(row: &SqliteRow) -> Result<Withheld, sqlx::Error> {
-    let mut modality: String = row.try_get(1)?;
-    modality.truncate(modality.floor_char_boundary(NAME_MAX_BYTES));
     Ok(Withheld {
         class: parsed(row, 0, "a class UID")?,
-        modality,
+        modality: modality(row.try_get(1)?).to_owned(),
         count: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(u32::MAX),
         reason: sentence(row.try_get(3)?),
     })
@@ -268,4 +367,25 @@ async fn offer_missing(
         new_version(tx, id, SILENCE, now).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_as_a_modality_is_not_repeated() {
+        assert!(MODALITIES.is_sorted());
+        assert_eq!(modality("CT "), "CT");
+        assert_eq!(modality("DOE"), "");
+        assert_eq!(modality("MUSTERMANN"), "");
+        let group = |modality: &str, count| Withheld {
+            class: "1.2.840.10008.5.1.4.1.1.7".parse().unwrap(),
+            modality: super::modality(modality).to_owned(),
+            count,
+            reason: "stays".to_owned(),
+        };
+        let told = together(vec![group("DOE", 1), group("JANE", 2), group("CT", 3)]);
+        assert_eq!(told, [group("", 3), group("CT", 3)]);
+    }
 }

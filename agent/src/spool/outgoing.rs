@@ -34,10 +34,10 @@ pub(super) async fn studies_to_open(spool: &Spool) -> Result<Vec<ToOpen>, SpoolE
          (SELECT COUNT(*) FROM instance i WHERE i.study_id = s.id AND i.state = 'withheld'), s.blocked, \
          (SELECT GROUP_CONCAT(r, CHAR(10)) FROM (SELECT DISTINCT i.remarks r FROM instance i \
          WHERE i.study_id = s.id AND i.remarks <> '')), s.bound_id, s.corrected FROM study s JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
-         WHERE s.state IN ('arriving', 'complete') \
+         WHERE (a.identity = 'identified' OR s.named = 'may') AND (s.state IN ('arriving', 'complete') \
          OR (s.state = 'handed-off' AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting')) \
          OR (s.state = 'handed-off' AND (s.blocked <> '' OR s.corrected <> '' OR EXISTS (SELECT 1 FROM decision d WHERE d.study_id = s.id \
-         AND d.what IN ('raise', 'unblock') AND d.at_us >= s.handed_off_us))) \
+         AND d.what IN ('raise', 'unblock') AND d.at_us >= s.handed_off_us)))) \
          ORDER BY s.id",
     )
     .fetch_all(spool.inner.rows.read())
@@ -99,7 +99,7 @@ pub(super) async fn next_to_send(
     let now = spool.inner.clock.now();
     let studies = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT s.id, s.study_uid, s.agreement, s.priority FROM study s \
-         JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE s.state <> 'recalled' \
+         JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE s.state <> 'recalled' AND (a.identity = 'identified' OR s.named = 'may') \
          AND EXISTS (SELECT 1 FROM instance i WHERE i.study_id = s.id AND i.state = 'waiting' AND i.lost = 0 \
          AND i.sent_digest IS NOT NULL) \
          ORDER BY {BY_URGENCY}"

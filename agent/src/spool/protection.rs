@@ -6,7 +6,6 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::decision::seal_again;
 use super::entry::{Private, Unprotected, Verdict};
 use super::outgoing::{BY_URGENCY, kept, renew};
 use super::{Spool, SpoolError, masked, masks, parsed, refused_row};
@@ -23,7 +22,7 @@ pub struct Seals {
 }
 
 /// What [`unprotected`] reads, and from where.
-const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
+pub(super) const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
      s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '', \
      a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule, t.date_shift FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
@@ -216,6 +215,9 @@ impl Spool {
                     Verdict::Leaves { looked, pixels, .. } => {
                         let still = masks::looked_at(&mut tx, instance.id, looked, now).await?;
                         let taken = still && leaves(&mut tx, instance, verdict).await?;
+                        if taken {
+                            name_study(&mut tx, instance, Some(true)).await?;
+                        }
                         let kept = pixels.as_ref().filter(|_| taken);
                         useless.extend(masked::keep(&mut tx, instance, kept).await?);
                         let unused = pixels.as_ref().filter(|_| !taken);
@@ -225,8 +227,10 @@ impl Spool {
                         reason,
                         blocks,
                         looked,
+                        named,
                     } => {
                         if masks::looked_at(&mut tx, instance.id, looked, now).await? {
+                            name_study(&mut tx, instance, *named).await?;
                             withhold(self, &mut tx, instance, reason, blocks.as_deref()).await?;
                         }
                     }
@@ -243,61 +247,6 @@ impl Spool {
         }
         self.wake();
         Ok(())
-    }
-
-    /// Up to `limit` instances behind row `last` that are withheld for one of these reasons, and that nobody keeps back.
-    ///
-    /// # Errors
-    /// When the rows refuse.
-    pub async fn withheld_for(
-        &self,
-        reasons: [&str; 2],
-        last: i64,
-        limit: usize,
-    ) -> Result<Vec<Unprotected>, SpoolError> {
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} WHERE i.state = 'withheld' AND i.reason IN ($1, $2) AND i.id > $3 AND i.lost = 0 \
-             AND i.handle IS NOT NULL AND s.state <> 'recalled' AND {NOT_KEPT} ORDER BY i.id LIMIT $4"
-        )))
-        .bind(reasons[0])
-        .bind(reasons[1])
-        .bind(last)
-        .bind(to_row(limit as u64))
-        .fetch_all(self.inner.rows.read())
-        .await
-        .map_err(refused_row("listing what is withheld for now"))?;
-        rows.iter()
-            .map(|row| unprotected(self, row))
-            .collect::<Result<_, _>>()
-            .map_err(refused_row("reading what is withheld for now"))
-    }
-
-    /// A withheld instance is decided anew; a sealed study gets another version. Answers whether it was still withheld.
-    ///
-    /// # Errors
-    /// When the rows refuse.
-    pub async fn decide_again(&self, instance: &Unprotected) -> Result<bool, SpoolError> {
-        let mut tx = self.begin_rows().await?;
-        let work = async {
-            let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
-                "UPDATE instance AS i SET state = 'waiting', reason = '', refusals = 0, next_try_us = 0 WHERE id = $1 \
-                 AND state = 'withheld' AND sent_digest IS NULL AND {NOT_KEPT}"
-            )))
-            .bind(instance.id)
-            .execute(&mut *tx)
-            .await?
-            .rows_affected();
-            if changed > 0 {
-                seal_again(self, &mut tx, instance.study_row).await?;
-            }
-            tx.commit().await?;
-            Ok(changed > 0)
-        };
-        let again = work
-            .await
-            .map_err(refused_row("having a withheld instance decided again"))?;
-        self.inner.arrived.notify_one();
-        Ok(again)
     }
 
     /// Instances on which another version of the protection has decided, and that have no receipt, are decided anew.
@@ -392,7 +341,8 @@ impl Spool {
     }
 }
 
-fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Error> {
+/// An instance as it is given to be protected, from [`COLUMNS`].
+pub(super) fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected, sqlx::Error> {
     Ok(Unprotected {
         id: row.try_get(0)?,
         study_row: row.try_get(1)?,
@@ -458,6 +408,25 @@ async fn leaves(
     .await?
     .rows_affected();
     Ok(changed > 0)
+}
+
+/// Whether the study may be said to the gateway under its UID: the first object that tells decides, so that one that does not state
+/// what another found cannot; a person who releases, or the agreement, decides over both.
+async fn name_study(
+    tx: &mut SqliteConnection,
+    instance: &Unprotected,
+    may: Option<bool>,
+) -> Result<(), sqlx::Error> {
+    let Some(may) = may else { return Ok(()) };
+    sqlx::query(
+        "UPDATE study SET named = $2 WHERE id = $1 AND named <> $2 AND (named = '' OR ($3 AND $2 = 'may'))",
+    )
+    .bind(instance.study_row)
+    .bind(if may { "may" } else { "must-not" })
+    .bind(instance.accepts_uids())
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 async fn withhold(

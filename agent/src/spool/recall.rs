@@ -47,7 +47,7 @@ pub(super) async fn recalls(spool: &Spool) -> Result<Vec<Recall>, SpoolError> {
     let rows = sqlx::query(
         "SELECT s.study_uid, s.agreement, CASE WHEN a.identity = 'identified' THEN COALESCE(s.recall_reason, '') ELSE $1 END \
          FROM study s LEFT JOIN agreement a ON a.id = s.agreement WHERE s.state = 'recalled' \
-         AND s.recall_heard_us IS NULL AND s.agreement <> '' ORDER BY s.recalled_us",
+         AND s.recall_heard_us IS NULL AND s.agreement <> '' AND (a.identity = 'identified' OR s.named = 'may') ORDER BY s.recalled_us",
     )
     .bind(NO_WORDS)
     .fetch_all(spool.inner.rows.read())

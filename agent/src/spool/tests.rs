@@ -145,6 +145,7 @@ impl Bench {
             reason: reason.to_owned(),
             blocks: None,
             looked: Vec::new(),
+            named: Some(true),
         };
         self.spool.protected(&[(given, verdict)]).await.unwrap();
     }

@@ -332,6 +332,12 @@ fn events(told: Vec<(Option<i64>, String)>) -> Vec<Event> {
         .collect()
 }
 
+/// Why the gateway does not hear of a study at all.
+const NOT_ANNOUNCED: &str = "not announced: its study UID holds an identifier of the patient";
+/// The same, where no header could be read.
+const NOT_KNOWN: &str =
+    "not announced: whether its study UID holds an identifier of the patient cannot be read";
+
 /// The gateway's answers to a recall, in their order.
 async fn recall_waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     let (heard, gone): (i64, i64) = sqlx::query_as(
@@ -351,7 +357,9 @@ async fn recall_waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
 async fn waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     let row = sqlx::query(
         "SELECT s.state, s.agreement, s.silent_from_us IS NULL, SUM(i.state = 'waiting'), \
-         SUM(i.lost = 1 AND i.state = 'waiting'), (SELECT COUNT(*) FROM agreement a WHERE a.id = s.agreement AND a.in_force = 1) \
+         SUM(i.lost = 1 AND i.state = 'waiting'), (SELECT COUNT(*) FROM agreement a WHERE a.id = s.agreement AND a.in_force = 1), \
+         s.named, s.named = 'may' OR (SELECT COUNT(*) FROM agreement a WHERE a.id = s.agreement AND a.identity = 'identified') > 0, \
+         SUM(i.state = 'waiting' AND i.sent_digest IS NULL) \
          FROM study s JOIN instance i ON i.study_id = s.id WHERE s.id = $1",
     )
     .bind(id)
@@ -362,10 +370,17 @@ async fn waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     let open: i64 = row.try_get(2)?;
     let (waiting, lost): (i64, i64) = (row.try_get(3)?, row.try_get(4)?);
     let in_force: i64 = row.try_get(5)?;
+    let (named, said): (String, bool) = (row.try_get(6)?, row.try_get::<i64, _>(7)? != 0);
+    let undecided: i64 = row.try_get(8)?;
     Ok(match state.as_str() {
         _ if lost > 0 => format!("{lost} instance(s) whose bytes are missing at the site"),
         "recalled" if agreement.is_empty() => String::new(),
         _ if agreement.is_empty() => "an agreement: the gateway has not named one yet".to_owned(),
+        "recalled" if !said => String::new(),
+        _ if named == "must-not" && !said => format!("a person at the site; {NOT_ANNOUNCED}"),
+        _ if !said && state != "arriving" && undecided == 0 => {
+            format!("a person at the site; {NOT_KNOWN}")
+        }
         "recalled" => recall_waits_for(rows, id).await?,
         _ if in_force == 0 && waiting > 0 => {
             format!("the agreement {agreement}, which is not in force at the gateway")
@@ -404,6 +419,9 @@ pub async fn held(rows: &Rows) -> Result<Vec<Held>, SpoolError> {
            WHERE a.kind = 'conflict' GROUP BY s.id \
          UNION ALL SELECT s.case_code, COUNT(*), 'the bytes are missing at the site: after `accept-loss` and a restart, have the PACS send it again' \
            FROM instance i JOIN study s ON s.id = i.study_id WHERE i.lost = 1 AND i.state = 'waiting' GROUP BY s.id \
+         UNION ALL SELECT s.case_code, COUNT(*), 'not announced: its study UID holds an identifier of the patient' \
+           FROM study s JOIN instance i ON i.study_id = s.id JOIN agreement a ON a.id = s.agreement \
+           WHERE s.named = 'must-not' AND a.identity <> 'identified' AND s.state <> 'recalled' GROUP BY s.id \
          UNION ALL SELECT s.case_code, COUNT(*), 'no agreement is known for it' \
            FROM instance i JOIN study s ON s.id = i.study_id WHERE i.agreement = '' GROUP BY s.id",
     )

@@ -110,6 +110,7 @@ impl Talk {
             "SELECT c.question, c.contrast, c.renal, c.renal_date, c.allergy, c.pregnancy, c.weight_kg, c.call_role, c.call_number, \
              c.leaves, c.version, s.study_uid, s.agreement, a.identity, s.id FROM case_context c JOIN study s ON s.id = c.study_id \
              JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE s.state <> 'recalled' AND c.heard_us IS NULL \
+             AND (a.identity = 'identified' OR s.named = 'may') \
              AND c.id = (SELECT MAX(n.id) FROM case_context n WHERE n.study_id = c.study_id) ORDER BY c.id LIMIT $1",
         )
         .bind(AT_ONCE)

@@ -148,7 +148,8 @@ impl Talk {
             "SELECT l.id, s.agreement, s.case_code, l.written_us, l.says_who, \
              CASE WHEN a.identity = 'identified' THEN l.text ELSE l.leaves END, s.id FROM letter l JOIN study s ON s.id = l.study_id \
              JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 \
-             WHERE l.from_site = 1 AND l.heard_us IS NULL AND s.state <> 'recalled' ORDER BY l.seq LIMIT $1",
+             WHERE l.from_site = 1 AND l.heard_us IS NULL AND s.state <> 'recalled' \
+             AND (a.identity = 'identified' OR s.named = 'may') ORDER BY l.seq LIMIT $1",
         )
         .bind(AT_ONCE)
         .fetch_all(self.spool.rows().read())

@@ -60,6 +60,8 @@ async fn site(identified: bool) -> (Bench, Talk, CaseCode) {
         .await
         .unwrap();
     let talk = Talk::new(bench.spool.clone());
+    // its object was decided about: its study UID holds nothing of the patient
+    sql(&bench, "UPDATE study SET named = 'may'").await;
     (bench, talk, case.parse().unwrap())
 }
 
@@ -343,6 +345,22 @@ async fn without_an_agreement_nothing_is_said_yet() {
     bench.greet(1, 0).await;
     assert_eq!(talk.contexts_to_say().await.unwrap().len(), 1);
     assert_eq!(talk.letters_to_say().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_a_study_whose_uid_may_not_be_said() {
+    let (bench, talk, case) = site(false).await;
+    describe(&talk, &case, &question("Stroke?")).await;
+    write(&talk, &case, "Hello.").await;
+    for (named, said) in [
+        ("UPDATE study SET named = ''", 0),
+        ("UPDATE study SET named = 'must-not'", 0),
+        ("UPDATE study SET named = 'may'", 1),
+    ] {
+        sql(&bench, named).await;
+        assert_eq!(talk.contexts_to_say().await.unwrap().len(), said);
+        assert_eq!(talk.letters_to_say().await.unwrap().len(), said);
+    }
 }
 
 #[tokio::test]

@@ -44,20 +44,68 @@ pub(super) struct Pattern {
 #[derive(Clone, Default)]
 pub(super) struct Patterns {
     /// In text.
-    pub(super) text: BTreeSet<Pattern>,
+    text: BTreeSet<Pattern>,
     /// In bytes: in lower case as far as it is ASCII.
-    pub(super) bytes: BTreeSet<Vec<u8>>,
+    bytes: BTreeSet<Vec<u8>>,
+    /// There was more than there is room for.
+    full: bool,
 }
 
+/// Patterns are at most so many: each is looked for in every value.
+const PATTERNS_MAX: usize = 20_000;
+
 impl Patterns {
+    /// Looks for a text too.
+    pub(super) fn add_text(&mut self, text: String, rule: Rule) {
+        if self.has_room() {
+            self.text.insert(Pattern { text, rule });
+        }
+    }
+
+    /// Looks for bytes as they stand in an object too.
+    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
+        if bytes.len() >= 4 && self.has_room() {
+            self.bytes.insert(bytes.to_ascii_lowercase());
+        }
+    }
+
+    /// Looks for what others look for too.
+    pub(super) fn also(&mut self, others: &Self) {
+        for Pattern { text, rule } in &others.text {
+            self.add_text(text.clone(), *rule);
+        }
+        for bytes in &others.bytes {
+            self.add_bytes(bytes);
+        }
+        self.full |= others.full;
+    }
+
+    fn has_room(&mut self) -> bool {
+        self.full |= self.count() >= PATTERNS_MAX;
+        !self.full
+    }
+
+    fn count(&self) -> usize {
+        self.text.len() + self.bytes.len()
+    }
+
+    /// Whether something is not looked for, because there was no room for it.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
     /// The indices of characters that belong to an identifier; empty when there is none.
-    pub(super) fn in_text(&self, text: &str, context: Context) -> Vec<Range<usize>> {
+    pub(super) fn in_text<'a>(
+        looked_for: impl Iterator<Item = &'a Self>,
+        text: &str,
+        context: Context,
+    ) -> Vec<Range<usize>> {
         let folded = fold(text.chars());
         let tight = squeezed(&folded);
         let plain: String = folded.iter().map(|(c, _)| *c).collect();
         let narrow: String = tight.iter().map(|(c, _)| *c).collect();
         let mut found = Vec::new();
-        for pattern in &self.text {
+        for pattern in looked_for.flat_map(|it| &it.text) {
             let number = !pattern.text.chars().any(char::is_alphabetic);
             let capitals = pattern.rule == Rule::Capitals;
             if (number && context == Context::Number) || (capitals && context != Context::Note) {
@@ -82,9 +130,12 @@ impl Patterns {
     }
 
     /// Ranges of bytes that belong to an identifier.
-    pub(super) fn in_bytes(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+    pub(super) fn in_bytes<'a>(
+        looked_for: impl Iterator<Item = &'a Self>,
+        bytes: &[u8],
+    ) -> Vec<Range<usize>> {
         let mut first: [Vec<&Vec<u8>>; 256] = std::array::from_fn(|_| Vec::new());
-        for pattern in &self.bytes {
+        for pattern in looked_for.flat_map(|it| &it.bytes) {
             let begin = pattern.first().copied().unwrap_or(0);
             if let Some(list) = first.get_mut(usize::from(begin)) {
                 list.push(pattern);
@@ -159,4 +210,33 @@ pub(super) fn join(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_many_names_there_are_and_however_long_the_patterns_have_a_bound() {
+        let mut patterns = Patterns::default();
+        let mut most = 0;
+        for n in 0..200_u32 {
+            let before = patterns.count();
+            let letter = |n: u32| char::from_u32(0x3B1 + n % 24).unwrap_or('α');
+            let words: Vec<String> = (0..40)
+                .map(|m| {
+                    let (a, b, c, d) = (letter(n), letter(n / 24), letter(m), letter(m / 24));
+                    format!("Ά{a}{b}λέ{c}{d}ς")
+                })
+                .collect();
+            let name = ["=", "=", "=", "=", "="]
+                .map(|end| words.join("^") + end)
+                .concat();
+            patterns.name(&name, encoding_rs::UTF_8);
+            most = most.max(patterns.count() - before);
+        }
+        assert!(patterns.is_full());
+        assert_eq!(patterns.count(), PATTERNS_MAX);
+        assert!(most < 4000, "{most} of one name");
+    }
 }

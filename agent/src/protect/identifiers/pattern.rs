@@ -2,7 +2,8 @@
 
 use encoding_rs::Encoding;
 
-use super::find::{Pattern, Patterns, Rule};
+use super::escapes;
+use super::find::{Patterns, Rule};
 use super::fold::{fold, folded, spellings, squeezed};
 use super::words::{ADDRESS, LABELS, MONTHS, STOP};
 
@@ -19,15 +20,30 @@ fn dense(text: &str) -> bool {
     })
 }
 
+/// Alphabetic, ideographic and phonetic (PS3.5 6.2.1): a name has no more groups.
+const GROUPS: usize = 3;
+/// Words of a group that are looked for by themselves.
+const WORDS: usize = 12;
+/// Words of a group that are looked for in pairs.
+const PARTS: usize = 6;
+/// Words of a group that are looked for in pairs in bytes.
+const IN_BYTES: usize = 4;
+
+/// Whether a word is looked for in bytes by itself.
+fn alone_in_bytes(word: &str) -> bool {
+    let long = word.chars().count() >= if dense(word) { 2 } else { 5 };
+    long && !stops(&folded(word))
+}
+
 impl Patterns {
     /// A name of a person (PS3.5 6.2.1): its components alone where they are long enough, and any two of them together.
     pub(super) fn name(&mut self, name: &str, own: &'static Encoding) {
-        for group in name.split('=') {
+        for group in name.split('=').take(GROUPS) {
             let parts: Vec<&str> = group
                 .split(['^', ' ', ',', '\u{3000}'])
                 .map(|part| part.trim_matches(|c: char| !c.is_alphanumeric()))
                 .filter(|part| !part.is_empty())
-                .take(12)
+                .take(WORDS)
                 .collect();
             for part in &parts {
                 self.word(part, own);
@@ -39,7 +55,7 @@ impl Patterns {
                     self.word(half, own);
                 }
             }
-            self.pairs(&parts, own);
+            self.pairs(parts.get(..PARTS).unwrap_or(&parts), own);
         }
     }
 
@@ -59,10 +75,9 @@ impl Patterns {
             } else {
                 Rule::Word
             };
-            self.text.insert(Pattern { text, rule });
+            self.add_text(text, rule);
         }
-        let long = word.chars().count() >= if dense(word) { 2 } else { 5 };
-        if long && !stops(&folded(word)) {
+        if alone_in_bytes(word) {
             self.in_encodings(word, own);
         }
     }
@@ -82,10 +97,10 @@ impl Patterns {
         });
         for text in named.chain(labelled.flatten()) {
             let rule = Rule::Word;
-            self.text.insert(Pattern { text, rule });
+            self.add_text(text, rule);
         }
         let (text, rule) = (word.to_owned(), Rule::Capitals);
-        self.text.insert(Pattern { text, rule });
+        self.add_text(text, rule);
     }
 
     /// An everyday word beside another everyday word or an initial of the name: only in the forms in which names are written.
@@ -101,7 +116,7 @@ impl Patterns {
             format!("{initial}.{word}"),
         ] {
             let rule = Rule::Word;
-            self.text.insert(Pattern { text, rule });
+            self.add_text(text, rule);
         }
     }
 
@@ -119,24 +134,39 @@ impl Patterns {
                     let text = tight(&format!("{first}{second}"));
                     let single = first.chars().count() < 2 || second.chars().count() < 2;
                     let least = if dense(&text) { 2 } else { 5 };
-                    if text.chars().count() >= least
-                        && (!single || dense(&text))
-                        && !(stops(first) && stops(&second))
-                    {
-                        self.text.insert(Pattern {
-                            text,
-                            rule: Rule::Squeezed,
-                        });
+                    if (single && !dense(&text)) || (stops(first) && stops(&second)) {
+                        continue;
+                    }
+                    if text.chars().count() >= least {
+                        self.add_text(text, Rule::Squeezed);
+                    } else {
+                        self.short(first, &second);
                     }
                 }
-                if first.chars().count() + second.chars().count() >= 5
-                    && !(stops(&folded(first)) && stops(&folded(second)))
-                {
-                    for between in ["^", " ", ", ", "_"] {
-                        self.in_encodings(&format!("{first}{between}{second}"), own);
-                    }
+                if a.max(b) < IN_BYTES {
+                    self.pair_in_bytes(first, second, own);
                 }
             }
+        }
+    }
+
+    /// Two parts that are too short to be found without what stands between them: only in the forms in which names are written.
+    fn short(&mut self, first: &str, second: &str) {
+        self.add_bytes(format!("{first}^{second}").as_bytes());
+        for between in ["^", " ", ", ", ","] {
+            self.add_text(format!("{first}{between}{second}"), Rule::Word);
+        }
+    }
+
+    /// Two parts together, where not both are found by themselves.
+    fn pair_in_bytes(&mut self, first: &str, second: &str, own: &'static Encoding) {
+        let found = alone_in_bytes(first) && alone_in_bytes(second);
+        let long = first.chars().count() + second.chars().count() >= 5;
+        if found || !long || (stops(&folded(first)) && stops(&folded(second))) {
+            return;
+        }
+        for between in ["^", " ", ", ", "_"] {
+            self.in_encodings(&format!("{first}{between}{second}"), own);
         }
     }
 
@@ -154,23 +184,14 @@ impl Patterns {
             _ => Rule::Anywhere,
         };
         let narrow = tight(&text);
-        self.text.insert(Pattern {
-            text: text.clone(),
-            rule,
-        });
+        self.add_text(text.clone(), rule);
         if narrow.chars().count() >= 6 && !one_character(&narrow) {
-            self.text.insert(Pattern {
-                text: narrow.clone(),
-                rule: Rule::Squeezed,
-            });
+            self.add_text(narrow.clone(), Rule::Squeezed);
             self.in_encodings(&narrow, own);
         }
         let bare = narrow.trim_start_matches('0');
         if bare.chars().count() >= 6 {
-            self.text.insert(Pattern {
-                text: bare.to_owned(),
-                rule: Rule::Squeezed,
-            });
+            self.add_text(bare.to_owned(), Rule::Squeezed);
         }
         if length >= 6 || (length >= 5 && !digits) {
             self.in_encodings(number.trim(), own);
@@ -181,10 +202,7 @@ impl Patterns {
     pub(super) fn phrase(&mut self, phrase: &str, own: &'static Encoding) {
         let text = tight(&folded(phrase));
         if text.chars().count() >= 8 && !stops(&text) {
-            self.text.insert(Pattern {
-                text,
-                rule: Rule::Squeezed,
-            });
+            self.add_text(text, Rule::Squeezed);
             self.in_encodings(phrase.trim(), own);
         }
     }
@@ -203,41 +221,29 @@ impl Patterns {
             format!("{day}{month}{year}"),
             format!("{month}{day}{year}"),
         ] {
-            self.bytes.insert(text.clone().into_bytes());
-            self.text.insert(Pattern {
-                text,
-                rule: Rule::Squeezed,
-            });
+            self.add_bytes(text.as_bytes());
+            self.add_text(text, Rule::Squeezed);
         }
         let (m, d) = (month.trim_start_matches('0'), day.trim_start_matches('0'));
         let short = year.get(2..).unwrap_or_default();
         for dot in ['.', '/', '-'] {
             for (first, second) in [(d, m), (m, d)] {
-                self.text.insert(Pattern {
-                    text: format!("{first}{dot}{second}{dot}{year}"),
-                    rule: Rule::Digits,
-                });
+                self.add_text(format!("{first}{dot}{second}{dot}{year}"), Rule::Digits);
             }
             for text in [
                 format!("{day}{dot}{month}{dot}{short}"),
                 format!("{month}{dot}{day}{dot}{short}"),
                 format!("{d}{dot}{m}{dot}{short}"),
             ] {
-                self.text.insert(Pattern {
-                    text,
-                    rule: Rule::Digits,
-                });
+                self.add_text(text, Rule::Digits);
             }
             for text in [
                 format!("{day}{dot}{month}{dot}{year}"),
                 format!("{year}{dot}{month}{dot}{day}"),
             ] {
-                self.bytes.insert(text.clone().into_bytes());
+                self.add_bytes(text.as_bytes());
                 // beside another number the form without its separators is not found
-                self.text.insert(Pattern {
-                    text,
-                    rule: Rule::Digits,
-                });
+                self.add_text(text, Rule::Digits);
             }
         }
         let number = month.parse().unwrap_or(0_usize).wrapping_sub(1);
@@ -253,10 +259,7 @@ impl Patterns {
                     format!("{name}{d}{year}"),
                     format!("{name}{day}{year}"),
                 ] {
-                    self.text.insert(Pattern {
-                        text: tight(&folded(&text)),
-                        rule: Rule::Squeezed,
-                    });
+                    self.add_text(tight(&folded(&text)), Rule::Squeezed);
                 }
             }
         }
@@ -330,19 +333,15 @@ impl Patterns {
             if form.is_ascii() {
                 continue;
             }
+            if let Some(escaped) = escapes::japanese(&form) {
+                self.add_bytes(&escaped);
+            }
             for encoding in OTHERS.into_iter().chain([own]) {
                 let (bytes, _, lost) = encoding.encode(&form);
                 if !lost {
                     self.add_bytes(&bytes);
                 }
             }
-        }
-    }
-
-    /// Bytes as they stood in the object.
-    pub(super) fn add_bytes(&mut self, bytes: &[u8]) {
-        if bytes.len() >= 4 {
-            self.bytes.insert(bytes.to_ascii_lowercase());
         }
     }
 }

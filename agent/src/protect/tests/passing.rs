@@ -65,6 +65,29 @@ async fn while_it_lasts_the_object_stays_with_its_reason_and_its_study_has_no_ne
 }
 
 #[tokio::test]
+async fn what_fails_again_at_once_is_left_alone_for_an_hour() {
+    let bench = pseudonymous().await;
+    bench.greet(1, 0).await;
+    store(&bench, &slice("1.2.1.1")).await;
+    bench.disk.fail(Call::Read, 1);
+    let protector = protector(&bench).await;
+    bench.disk.mend();
+    assert_eq!(protector.look_again().await.unwrap(), 1);
+    bench.disk.fail(Call::Read, 1);
+    while protector.work().await.unwrap() > 0 {}
+    bench.disk.mend();
+    assert_eq!(reasons(&bench).await.len(), 1);
+    for _ in 0..5 {
+        bench.pass(300);
+        assert_eq!(protector.look_again().await.unwrap(), 0);
+    }
+    bench.pass(3600);
+    assert_eq!(protector.look_again().await.unwrap(), 1);
+    while protector.work().await.unwrap() > 0 {}
+    assert_eq!(leaving(&bench).await.len(), 1);
+}
+
+#[tokio::test]
 async fn what_waited_for_a_key_leaves_when_the_key_is_back_unless_a_person_keeps_it() {
     let bench = pseudonymous().await;
     bench.greet(1, 0).await;

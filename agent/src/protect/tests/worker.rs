@@ -131,6 +131,7 @@ async fn the_words_of_a_recall_stay_at_the_site() {
     let bench = pseudonymous().await;
     bench.greet(1, 0).await;
     received(&bench, "1.2.1", "1.2.1.1", "HOSP884213").await;
+    protector(&bench).await;
     let case = bench.spool.studies_to_open().await.unwrap()[0]
         .open
         .case

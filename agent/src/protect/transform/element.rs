@@ -31,6 +31,10 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             self.private(header, level)?
         } else if matches!(tag.0 >> 8, 0x50 | 0x60) {
             self.graphics(start, header, level)?
+        } else if tag.0 == 0x7FE0 && !level.top() {
+            // what it shows is judged by nobody: that is done with the pixels of the object alone
+            self.counts.inner += u32::from(is_picture(tag));
+            Action::Remove
         } else if is_strange(header) {
             self.counts.unknown += 1;
             Action::Remove
@@ -198,6 +202,11 @@ fn is_strange(header: &Header) -> bool {
     let dictionary = implicit_vr(tag);
     let unknown = table::row(tag).is_none() && dictionary == VR::UN && tag.1 != 0;
     unknown || (dictionary == VR::SQ && header.length.is_some() && !matches!(vr, VR::SQ | VR::UN))
+}
+
+/// Pixel Data, Float Pixel Data, Double Float Pixel Data.
+fn is_picture(tag: Tag) -> bool {
+    matches!(tag, Tag(0x7FE0, 0x0008 | 0x0009 | 0x0010))
 }
 
 /// The VR by which a value is understood: UN of a standard element is what the dictionary says (PS3.5 6.2.2).

@@ -398,3 +398,25 @@ async fn long_words_are_cut_to_what_the_wire_takes() {
     let recall = bench.spool.recalls().await.unwrap().remove(0);
     encode(&recall.into(), &mut Vec::new()).unwrap();
 }
+
+#[tokio::test]
+async fn the_manifest_of_a_study_that_may_not_be_named_is_not_due() {
+    for (named, due) in [(Some(false), 0), (None, 0), (Some(true), 1)] {
+        let bench = Bench::strict(Config::default()).await;
+        bench.greet(1, 0).await;
+        bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+        let given = bench.spool.next_to_protect(9, 0).await.unwrap().remove(0);
+        let verdict = Verdict::Withheld {
+            reason: "stays".to_owned(),
+            blocks: None,
+            looked: Vec::new(),
+            named,
+        };
+        bench.spool.protected(&[(given, verdict)]).await.unwrap();
+        assert_eq!(seal(&bench, 3600).await, 1);
+        let manifests = bench.spool.manifests_due().await.unwrap();
+        assert_eq!(manifests.len(), due, "{named:?}");
+        let open = bench.spool.studies_to_open().await.unwrap();
+        assert_eq!(open.len(), due, "{named:?}");
+    }
+}

@@ -50,6 +50,7 @@ fn withheld(looked: Looked) -> Verdict {
         reason: "unknown device".to_owned(),
         blocks: None,
         looked: vec![looked],
+        named: Some(true),
     }
 }
 
