@@ -263,7 +263,14 @@ async fn one_object_is_masked_alone_and_a_device_may_have_nothing_burned_in() {
         .fetch_one(site.bench.spool.rows().read())
         .await
         .unwrap();
-    assert_eq!(mask, r#"[{"left":2,"top":1,"right":4,"bottom":3}]"#);
+    let mask: Vec<crate::mask::Rectangle> = serde_json::from_str(&mask).unwrap();
+    let drawn = crate::mask::Rectangle {
+        left: 2,
+        top: 1,
+        right: 4,
+        bottom: 3,
+    };
+    assert_eq!(mask, [drawn]);
     let case = rita.get(answer.place()).await.text;
     assert!(case.contains("1 masked by rita: banner"), "{case}");
 
