@@ -42,6 +42,7 @@ fn said(verdict: Verdict) -> String {
 
 /// One row per case: the case, what the PACS answers, what the site has, whom it trusts, and what came of it.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table stays a table")]
 fn one_row_per_case_and_what_was_filed() {
     let house = home("PID-1", "Muster^Erika");
     let ours = || known(Some(house.clone()), None, false);
@@ -130,6 +131,13 @@ fn one_row_per_case_and_what_was_filed() {
             ours(),
             Truth::Pacs,
             "held, 0 beside it: the PACS does not know the study",
+        ),
+        (
+            "the PACS names no patient ID",
+            found(&[plain("", "")]),
+            ours(),
+            Truth::Pacs,
+            "held, 1 beside it: the PACS files the study without a patient ID",
         ),
         (
             "two patients",
