@@ -172,10 +172,10 @@ fn study(report: &Report, source: &Source<'_>) -> Vec<Block> {
 }
 
 fn body(report: &Report) -> Vec<Block> {
-    let status = if report.standing.is_final() {
-        "final"
-    } else {
-        "preliminary"
+    let status = match report.standing {
+        Standing::Preliminary => "preliminary",
+        Standing::Final(_) if withdrawn(report).is_some() => "withdrawal",
+        Standing::Final(_) => "final",
     };
     let mut body = vec![heading(
         &format!("{} ({status})", report.title.meaning),
