@@ -36,7 +36,9 @@ pub async fn counted(hospital: &Hospital, sql: &'static str) -> anyhow::Result<i
 /// # Errors
 /// When the agent's rows cannot be read.
 pub async fn actions(hospital: &Hospital) -> anyhow::Result<i64> {
-    let sql = "SELECT (SELECT COUNT(*) FROM mask_rule) + (SELECT COUNT(*) FROM decision)";
+    // what a rule of a device brings about for each object is noted beside it, and is nobody's further act
+    let sql = "SELECT (SELECT COUNT(*) FROM mask_rule) + (SELECT COUNT(*) FROM decision d \
+        WHERE NOT EXISTS (SELECT 1 FROM mask_rule r WHERE d.what = 'mask' AND r.who = d.who AND r.reason = d.reason))";
     counted(hospital, sql).await
 }
 
