@@ -1,3 +1,5 @@
+//! Spellings that are dates, and what only looks like one.
+
 use super::*;
 
 fn found(text: &str) -> Vec<String> {
