@@ -374,9 +374,10 @@ await story(`${ROUNDS} switches between two windows: never two cases at once`, a
   await context.exposeBinding('tellShown', (source, showing, at) => { log.push({ page: source.page, showing, at }); });
   await context.addInitScript(() => {
     if (window !== window.top) return;
-    // when the page before this one went, by this window's own clock: word of it from outside comes late on a busy machine
-    const gone = performance.getEntriesByType('navigation')[0]?.unloadEventStart;
-    if (gone) window.tellShown(null, performance.timeOrigin + gone);
+    // when the page before this one went, by this window's own clock: word of it from outside comes late on a busy machine. It went
+    // when it was told so, or when this one began to stand in its place: a busy browser tells it afterwards
+    const told = performance.getEntriesByType('navigation')[0]?.unloadEventStart;
+    if (told) window.tellShown(null, Math.min(performance.timeOrigin + told, performance.timing.domLoading));
     let was = null;
     addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
       const is = document.querySelector('.case-top .banner')?.dataset.case ?? null;
