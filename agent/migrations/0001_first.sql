@@ -25,7 +25,8 @@ CREATE TABLE agreement (
 -- silent_from_us is null while an association that brought something is still open; blocked says why a person at the site must
 -- decide before the case may be signed ('' when nobody must); corrected, one a line, is what corrections changed that a reader sees; bound_* are the patient of the first object, for good: the pseudonym
 -- is made of them, while patient_* follow corrections (P24); named says whether the gateway may hear of the study under its UID, where
--- its agreement lets no identity leave ('' as long as no object has told)
+-- its agreement lets no identity leave ('' as long as no object has told); uids says whether it leaves under its own UIDs, once for all
+-- ('' while its agreement is not known)
 CREATE TABLE study (
     id               INTEGER PRIMARY KEY,
     agreement        TEXT NOT NULL,
@@ -55,6 +56,7 @@ CREATE TABLE study (
     blocked          TEXT NOT NULL DEFAULT '',
     corrected        TEXT NOT NULL DEFAULT '',
     named            TEXT NOT NULL DEFAULT '' CHECK (named IN ('', 'may', 'must-not')),
+    uids             TEXT NOT NULL DEFAULT '' CHECK (uids IN ('', 'kept', 'replaced')),
     UNIQUE (agreement, study_uid)
 );
 CREATE INDEX study_by_uid ON study (study_uid);
@@ -164,6 +166,15 @@ CREATE TABLE sealed_set (
     date_shift BIGINT,
     made_us   BIGINT NOT NULL
 );
+
+-- what was said to the gateway in the place of which UID of the site. A UID of a report that names others has a home of its own
+CREATE TABLE uid (
+    agreement TEXT NOT NULL,
+    said      TEXT NOT NULL,
+    home      TEXT NOT NULL,
+    PRIMARY KEY (agreement, said)
+) WITHOUT ROWID;
+CREATE INDEX uid_by_home ON uid (agreement, home);
 
 -- other content under a UID that is held already (P24); the newest seen_us of these and of the instance serves restoration; handle
 -- is null when the bytes were removed after their time
@@ -317,12 +328,13 @@ CREATE TABLE site_session (
 );
 CREATE INDEX site_session_by_name ON site_session (name);
 
--- room `delivery`
+-- room `delivery`; said_study is the study that the signed document names: another than study_uid where it left under another UID
 CREATE TABLE report (
     id          INTEGER PRIMARY KEY,
     delivery    TEXT NOT NULL,
     agreement   TEXT NOT NULL,
     study_uid   TEXT NOT NULL,
+    said_study  TEXT NOT NULL DEFAULT '',
     sop_uid     TEXT NOT NULL UNIQUE,
     sop_class   TEXT NOT NULL,
     syntax      TEXT NOT NULL,
@@ -352,6 +364,15 @@ CREATE TABLE delivery (
     PRIMARY KEY (report_id, destination, form)
 );
 CREATE INDEX delivery_due ON delivery (due_us) WHERE due_us IS NOT NULL;
+
+-- the document that is filed at home in the place of a signed one that names other UIDs: under which UID, signed since when, and the
+-- digest of what was offered last
+CREATE TABLE home_report (
+    report_id BIGINT PRIMARY KEY REFERENCES report (id),
+    sop_uid   TEXT NOT NULL UNIQUE,
+    made_us   BIGINT NOT NULL,
+    digest    TEXT NOT NULL DEFAULT ''
+);
 
 -- room `restore`: a report under a pseudonym is offered to nobody before its row says 'done'. home, ours and theirs are JSON and for
 -- people at the site alone; names says in words what of the patient stands in the report's own text (P33)

@@ -181,12 +181,23 @@ impl Config {
                 "write host:port, such as \"10.0.0.5:104\"".to_owned(),
             );
         }
+        if let Some(word) = self.agreement.unknown_requirement() {
+            wrong(
+                "agreement.require",
+                format!("{word} is nothing that a site can ask for; replace-uids is"),
+            );
+        }
         if self.site_page.certificate.is_some() != self.site_page.key.is_some() {
             wrong(
                 "site_page.certificate",
                 "certificate and key belong together; leave both out to have one made".to_owned(),
             );
         }
+        self.destination_faults(&mut wrong);
+        faults
+    }
+
+    fn destination_faults(&self, wrong: &mut dyn FnMut(&str, String)) {
         for (index, destination) in self.destination.iter().enumerate() {
             let key = |name: &str| format!("destination.{index}.{name}");
             if let Some(what) = destination_name(&destination.name) {
@@ -210,7 +221,6 @@ impl Config {
                 );
             }
         }
-        faults
     }
 
     /// What is allowed but hardly meant, for `check-config` and the log.

@@ -22,6 +22,7 @@ mod form;
 mod lost;
 mod offer;
 mod outcome;
+mod rehoming;
 mod restoring;
 mod tell;
 mod verify;
@@ -32,7 +33,7 @@ mod work;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use causeway_proto::ids::CaseCode;
+use causeway_proto::ids::{CaseCode, StudyUid};
 use causeway_proto::link::message::{Delivery as Message, DeliveryState, Report};
 use causeway_proto::random::Random;
 use causeway_proto::time::Clock;
@@ -45,6 +46,7 @@ use tokio_util::sync::CancellationToken;
 use crate::derive::Fonts;
 use crate::restore::Restoring;
 use crate::spool::{Spool, SpoolError};
+use accept::Arriving;
 pub use offer::{Destination, PageImage, Parcel, SendOutcome, Store};
 pub use restoring::Ruling;
 
@@ -166,7 +168,20 @@ impl Deliveries {
     /// # Errors
     /// When it could not be kept; the gateway will offer it again.
     pub async fn accept(&self, report: &Report, dataset: Bytes) -> Result<(), AcceptError> {
-        accept::accept(self, report, dataset).await
+        self.accept_as(report, &report.study, dataset).await
+    }
+
+    /// The same for a report about a study that left under another UID: `said` is the one that the signed document names.
+    ///
+    /// # Errors
+    /// As [`Self::accept`].
+    pub async fn accept_as(
+        &self,
+        report: &Report,
+        said: &StudyUid,
+        dataset: Bytes,
+    ) -> Result<(), AcceptError> {
+        accept::accept(self, &Arriving { report, said }, dataset).await
     }
 
     /// What the gateway has to hear, at most 256 at a time, oldest first.

@@ -8,6 +8,7 @@ mod error;
 mod placeholder;
 mod proof;
 mod seal;
+mod sign;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +25,7 @@ use causeway_proto::time::Clock;
 
 use agreement::AgreementKey;
 
+pub use agreement::UidPurpose;
 pub use bundle::MIN_PASSPHRASE;
 pub use error::KeysError;
 pub use placeholder::is_placeholder;
@@ -43,6 +45,7 @@ struct Inner {
     clock: Clock,
     agreements: Mutex<HashMap<AgreementId, Arc<AgreementKey>>>,
     hospital: Mutex<Option<Arc<seal::Hospital>>>,
+    signing: Mutex<Option<Arc<sign::Signing>>>,
 }
 
 impl Keys {
@@ -62,6 +65,7 @@ impl Keys {
                 clock,
                 agreements: Mutex::default(),
                 hospital: Mutex::default(),
+                signing: Mutex::default(),
             }),
         })
     }
@@ -142,6 +146,20 @@ impl Keys {
         value: &str,
     ) -> Result<String, KeysError> {
         Ok(self.agreement(agreement)?.token(kind, value))
+    }
+
+    /// What stands for a UID of the site, or at home for one of the gateway's: the same through every rotation, because what is here and
+    /// what is there refer to one another by it.
+    ///
+    /// # Errors
+    /// When the agreement's key cannot be read or made.
+    pub fn uid(
+        &self,
+        agreement: &AgreementId,
+        purpose: UidPurpose,
+        uid: &str,
+    ) -> Result<String, KeysError> {
+        Ok(self.agreement(agreement)?.uid(purpose, uid))
     }
 
     /// Gives an agreement a new key; answers its generation. From then on patients have other pseudonyms, so that new studies find none
@@ -261,6 +279,7 @@ impl Keys {
         let written = bundle::import(&self.inner.folder, bytes, passphrase, &self.inner.random)?;
         self.agreements().clear();
         *self.hospital_slot() = None;
+        *self.signing_slot() = None;
         Ok(written)
     }
 

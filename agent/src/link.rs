@@ -1,9 +1,10 @@
 //! The edge towards the gateway: one QUIC connection at a time, kept up for as long as the agent runs.
 //!
-//! [`dial`] makes the connection and says HELLO, [`session`] runs it until it ends, [`upload`] sends what the spool offers in its
+//! Nothing is written to the line but what has passed [`alias`]. [`dial`] makes the connection and says HELLO, [`session`] runs it until it ends, [`upload`] sends what the spool offers in its
 //! protected form, [`download`] takes reports home and says what became of them. What to send next and when is decided by the
 //! machines of `proto::link`; nothing here outlives a connection that is not in the spool or in the rows of deliveries.
 
+mod alias;
 mod config;
 mod dial;
 mod download;

@@ -29,6 +29,7 @@ mod source;
 mod table;
 mod transform;
 pub mod typed;
+mod uids;
 mod worker;
 
 use thiserror::Error;
@@ -47,6 +48,7 @@ pub use profile::{Options, PROFILE, UidRule};
 pub use shift::Shift;
 pub use source::Unreadable;
 pub use transform::{Outcome, Plan, Stand, transform};
+pub(crate) use uids::in_text as uids_in;
 
 /// Protecting an instance, or making its form again, failed.
 #[derive(Debug, Error)]

@@ -9,12 +9,14 @@
 //! | `held` | another patient ID, none, several, undecodable text, nobody to ask | a person |
 //! | `refused` | a person, who does not want it filed | a person |
 //!
-//! What the signature covers is never touched; it is verified before and after.
+//! What the signature covers is never touched; it is verified before and after. Only where the study left under other UIDs the site
+//! files a document of its own, which names the signed one ([`rehomed`]).
 
 mod decide;
 mod find;
 mod home;
 mod names;
+mod rehome;
 mod rewrite;
 pub mod rows;
 mod sealed;
@@ -29,6 +31,7 @@ pub use decide::{Ours, Verdict, decide};
 pub use find::{Asked, Find};
 pub use home::Home;
 pub use names::named_in;
+pub use rehome::{Filing, Rehomed, home_uid, rehomed, uids_of};
 pub use rewrite::{RestoreError, is_pseudonymous, restored};
 pub use sealed::{Unseal, originals};
 

@@ -26,6 +26,7 @@ mod retain;
 pub mod shown;
 mod store;
 pub mod study;
+mod uids;
 pub mod view;
 pub mod withheld;
 mod writer;

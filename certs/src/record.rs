@@ -1,5 +1,6 @@
 //! The hospital's record key: what a site seals for itself, so that identities can travel beside pseudonymous images and be read at
-//! home alone. RSA-3072, as key transport by RSA is what readers of DICOM's Encrypted Attributes know (PS3.15 B.8, E.1).
+//! home alone. RSA-3072, as key transport by RSA is what readers of DICOM's Encrypted Attributes know (PS3.15 B.8, E.1). Beside it,
+//! in the same form, the key with which a site signs what it files at home in the place of a document that names other UIDs.
 
 use std::fmt;
 use std::path::Path;
@@ -19,7 +20,11 @@ use crate::keep;
 pub const KEY: &str = "hospital.key";
 /// The file of the certificate (PEM).
 pub const CERTIFICATE: &str = "hospital.crt";
-/// Nobody trusts anything because of this certificate: it names a key for as long as images are kept.
+/// The file of the site's signing key (PKCS #8, PEM).
+pub const SIGNING_KEY: &str = "signing.key";
+/// The file of its certificate (PEM).
+pub const SIGNING_CERTIFICATE: &str = "signing.crt";
+/// Nobody trusts anything because of these certificates: they name keys for as long as images are kept.
 const LIFE: Duration = Duration::from_secs(10_957 * 24 * 60 * 60);
 
 /// A record key and its certificate. Debug shows nothing; the private part is wiped when dropped.
@@ -42,14 +47,39 @@ impl fmt::Debug for RecordKey {
     }
 }
 
+/// One of the keys of this form.
+struct Kind {
+    key: &'static str,
+    certificate: &'static str,
+    name: &'static str,
+    usage: KeyUsagePurpose,
+}
+
+const RECORD: Kind = Kind {
+    key: KEY,
+    certificate: CERTIFICATE,
+    name: "site record key",
+    usage: KeyUsagePurpose::KeyEncipherment,
+};
+const SIGNING: Kind = Kind {
+    key: SIGNING_KEY,
+    certificate: SIGNING_CERTIFICATE,
+    name: "site signing key",
+    usage: KeyUsagePurpose::DigitalSignature,
+};
+
 impl RecordKey {
     /// Reads the key in `folder`; none when there is none.
     ///
     /// # Errors
     /// When others may read it, or key and certificate do not belong together.
     pub fn open(folder: &Path) -> Result<Option<Self>, AuthorityError> {
-        let key = keep::read_secret(&folder.join(KEY))?.map(Zeroizing::new);
-        let path = folder.join(CERTIFICATE);
+        Self::open_kind(folder, &RECORD)
+    }
+
+    fn open_kind(folder: &Path, kind: &Kind) -> Result<Option<Self>, AuthorityError> {
+        let key = keep::read_secret(&folder.join(kind.key))?.map(Zeroizing::new);
+        let path = folder.join(kind.certificate);
         match (key, keep::read(&path)?) {
             // without a certificate the key was never used: the certificate is written last
             (None, None) | (Some(_), None) => Ok(None),
@@ -69,12 +99,29 @@ impl RecordKey {
         clock: &Clock,
         random: &Random,
     ) -> Result<Self, AuthorityError> {
-        if let Some(key) = Self::open(folder)? {
+        Self::open_or_create_kind(folder, &RECORD, clock, random)
+    }
+
+    /// As [`Self::open_or_create`], for the key with which the site signs.
+    ///
+    /// # Errors
+    /// As [`Self::open_or_create`].
+    pub fn signing(folder: &Path, clock: &Clock, random: &Random) -> Result<Self, AuthorityError> {
+        Self::open_or_create_kind(folder, &SIGNING, clock, random)
+    }
+
+    fn open_or_create_kind(
+        folder: &Path,
+        kind: &Kind,
+        clock: &Clock,
+        random: &Random,
+    ) -> Result<Self, AuthorityError> {
+        if let Some(key) = Self::open_kind(folder, kind)? {
             return Ok(key);
         }
         keep::folder(folder)?;
         let mark = random.token();
-        let key_path = folder.join(KEY);
+        let key_path = folder.join(kind.key);
         if keep::read_secret(&key_path)?.is_none() {
             let fresh = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, RsaKeySize::_3072)
                 .map_err(AuthorityError::Encode)?;
@@ -83,13 +130,14 @@ impl RecordKey {
         }
         let pem = Zeroizing::new(keep::read_secret(&key_path)?.unwrap_or_default());
         let key = KeyPair::from_pem(&pem).map_err(AuthorityError::Encode)?;
-        let (mut params, _, _) = leaf("site record key", clock.now(), LIFE, random)?;
-        params.key_usages = vec![KeyUsagePurpose::KeyEncipherment];
+        let (mut params, _, _) = leaf(kind.name, clock.now(), LIFE, random)?;
+        params.key_usages = vec![kind.usage];
         params.use_authority_key_identifier_extension = false;
         let certificate = params.self_signed(&key).map_err(AuthorityError::Encode)?;
-        keep::create(&folder.join(CERTIFICATE), &mark, &certificate.pem())?;
-        let torn = || AuthorityError::Torn(folder.join(CERTIFICATE).display().to_string());
-        Self::open(folder)?.ok_or_else(torn)
+        let path = folder.join(kind.certificate);
+        keep::create(&path, &mark, &certificate.pem())?;
+        let torn = || AuthorityError::Torn(path.display().to_string());
+        Self::open_kind(folder, kind)?.ok_or_else(torn)
     }
 
     /// From their PEM forms; none when they are not a key and the certificate of that key.

@@ -32,6 +32,7 @@ fn protect(dataset: &[u8], syntax: &TransferSyntaxUid) -> anyhow::Result<()> {
         patient_id: "CWQ7X4M9KT3HRC3".to_owned(),
         patient_name: "CWQ7X4M9KT3HRC3".to_owned(),
         accession: "CXQ7X4M9KT3HRC3".to_owned(),
+        uid: &|_| None,
         token: &token,
         age: None,
         shift: None,

@@ -86,6 +86,7 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         legacy_headings: arguments.legacy_headings,
         identified: arguments.identified,
         shifts_dates: false,
+        replaces_uids: false,
         asks_pacs: false,
         page_image: "if-refused",
     };

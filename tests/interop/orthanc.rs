@@ -139,6 +139,7 @@ pub(crate) async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<St
         legacy_headings: true,
         identified: false,
         shifts_dates: false,
+        replaces_uids: false,
         asks_pacs: true,
         page_image: "always",
     })

@@ -54,6 +54,7 @@ fn protected(path: &Path) -> anyhow::Result<Option<Vec<u8>>> {
         patient_name: "CWQ7X4M9KT3HRC3".to_owned(),
         accession: "CXQ7X4M9KT3HRC3".to_owned(),
         token: &token,
+        uid: &|_| None,
         age: None,
         shift: None,
     };

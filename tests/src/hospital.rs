@@ -34,6 +34,7 @@ pub struct Hospital {
 struct Site {
     identified: bool,
     shifts_dates: bool,
+    replaces_uids: bool,
     asks_pacs: bool,
     page_images: bool,
 }
@@ -57,6 +58,18 @@ impl Hospital {
     /// When a part does not start.
     pub async fn pseudonymous(behaviour: Behaviour) -> anyhow::Result<Self> {
         Self::under(behaviour, Site::default()).await
+    }
+
+    /// The same, whose UIDs stay at home as well.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn renaming(behaviour: Behaviour) -> anyhow::Result<Self> {
+        let site = Site {
+            replaces_uids: true,
+            ..Site::default()
+        };
+        Self::under(behaviour, site).await
     }
 
     /// The same, whose dates leave shifted.
@@ -112,6 +125,7 @@ impl Hospital {
             legacy_headings: false,
             identified: site.identified,
             shifts_dates: site.shifts_dates,
+            replaces_uids: site.replaces_uids,
             asks_pacs: site.asks_pacs,
             page_image: if site.page_images {
                 "always"

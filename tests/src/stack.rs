@@ -55,6 +55,8 @@ pub struct Options {
     pub identified: bool,
     /// The site shifts the dates of what leaves.
     pub shifts_dates: bool,
+    /// No UID of the site leaves, as its own configuration asks.
+    pub replaces_uids: bool,
     /// The PACS answers C-FIND, and is asked whose a report is; otherwise the received header is trusted (P3).
     pub asks_pacs: bool,
     /// When the PACS gets the page image of a report: `if-refused`, `always` or `never` (P8).

@@ -29,6 +29,8 @@ mod protected;
 #[cfg(test)]
 mod recalled;
 #[cfg(test)]
+mod renamed;
+#[cfg(test)]
 mod shifted;
 #[cfg(test)]
 mod signed;

@@ -183,7 +183,7 @@ pub(crate) fn holds(bytes: &[u8], words: &[Vec<u8>]) -> bool {
     words.iter().any(|one| memmem::find(bytes, one).is_some())
 }
 
-fn walk(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+pub(crate) fn walk(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     if path.is_file() {
         files.push(path.to_owned());
         return Ok(());

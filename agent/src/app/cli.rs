@@ -6,6 +6,7 @@ mod audit;
 mod keyring;
 mod masks;
 mod originals;
+mod reports;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -112,6 +113,11 @@ enum Verb {
         /// As JSON, for scripts.
         #[arg(long)]
         json: bool,
+    },
+    /// The signed reports that are kept here.
+    Reports {
+        #[command(subcommand)]
+        verb: reports::Verb,
     },
     /// What is black on the pictures of which device.
     Masks {
@@ -271,6 +277,7 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             keyring::act(&config, verb)?;
             audit::note(&config, event, &subject, &serde_json::json!({})).await?;
         }
+        Verb::Reports { verb } => reports::act(&config, verb).await?,
         Verb::Masks { verb } => masks::act(&config, verb).await?,
         Verb::Audit { verb } => audit::act(&config, verb).await?,
         Verb::Open { file, to, json } => {

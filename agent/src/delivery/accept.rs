@@ -1,6 +1,7 @@
 //! Accepting a report: verified, durable and named by rows, all before the gateway hears that it is at the site.
 
 use bytes::Bytes;
+use causeway_proto::ids::StudyUid;
 use causeway_proto::link::message::{DeliveryState, Report};
 use serde_json::json;
 use sqlx::SqliteConnection;
@@ -13,26 +14,36 @@ use super::{
 use crate::audit;
 use crate::restore;
 
-/// See [`Deliveries::accept`].
+/// A report that has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arriving<'a> {
+    /// What came with it; its study is that of the site.
+    pub(super) report: &'a Report,
+    /// The study that the signed document names.
+    pub(super) said: &'a StudyUid,
+}
+
+/// See [`Deliveries::accept_as`].
 pub(super) async fn accept(
     deliveries: &Deliveries,
-    report: &Report,
+    arriving: &Arriving<'_>,
     dataset: Bytes,
 ) -> Result<(), AcceptError> {
+    let report = arriving.report;
     if known(deliveries, report).await? {
         return Ok(());
     }
-    let verdict = match judge(deliveries, report, dataset.clone()).await? {
+    let verdict = match judge(deliveries, arriving, dataset.clone()).await? {
         Ok(_) if !unchanged(deliveries, report, dataset.clone()).await? => {
             Err(Rejection::OtherDocument)
         }
         verdict => verdict,
     };
     match verdict {
-        Ok(accepted) => keep(deliveries, report, dataset, &accepted).await?,
+        Ok(accepted) => keep(deliveries, arriving, dataset, &accepted).await?,
         Err(rejection) => {
             tracing::error!(delivery = %report.delivery, %rejection, "a report is rejected");
-            reject(deliveries, report, &rejection).await?;
+            reject(deliveries, arriving, &rejection).await?;
         }
     }
     deliveries.inner.changed.notify_waiters();
@@ -96,9 +107,10 @@ async fn known(deliveries: &Deliveries, report: &Report) -> Result<bool, AcceptE
 /// Who signed it, or why the report is rejected. Without a list by which to ask for revocation there is no verdict: it has to come again.
 async fn judge(
     deliveries: &Deliveries,
-    report: &Report,
+    arriving: &Arriving<'_>,
     dataset: Bytes,
 ) -> Result<Verdict, AcceptError> {
+    let report = arriving.report;
     let Some(authority) = deliveries.inner.signer_authority.clone() else {
         return Err(AcceptError::NotKept {
             tried: "verifying its signature",
@@ -114,7 +126,7 @@ async fn judge(
         .holds(&report.instance)
         .await
         .map_err(not_kept("looking for its UID"))?;
-    let (message, now) = (report.clone(), deliveries.inner.clock.now());
+    let (message, now) = (signed_as(arriving), deliveries.inner.clock.now());
     // an RSA verification and a parse of bounded depth, but not work for the runtime's threads
     let verified = tokio::task::spawn_blocking(move || verify(&message, &dataset, &authority, now))
         .await
@@ -127,12 +139,21 @@ async fn judge(
     })
 }
 
+/// The message as it was said: what is signed names the study as it was said.
+fn signed_as(arriving: &Arriving<'_>) -> Report {
+    Report {
+        study: arriving.said.clone(),
+        ..arriving.report.clone()
+    }
+}
+
 async fn keep(
     deliveries: &Deliveries,
-    report: &Report,
+    arriving: &Arriving<'_>,
     dataset: Bytes,
     accepted: &Accepted,
 ) -> Result<(), AcceptError> {
+    let report = arriving.report;
     let spool = &deliveries.inner.spool;
     let length = dataset.len();
     let (handle, _) = spool
@@ -144,7 +165,7 @@ async fn keep(
         spool
             .own_report(&mut tx, &report.study, &report.instance, &handle, length)
             .await?;
-        let id = insert_report(deliveries, &mut tx, report, &accepted.signer).await?;
+        let id = insert_report(deliveries, &mut tx, arriving, &accepted.signer).await?;
         let nameless = accepted.pseudonymous
             || restore::rows::is_pseudonymous(&mut tx, &report.study, &report.agreement).await?;
         if nameless {
@@ -214,7 +235,7 @@ fn rows(deliveries: &Deliveries, nameless: bool, withdrawn: bool) -> Vec<Row<'_>
 /// it was accepted: nothing that is said later leads that report to another study.
 async fn reject(
     deliveries: &Deliveries,
-    report: &Report,
+    arriving: &Arriving<'_>,
     rejection: &Rejection,
 ) -> Result<(), AcceptError> {
     let mut tx = deliveries
@@ -223,8 +244,9 @@ async fn reject(
         .map_err(not_kept("noting its rejection"))?;
     let sentence = rejection.to_string();
     let work = async {
+        let report = arriving.report;
         let id = match accepted(&mut tx, report).await? {
-            None => Some(insert_report(deliveries, &mut tx, report, "").await?),
+            None => Some(insert_report(deliveries, &mut tx, arriving, "").await?),
             Some((id, study)) => Some(id).filter(|_| study == report.study.as_str()),
         };
         if let Some(id) = id {
@@ -271,14 +293,14 @@ async fn note(
 async fn insert_report(
     deliveries: &Deliveries,
     tx: &mut SqliteConnection,
-    report: &Report,
+    Arriving { report, said }: &Arriving<'_>,
     signer: &str,
 ) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar(
         "INSERT INTO report (delivery, agreement, study_uid, sop_uid, sop_class, syntax, case_code, status, signed_us, signer, \
-         received_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+         received_us, said_study) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (sop_uid) DO UPDATE SET delivery = excluded.delivery, agreement = excluded.agreement, \
-         study_uid = excluded.study_uid, sop_class = excluded.sop_class, syntax = excluded.syntax, \
+         study_uid = excluded.study_uid, said_study = excluded.said_study, sop_class = excluded.sop_class, syntax = excluded.syntax, \
          case_code = excluded.case_code, status = excluded.status, signed_us = excluded.signed_us, \
          signer = excluded.signer, received_us = excluded.received_us RETURNING id",
     )
@@ -293,6 +315,7 @@ async fn insert_report(
     .bind(report.signed_at.0)
     .bind(signer)
     .bind(deliveries.inner.clock.now().0)
+    .bind(said.as_str())
     .fetch_one(tx)
     .await
 }

@@ -2,10 +2,13 @@
 
 use causeway_proto::dataset::Dataset;
 use causeway_proto::digest::{ContentHasher, Digest};
-use causeway_proto::ids::{CaseCode, SopClassUid, TransferSyntaxUid};
+use causeway_proto::ids::{
+    AgreementId, CaseCode, SopClassUid, SopInstanceUid, StudyUid, TransferSyntaxUid,
+};
 use dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 
 use super::offer::{Destination, Parcel, SendOutcome, Store};
+use super::rehoming::{self, Signed};
 use super::{Deliveries, DeliveryError, IMAGE, refused};
 use crate::derive::{self, DeriveError, Fonts, Source};
 use crate::restore::{self, Home};
@@ -21,6 +24,8 @@ pub(super) struct Wanted<'a> {
     pub(super) case: &'a CaseCode,
     /// Whose name it gets; none when it goes as it was signed. An error when its row cannot be read: then it goes to nobody.
     pub(super) home: &'a Result<Option<Home>, ()>,
+    /// The agreement under which its study left with other UIDs than the site's, which the signed document names.
+    pub(super) renamed: Option<&'a AgreementId>,
     /// The document as it was signed.
     pub(super) signed: Parcel,
 }
@@ -45,7 +50,12 @@ pub(super) async fn prepared(
     let mut hasher = ContentHasher::new(&wanted.signed.syntax);
     hasher.update(&wanted.signed.dataset);
     let digest = hasher.finish();
-    let Some(filed) = put_back(wanted.home, wanted.signed).await? else {
+    let signed = wanted.signed.instance.clone();
+    let filed = match wanted.renamed {
+        Some(agreement) => put_home(deliveries, &wanted, agreement).await?,
+        None => put_back(wanted.home, wanted.signed).await?,
+    };
+    let Some(filed) = filed else {
         return Ok(Prepared::NotRestored);
     };
     if wanted.form != IMAGE {
@@ -53,7 +63,7 @@ pub(super) async fn prepared(
     }
     match drawn(&filed, digest, wanted.case, fonts).await? {
         Ok(pages) => {
-            note(deliveries, wanted.report, &filed, &pages).await?;
+            note(deliveries, wanted.report, (&filed.study, &signed), &pages).await?;
             Ok(Prepared::Parcels(pages))
         }
         Err(error) => {
@@ -84,6 +94,36 @@ async fn put_back(
         }
         Err(error) => {
             tracing::error!(report = %signed.instance, %error, "a report was not restored");
+            Ok(None)
+        }
+    }
+}
+
+/// The document of the site in the place of a signed one that names other UIDs; none when it cannot be made.
+async fn put_home(
+    deliveries: &Deliveries,
+    wanted: &Wanted<'_>,
+    agreement: &AgreementId,
+) -> Result<Option<Parcel>, DeliveryError> {
+    // without a patient it names nothing that the site knows
+    let Ok(Some(home)) = wanted.home.clone() else {
+        return Ok(None);
+    };
+    let signed = Signed {
+        report: wanted.report,
+        agreement,
+        parcel: &wanted.signed,
+        bytes: wanted.signed.dataset.clone(),
+    };
+    match rehoming::rehomed(deliveries, &signed, home).await? {
+        Ok(rehomed) => Ok(Some(Parcel {
+            instance: rehomed.instance,
+            syntax: rehomed.syntax,
+            dataset: rehomed.bytes.into(),
+            ..wanted.signed.clone()
+        })),
+        Err(error) => {
+            tracing::error!(report = %wanted.signed.instance, %error, "a report was not restored");
             Ok(None)
         }
     }
@@ -127,14 +167,14 @@ async fn drawn(
 async fn note(
     deliveries: &Deliveries,
     report: i64,
-    filed: &Parcel,
+    (study, signed): (&StudyUid, &SopInstanceUid),
     pages: &[Parcel],
 ) -> Result<(), DeliveryError> {
     let mut tx = deliveries.begin().await?;
     let spool = &deliveries.inner.spool;
     for page in pages {
         spool
-            .own_page(&mut tx, &filed.study, &filed.instance, &page.instance)
+            .own_page(&mut tx, study, signed, &page.instance)
             .await
             .map_err(refused("naming a page image"))?;
     }

@@ -3,6 +3,7 @@
 mod faults;
 mod image;
 mod lost;
+mod rehomed;
 mod trust;
 mod withdrawn;
 

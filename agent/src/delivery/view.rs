@@ -1,6 +1,6 @@
 //! What people ask of the deliveries: where each report stands, and what has happened to those of a study.
 
-use causeway_proto::ids::{CaseCode, TransferSyntaxUid};
+use causeway_proto::ids::{CaseCode, SopInstanceUid, TransferSyntaxUid};
 use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -206,6 +206,26 @@ pub async fn report(rows: &Rows, id: i64) -> Result<Option<Kept>, DeliveryError>
         .map(kept)
         .transpose()
         .map_err(refused("reading a report"))
+}
+
+/// A signed report by its SOP Instance UID, or by that of the document of the site that was filed in its place.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn signed(rows: &Rows, uid: &SopInstanceUid) -> Result<Option<Kept>, DeliveryError> {
+    let found = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "{KEPT} o.lost = 0 AND r.id IN (SELECT id FROM report WHERE sop_uid = $1 \
+         UNION SELECT report_id FROM home_report WHERE sop_uid = $1)"
+    )))
+    .bind(uid.as_str())
+    .fetch_optional(rows.read())
+    .await
+    .map_err(refused("looking for a signed report"))?;
+    found
+        .as_ref()
+        .map(kept)
+        .transpose()
+        .map_err(refused("reading a signed report"))
 }
 
 fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {

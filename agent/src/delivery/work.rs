@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use causeway_proto::ids::CaseCode;
+use causeway_proto::ids::{AgreementId, CaseCode};
 use causeway_proto::link::message::DeliveryState;
 use causeway_proto::time::Timestamp;
 use serde_json::json;
@@ -39,6 +39,9 @@ struct Leased {
     /// Whose name it gets; none when it goes as it was signed. An error when its row cannot be read: then it goes to nobody.
     home: Result<Option<Home>, ()>,
     parcel: Parcel,
+    agreement: AgreementId,
+    /// The signed document names another study than the site does.
+    renamed: bool,
 }
 
 impl Leased {
@@ -48,6 +51,7 @@ impl Leased {
             report: self.report,
             case: &self.case,
             home: &self.home,
+            renamed: self.renamed.then_some(&self.agreement),
             signed: self.parcel.clone(),
         }
     }
@@ -155,7 +159,8 @@ async fn lease(
         let Some(row) = row else { return Ok(None) };
         let report: i64 = row.try_get(0)?;
         let of = sqlx::query(
-            "SELECT r.study_uid, r.sop_class, r.sop_uid, r.syntax, o.handle, o.length, r.case_code FROM report r \
+            "SELECT r.study_uid, r.sop_class, r.sop_uid, r.syntax, o.handle, o.length, r.case_code, r.agreement, \
+             r.said_study NOT IN ('', r.study_uid) FROM report r \
              JOIN own_report o ON o.sop_uid = r.sop_uid WHERE r.id = $1",
         )
         .bind(report)
@@ -182,6 +187,8 @@ async fn lease(
                 syntax: parsed(&of, 3)?,
                 dataset: bytes::Bytes::new(),
             },
+            agreement: parsed(&of, 7)?,
+            renamed: of.try_get(8)?,
         };
         tx.commit().await?;
         Ok(Some(leased))

@@ -29,6 +29,7 @@ pub(super) struct AgreementKey {
     shift: hmac::Key,
     study_shift: hmac::Key,
     proof: hmac::Key,
+    uid: hmac::Key,
 }
 
 impl AgreementKey {
@@ -89,6 +90,8 @@ impl AgreementKey {
             study_shift: derived(newest, "study date shift"),
             // what was proved once stays proved: no rotation changes it
             proof: derived(first, "sealed originals"),
+            // an object on its way, and what refers to it, stays the same through a rotation
+            uid: derived(first, "uid"),
         })
     }
 
@@ -121,6 +124,17 @@ impl AgreementKey {
         days(mac(&self.study_shift, &prefixed(&[significant(study_uid)])))
     }
 
+    /// What stands for a UID, by its purpose: a UUID as a UID (PS3.5 B.2), of version 8 (RFC 9562 5.8), whose other 122 bits nobody
+    /// can tell from chance without the key.
+    pub(super) fn uid(&self, purpose: UidPurpose, uid: &str) -> String {
+        let mac = mac(&self.uid, &prefixed(&[purpose.label(), significant(uid)]));
+        let mut half = [0; 16];
+        half.iter_mut().zip(mac).for_each(|(to, from)| *to = from);
+        half[6] = half[6] & 0x0F | 0x80;
+        half[8] = half[8] & 0x3F | 0x80;
+        format!("2.25.{}", u128::from_be_bytes(half))
+    }
+
     pub(super) fn token(&self, kind: &str, value: &str) -> String {
         let parts = [kind, significant(value)];
         spoken("CX", &mac(&self.token, &prefixed(&parts)))
@@ -136,6 +150,24 @@ impl AgreementKey {
     /// Whether `proof` is the one of [`Self::proof`].
     pub(super) fn proves(&self, study_uid: &str, originals: &[u8], proof: &[u8]) -> bool {
         hmac::verify(&self.proof, &proved(study_uid, originals), proof).is_ok()
+    }
+}
+
+/// What a UID of ours is for; those of one purpose never meet those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UidPurpose {
+    /// Leaves in the place of a UID of the site.
+    Leaves,
+    /// Names at home what a signed report, its series or its signature is named elsewhere.
+    Home,
+}
+
+impl UidPurpose {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Leaves => "leaves",
+            Self::Home => "home",
+        }
     }
 }
 

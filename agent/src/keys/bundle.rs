@@ -9,7 +9,7 @@ use std::path::Path;
 use argon2::{Algorithm, Argon2, Params, Version};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use causeway_certs::keep;
-use causeway_certs::record::{CERTIFICATE, KEY, RecordKey};
+use causeway_certs::record::{CERTIFICATE, KEY, RecordKey, SIGNING_CERTIFICATE, SIGNING_KEY};
 use causeway_proto::digest::Digest;
 use causeway_proto::random::Random;
 use zeroize::Zeroizing;
@@ -90,7 +90,7 @@ fn files(folder: &Path) -> Result<Files, KeysError> {
         if !is_ours(name) {
             continue;
         }
-        let text = if name == CERTIFICATE {
+        let text = if [CERTIFICATE, SIGNING_CERTIFICATE].contains(&name) {
             keep::read(&path)?
         } else {
             keep::read_secret(&path)?
@@ -141,7 +141,7 @@ fn is_ours(name: &str) -> bool {
         .and_then(|rest| rest.strip_suffix(".key"))
         .and_then(|digest| digest.parse::<Digest>().ok().map(|d| (d, digest)));
     agreement.is_some_and(|(parsed, written)| parsed.to_string() == written)
-        || [KEY, CERTIFICATE].contains(&name)
+        || [KEY, CERTIFICATE, SIGNING_KEY, SIGNING_CERTIFICATE].contains(&name)
 }
 
 fn are_good(files: &Files) -> bool {
@@ -149,7 +149,14 @@ fn are_good(files: &Files) -> bool {
         (Some(key), Some(certificate)) => RecordKey::parse(key, certificate).is_some(),
         _ => false,
     };
+    // a site that has signed nothing has no key for it
+    let signing = match (files.get(SIGNING_KEY), files.get(SIGNING_CERTIFICATE)) {
+        (Some(key), Some(certificate)) => RecordKey::parse(key, certificate).is_some(),
+        (None, Some(_)) => false,
+        (_, None) => true,
+    };
     hospital
+        && signing
         && files.iter().all(|(name, text)| {
             is_ours(name)
                 && (!name.starts_with("agreement-") || AgreementKey::parse(text).is_some())

@@ -23,8 +23,8 @@ pub enum KeysError {
     /// A key file that is not what this program writes.
     #[error("{0} is no key file of this version: put it back from a backup")]
     Malformed(PathBuf),
-    /// The hospital's key could not be read or made.
-    #[error("the hospital's record key")]
+    /// The hospital's key, or the one with which it signs, could not be read or made.
+    #[error("the hospital's own keys")]
     Hospital(#[from] AuthorityError),
     /// There is none yet.
     #[error(

@@ -286,3 +286,44 @@ fn debug_shows_nothing() {
     let folder = tempfile::tempdir().unwrap();
     assert_eq!(format!("{:?}", keys_in(&folder, 11)), "Keys");
 }
+
+#[test]
+fn other_uids_are_legal_stable_and_of_one_purpose_and_agreement() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = keys_in(&folder, 12);
+    let (a, b) = (agreement("a1"), agreement("b1"));
+    let mut all = std::collections::HashSet::new();
+    for agreement in [&a, &b] {
+        for purpose in [UidPurpose::Leaves, UidPurpose::Home] {
+            for uid in ["1.2.3", "1.2.4", "1.2.3.4"] {
+                let other = keys.uid(agreement, purpose, uid).unwrap();
+                other.parse::<causeway_proto::ids::StudyUid>().unwrap();
+                let number: u128 = other.strip_prefix("2.25.").unwrap().parse().unwrap();
+                let bytes = number.to_be_bytes();
+                assert_eq!((bytes[6] >> 4, bytes[8] >> 6), (8, 2), "{other}");
+                assert!(all.insert(other));
+            }
+        }
+    }
+    let before = keys.uid(&a, UidPurpose::Leaves, "1.2.3").unwrap();
+    assert_eq!(keys.uid(&a, UidPurpose::Leaves, "1.2.3\0").unwrap(), before);
+    keys.rotate(&a).unwrap();
+    assert_eq!(keys.uid(&a, UidPurpose::Leaves, "1.2.3").unwrap(), before);
+}
+
+#[test]
+fn the_site_signs_with_a_key_that_travels_with_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = keys_in(&folder, 13);
+    keys.hospital_certificate().unwrap();
+    let without = keys.export("correct horse battery").unwrap();
+    let certificate = keys.signing_certificate().unwrap();
+    let signature = keys.sign(b"message").unwrap();
+    assert_eq!(keys_in(&folder, 14).sign(b"message").unwrap(), signature);
+    let bytes = keys.export("correct horse battery").unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = keys_in(&elsewhere, 15);
+    assert_eq!(other.import(&without, "correct horse battery").unwrap(), 2);
+    assert_eq!(other.import(&bytes, "correct horse battery").unwrap(), 2);
+    assert_eq!(other.signing_certificate().unwrap(), certificate);
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use causeway_certs::tls::Refusal;
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{Message, Part, Reader, Speaker, encode};
+use causeway_proto::link::codec::{Message, Part, Reader, Speaker};
 use causeway_proto::link::message::HelloGateway;
 use causeway_proto::link::session::{Farewell, Greeted, agent_hello, greeted_by_gateway};
 use quinn::crypto::rustls::QuicClientConfig;
@@ -15,6 +15,7 @@ use quinn::{
 };
 
 use super::Link;
+use super::alias::Leaving;
 
 /// The name and version in HELLO.
 const SOFTWARE: &str = concat!("causeway-agent ", env!("CARGO_PKG_VERSION"));
@@ -105,7 +106,10 @@ async fn greet(
     let (mut to_gateway, mut from_gateway) = opened.map_err(|error| explain(link, &error))?;
     let mut frame = Vec::new();
     let hello = agent_hello(link.clock.now(), SOFTWARE, half);
-    encode(&hello.into(), &mut frame).map_err(|error| farewell(&connection, error.into()))?;
+    let hello = Leaving::hello(hello);
+    hello
+        .encode(&mut frame)
+        .map_err(|error| farewell(&connection, error.into()))?;
     if to_gateway.write_all(&frame).await.is_err() {
         return Err(explain(link, &connection.closed().await));
     }

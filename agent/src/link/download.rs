@@ -10,6 +10,7 @@ use causeway_proto::link::message::{DeliveryState, Noted, Report};
 use causeway_proto::time::Timestamp;
 use quinn::RecvStream;
 
+use super::alias::Alias;
 use super::dial::{READ_BYTES, VarIntOf};
 use super::session::Done;
 use crate::delivery::{AcceptError, Deliveries, DeliveryError, Untold};
@@ -84,8 +85,8 @@ impl Download {
 }
 
 /// Takes one report from its stream and hands it over.
-pub(super) async fn receive(mut stream: RecvStream, deliveries: Deliveries) -> Done {
-    if let Err(code) = take(&mut stream, &deliveries).await {
+pub(super) async fn receive(mut stream: RecvStream, deliveries: Deliveries, alias: Alias) -> Done {
+    if let Err(code) = take(&mut stream, &deliveries, &alias).await {
         tracing::warn!(code = code.name(), "a report was not taken");
         if stream.stop(VarIntOf(code).into()).is_err() {
             tracing::trace!("the gateway has ended the stream");
@@ -94,7 +95,7 @@ pub(super) async fn receive(mut stream: RecvStream, deliveries: Deliveries) -> D
     Done::Report
 }
 
-async fn take(stream: &mut RecvStream, deliveries: &Deliveries) -> Result<(), Code> {
+async fn take(stream: &mut RecvStream, deliveries: &Deliveries, alias: &Alias) -> Result<(), Code> {
     let mut reader = Reader::stream(Speaker::Gateway);
     let mut arriving: Option<(Report, Parcel)> = None;
     loop {
@@ -111,7 +112,11 @@ async fn take(stream: &mut RecvStream, deliveries: &Deliveries) -> Result<(), Co
                 Part::Message(Message::Trailer(trailer)) => {
                     let (report, parcel) = arriving.take().ok_or(Code::ProtocolError)?;
                     let dataset = Bytes::from(parcel.finish(&trailer)?);
-                    return hand_over(deliveries, &report, dataset).await;
+                    let home = alias.report(&report).await.map_err(|error| {
+                        tracing::error!(%error, "the study of a report could not be looked for");
+                        Code::Internal
+                    })?;
+                    return hand_over(deliveries, &home, &report, dataset).await;
                 }
                 Part::Message(_) => return Err(Code::ProtocolError),
             }
@@ -123,9 +128,15 @@ async fn take(stream: &mut RecvStream, deliveries: &Deliveries) -> Result<(), Co
     }
 }
 
-async fn hand_over(deliveries: &Deliveries, report: &Report, dataset: Bytes) -> Result<(), Code> {
-    deliveries.accept(report, dataset).await.map_err(|error| {
-        tracing::error!(%error, delivery = %report.delivery, "a report could not be kept");
+async fn hand_over(
+    deliveries: &Deliveries,
+    home: &Report,
+    said: &Report,
+    dataset: Bytes,
+) -> Result<(), Code> {
+    let taken = deliveries.accept_as(home, &said.study, dataset).await;
+    taken.map_err(|error| {
+        tracing::error!(%error, delivery = %home.delivery, "a report could not be kept");
         match error {
             AcceptError::Digest => Code::DigestMismatch,
             AcceptError::NotKept { .. } => Code::Internal,

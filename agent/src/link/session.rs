@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{Message, Part, Reader, encode};
+use causeway_proto::link::codec::{Message, Part, Reader};
 use causeway_proto::link::message::{AuditHead, InstanceKey};
 use causeway_proto::link::session::Farewell;
 use quinn::{Connection, RecvStream, SendStream};
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::alias::{Alias, AliasError};
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
 use super::talking::{Heard, Talking};
@@ -78,6 +79,21 @@ impl From<SpoolError> for Leave {
     }
 }
 
+impl From<AliasError> for Leave {
+    fn from(error: AliasError) -> Self {
+        match error {
+            AliasError::Spool(error) => error.into(),
+            error => {
+                tracing::error!(%error, "what came cannot be led back");
+                Self::With(Farewell::new(
+                    Code::Internal,
+                    "The agent cannot use its keys; its log says why.",
+                ))
+            }
+        }
+    }
+}
+
 impl From<DeliveryError> for Leave {
     fn from(error: DeliveryError) -> Self {
         tracing::error!(%error, "the deliveries refused");
@@ -126,6 +142,7 @@ struct Session<'a> {
     upload: Upload,
     download: Download,
     talking: Talking,
+    alias: Alias,
     tasks: JoinSet<Done>,
     started: Instant,
     /// When to look at spool and deliveries next.
@@ -160,7 +177,7 @@ pub(super) async fn run(
         address: connection.remote_address().to_string(),
         remark,
     });
-    let now = Instant::now();
+    let (now, alias) = (Instant::now(), Alias::new(link.spool.clone()));
     let mut session = Session {
         link,
         connection: connection.clone(),
@@ -169,10 +186,12 @@ pub(super) async fn run(
         upload: Upload::new(
             link.spool.clone(),
             link.protector.clone(),
+            alias.clone(),
             link.config.bounds(),
         ),
         download: Download::new(link.deliveries.clone()),
         talking: Talking::new(link.spool.clone()),
+        alias,
         tasks: JoinSet::new(),
         started: now,
         look_at: now,
@@ -267,7 +286,9 @@ impl Session<'_> {
             }
             Event::Report(stream) => {
                 let deliveries = self.link.deliveries.clone();
-                self.tasks.spawn(download::receive(stream, deliveries));
+                let alias = self.alias.clone();
+                self.tasks
+                    .spawn(download::receive(stream, deliveries, alias));
             }
             Event::Look => self.look().await?,
             Event::Task(Done::Report) | Event::Nothing => {}
@@ -342,7 +363,15 @@ impl Session<'_> {
         let mut bytes = Vec::new();
         for message in messages {
             let said = bytes.len();
-            if let Err(error) = encode(message, &mut bytes) {
+            let leaving = match self.alias.out(message.clone()).await {
+                Ok(leaving) => leaving,
+                Err(AliasError::Spool(error)) => return Err(error.into()),
+                Err(error) => {
+                    tracing::error!(%error, message = message.kind().name, "a message is not said");
+                    continue;
+                }
+            };
+            if let Err(error) = leaving.encode(&mut bytes) {
                 // one message that breaks a bound must not end every connection
                 tracing::error!(%error, "a message cannot be said");
                 bytes.truncate(said);
@@ -368,6 +397,7 @@ impl Session<'_> {
                 Ok(Some(Part::Data(_)) | None) => return Ok(()),
                 Err(error) => return Err(Leave::With(error.into())),
             };
+            let message = self.alias.home(message).await?;
             self.answer(message).await?;
         }
     }

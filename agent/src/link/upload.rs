@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use causeway_proto::ids::{AgreementId, Priority, StudyUid};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{CHUNK_MAX_BYTES, Message, chunk_header, encode};
+use causeway_proto::link::codec::{CHUNK_MAX_BYTES, Message, chunk_header};
 use causeway_proto::link::message::{
     Deleted, DeletedNoted, Have, InstanceKey, Manifest, Open, Progress, Query, Recalled, Receipt,
     Refused, Sealed, Trailer,
@@ -17,6 +17,7 @@ use quinn::{Connection, SendStream, WriteError};
 use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::alias::{Alias, AliasError, Leaving};
 use super::dial::VarIntOf;
 use super::session::Done;
 use crate::audit::{Look, Trail};
@@ -33,6 +34,7 @@ const READS: u32 = 20;
 pub(super) struct Upload {
     spool: Spool,
     protector: Protector,
+    alias: Alias,
     trail: Trail,
     uploader: Uploader,
     outgoing: HashMap<InstanceKey, Outgoing>,
@@ -48,11 +50,12 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(spool: Spool, protector: Protector, bounds: Bounds) -> Self {
+    pub(super) fn new(spool: Spool, protector: Protector, alias: Alias, bounds: Bounds) -> Self {
         Self {
             trail: Trail::new(spool.rows().clone()),
             spool,
             protector,
+            alias,
             uploader: Uploader::new(bounds),
             outgoing: HashMap::new(),
             opened: BTreeMap::new(),
@@ -162,6 +165,7 @@ impl Upload {
                         connection: connection.clone(),
                         instance: instance.clone(),
                         protector: self.protector.clone(),
+                        alias: self.alias.clone(),
                         offset,
                     };
                     tasks.spawn(sending.run());
@@ -186,7 +190,11 @@ impl Upload {
                 continue;
             }
             self.sealing.insert(study, manifest.version);
-            tasks.spawn(send_manifest(connection.clone(), manifest));
+            tasks.spawn(send_manifest(
+                connection.clone(),
+                self.alias.clone(),
+                manifest,
+            ));
         }
         Ok(())
     }
@@ -232,6 +240,9 @@ impl Upload {
         let ours = self.spool.receipted(receipt).await?;
         self.note(receipt, ours);
         self.uploader.receipt(receipt);
+        if !ours {
+            self.uploader.doubted(&receipt.key);
+        }
         Ok(())
     }
 
@@ -314,6 +325,7 @@ struct Sending {
     connection: Connection,
     instance: Outgoing,
     protector: Protector,
+    alias: Alias,
     offset: u64,
 }
 
@@ -323,6 +335,14 @@ enum Cut {
     Spool(SpoolError),
     /// The form could not be made again: it is decided anew, and nothing of it has left.
     Form(ProtectError),
+    /// Nobody can say under which UID it leaves, so that nothing of it has left.
+    Alias(AliasError),
+}
+
+impl From<AliasError> for Cut {
+    fn from(error: AliasError) -> Self {
+        Self::Alias(error)
+    }
 }
 
 impl From<ProtectError> for Cut {
@@ -365,6 +385,11 @@ impl Sending {
                 end_early(&mut stream);
                 Done::Withdrawn(key)
             }
+            Err(Cut::Alias(error)) => {
+                tracing::error!(%error, instance = %key.instance, "an object is not sent now");
+                end_early(&mut stream);
+                Done::Withdrawn(key)
+            }
         }
     }
 
@@ -372,7 +397,8 @@ impl Sending {
         let form = self.protector.form(&self.instance).await?;
         urgency(stream, self.instance.priority);
         let head = self.instance.instance(CODING_NONE, self.offset);
-        stream.write_all(&frame(head.into())).await?;
+        let head = self.alias.out(head.into()).await?;
+        stream.write_all(&frame(&head)).await?;
         let most = usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX);
         let mut offset = self.offset;
         let whole = self.instance.sent.length;
@@ -390,7 +416,7 @@ impl Sending {
             digest: self.instance.sent.digest,
         };
         let mut end = chunk_header(0).to_vec();
-        end.extend_from_slice(&frame(trailer.into()));
+        end.extend_from_slice(&frame(&self.alias.out(trailer.into()).await?));
         stream.write_all(&end).await?;
         finish(stream);
         Ok(())
@@ -408,10 +434,17 @@ fn look(instance: &Outgoing, case: &str) -> Look {
     }
 }
 
-async fn send_manifest(connection: Connection, manifest: Manifest) -> Done {
+async fn send_manifest(connection: Connection, alias: Alias, manifest: Manifest) -> Done {
     let study = (manifest.agreement.clone(), manifest.study.clone());
     let mut bytes = Vec::new();
-    if let Err(error) = encode(&manifest.into(), &mut bytes) {
+    let leaving = match alias.out(manifest.into()).await {
+        Ok(leaving) => leaving,
+        Err(error) => {
+            tracing::error!(%error, "a manifest is not said now");
+            return Done::Manifest { study, sent: false };
+        }
+    };
+    if let Err(error) = leaving.encode(&mut bytes) {
         tracing::error!(%error, "a manifest is larger than the protocol allows");
         return Done::Manifest { study, sent: true };
     }
@@ -428,9 +461,9 @@ async fn send_manifest(connection: Connection, manifest: Manifest) -> Done {
 }
 
 /// Frames of our own making stay within their bounds; should one not, the empty frame is answered MALFORMED.
-fn frame(message: Message) -> Vec<u8> {
+fn frame(message: &Leaving) -> Vec<u8> {
     let mut out = Vec::new();
-    if let Err(error) = encode(&message, &mut out) {
+    if let Err(error) = message.encode(&mut out) {
         tracing::error!(%error, "a message breaks its own bounds");
     }
     out

@@ -8,7 +8,7 @@ use dicom_core::VR;
 use super::identifiers::{Context, Identifiers};
 
 /// What stands where an identifier stood.
-const REMOVED: &[u8] = b"[removed]";
+pub(super) const REMOVED: &[u8] = b"[removed]";
 /// ISO-IR 6 in G0 (PS3.5 6.1.2.5.3).
 const ASCII: &[u8] = b"\x1B(B";
 
@@ -68,7 +68,7 @@ pub(super) fn class_of(vr: VR, dictionary: VR) -> Class {
 }
 
 /// PS3.5 Table 6.2-1: characters of one value.
-fn longest(vr: VR) -> usize {
+pub(super) fn longest(vr: VR) -> usize {
     match vr {
         VR::SH => 16,
         VR::LO => 64,

@@ -106,11 +106,10 @@ pub(super) fn draft(
     let found = patient(instance, &mut source, &syntax)?;
     let pseudonym = pseudonym(protector, instance)?;
     let shift = protector.shift(instance)?;
-    let keys = &protector.keys;
     // a value without a token is left out: nothing falls through
     let token = |kind: &str, value: &str| {
-        keys.token(&instance.agreement, kind, value)
-            .unwrap_or_default()
+        let token = protector.keys.token(&instance.agreement, kind, value);
+        token.unwrap_or_default()
     };
     let stand = Stand {
         patient_id: pseudonym.clone(),
@@ -120,6 +119,7 @@ pub(super) fn draft(
             accession => token("accession", accession),
         },
         token: &token,
+        uid: &|home| protector.spool.said_for(&instance.agreement, home).ok(),
         age: age(found.birth_date.reveal(), found.study_date.reveal()),
         shift,
     };
@@ -206,7 +206,8 @@ fn with_rows(instance: &Unprotected, found: Identifiers) -> Identifiers {
 
 /// Whether the UID of the study may be said to the gateway although this object stays; none when nobody can tell. Blocks.
 pub(super) fn study_may_be_named(protector: &Protector, instance: &Unprotected) -> Option<bool> {
-    if instance.accepts_uids() {
+    // where UIDs are replaced it is heard of under another
+    if instance.replaces_uids || instance.accepts_uids() {
         return Some(true);
     }
     let (received, syntax) = received(protector, &instance.source).ok()?;
@@ -228,7 +229,9 @@ fn options(instance: &Unprotected) -> Options {
         retain_device: allowed("device"),
         retain_institution: allowed("institution"),
         encapsulated_documents: allowed("documents"),
-        uids: if instance.accepts_uids() {
+        uids: if instance.replaces_uids {
+            UidRule::Replace
+        } else if instance.accepts_uids() {
             UidRule::Accept
         } else {
             UidRule::Withhold

@@ -48,6 +48,8 @@ pub enum UidRule {
     Withhold,
     /// It leaves, with a remark.
     Accept,
+    /// No UID of the site leaves at all: another one does, of every object.
+    Replace,
 }
 
 /// What is done to an attribute.
@@ -88,15 +90,16 @@ pub(super) fn action(tag: Tag, vr: VR, options: &Options) -> Action {
         Basic::X => Action::Remove,
         Basic::Z | Basic::Xz => Action::Empty,
         Basic::D | Basic::Xd | Basic::Xzd | Basic::Zd => Action::Dummy,
-        // Retain UIDs (113110)
+        // Retain UIDs (113110), or another UID where the value is written
         Basic::U | Basic::Xzu => Action::Keep,
     }
 }
 
-/// Options that are always on: UIDs, dates, full or modified, patient characteristics, clean descriptors, structured content and graphics.
+/// Options that are always on: dates, full or modified, patient characteristics, clean descriptors, structured content and graphics.
 fn chosen(letter: char, options: &Options) -> bool {
     match letter.to_ascii_lowercase() {
-        'u' | 't' | 'p' | 'e' | 's' | 'g' => true,
+        'u' => options.uids != UidRule::Replace,
+        't' | 'p' | 'e' | 's' | 'g' => true,
         'd' => options.retain_device,
         'i' => options.retain_institution,
         _ => false,
@@ -158,7 +161,9 @@ pub(super) fn methods(options: &Options) -> Vec<(&'static str, &'static str)> {
     if options.retain_device {
         methods.push(("113109", "Retain Device Identity Option"));
     }
-    methods.push(("113110", "Retain UIDs Option"));
+    if options.uids != UidRule::Replace {
+        methods.push(("113110", "Retain UIDs Option"));
+    }
     methods.push(("113111", "Retain Safe Private Option"));
     if options.retain_institution {
         methods.push(("113112", "Retain Institution Identity Option"));

@@ -64,7 +64,8 @@ fn is_of_study(tag: Tag) -> bool {
                 | 0x1060
                 | 0x1062
         ),
-        0x0020 => tag.1 == 0x0010,
+        // the UID of the study where another one left
+        0x0020 => matches!(tag.1, 0x000D | 0x0010),
         0x0040 => matches!(tag.1, 0x1001..=0x2400),
         _ => false,
     }

@@ -20,6 +20,7 @@ mod passing;
 mod planted;
 pub(crate) mod preview;
 mod public;
+mod renamed;
 mod units;
 mod worker;
 
@@ -35,12 +36,19 @@ fn token(kind: &str, _value: &str) -> String {
     format!("T-{kind}")
 }
 
+/// A UID without a secret.
+#[expect(clippy::unnecessary_wraps, reason = "as the keys answer")]
+fn other(uid: &str) -> Option<String> {
+    Some(format!("2.25.{}", uid.bytes().map(u64::from).sum::<u64>()))
+}
+
 fn stand() -> Stand<'static> {
     Stand {
         patient_id: "CWQ7X4M9KT3HRC3".to_owned(),
         patient_name: "CWQ7X4M9KT3HRC3".to_owned(),
         accession: "A4MKT93X".to_owned(),
         token: &token,
+        uid: &other,
         age: Some("063Y".to_owned()),
         shift: Some(Shift {
             days: 13,

@@ -1,5 +1,6 @@
 //! The protected form of one object, byte by byte: what stays stays as it was received, what changes is written anew.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{Read, Seek};
 
@@ -26,6 +27,7 @@ mod element;
 mod inserts;
 mod level;
 mod shown;
+mod uid;
 pub(super) mod write;
 
 use inserts::Inserts;
@@ -40,6 +42,8 @@ pub struct Stand<'a> {
     pub accession: String,
     /// In the place of any other identifier, of a kind and a value: at most 16 characters of SH.
     pub token: &'a dyn Fn(&str, &str) -> String,
+    /// In the place of a UID of the site, where UIDs are replaced; none when the keys cannot be used.
+    pub uid: &'a dyn Fn(&str) -> Option<String>,
     /// The age at the study (AS), for an object that does not say it (P9).
     pub age: Option<String>,
     /// By how much dates are shifted, where they are.
@@ -78,6 +82,8 @@ pub struct Plan {
     pub originals: Dataset,
     /// (0008,0005) of the object, as it stands: the originals are in its character set.
     pub character_set: Vec<u8>,
+    /// The UIDs that were replaced, and by which.
+    pub uids: BTreeMap<String, String>,
     /// What the reader should know, naming no identity.
     pub remarks: Vec<String>,
     /// The overlays at its top level.
@@ -136,6 +142,8 @@ struct Transform<'s, 'o, S> {
     /// Overlay groups at the top level.
     overlays: Vec<Plane>,
     held: usize,
+    /// UIDs that were replaced.
+    uids: BTreeMap<String, String>,
 }
 
 /// One level of the dataset, as it is walked.
@@ -194,6 +202,7 @@ pub fn transform<S: Read + Seek>(
         look: Look::default(),
         overlays: Vec::new(),
         held: 0,
+        uids: BTreeMap::new(),
     };
     match transform.run(encoding, syntax) {
         Ok(plan) => Outcome::Leaves(Box::new(plan)),
@@ -268,6 +277,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             originals,
             character_set: self.look.header.bytes(Tag(0x0008, 0x0005)).to_vec(),
             remarks,
+            uids: self.uids,
             overlays: self.overlays,
             header: self.look.header,
         })

@@ -234,6 +234,7 @@ impl Protector {
             ))?;
             let remarks = draft.plan.remarks.clone();
             let (looked, pixels) = (draft.looked.clone(), draft.pixels.clone());
+            let uids = draft.plan.uids.clone();
             let (form, syntax) = form(&this, draft, &study, &own);
             let Ok(digest) = form.digest(&syntax) else {
                 return Err(PrepareError::Unread);
@@ -248,6 +249,7 @@ impl Protector {
                 profile: DECIDES,
                 sealed: Some(own),
                 remarks,
+                uids,
                 looked,
                 pixels,
             })

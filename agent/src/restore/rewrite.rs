@@ -10,6 +10,7 @@ use dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 use thiserror::Error;
 
 use super::home::Home;
+use crate::keys::KeysError;
 
 /// The only character set of a report, and a signed one.
 const UTF_8: &str = "ISO_IR 192";
@@ -40,6 +41,12 @@ pub enum RestoreError {
     /// Text that was signed in another character set cannot stand beside names in UTF-8.
     #[error("the report is not in UTF-8")]
     CharacterSet,
+    /// It names an object that never left the site under this agreement.
+    #[error("the report names an object that this site never sent")]
+    Reference,
+    /// The site cannot sign.
+    #[error("the keys of the site cannot be used")]
+    Keys(#[from] KeysError),
 }
 
 /// Whether the report says of itself that its patient was removed, or carries sealed originals.
@@ -67,20 +74,7 @@ pub fn restored(
 ) -> Result<(Vec<u8>, TransferSyntaxUid), RestoreError> {
     let mut dataset = Dataset::read(report, syntax)?;
     let before = verified(&dataset, "received")?;
-    if dataset.code(tags::SPECIFIC_CHARACTER_SET) != UTF_8 {
-        return Err(RestoreError::CharacterSet);
-    }
-    let shifted = has_shifted_dates(&dataset);
-    for mark in MARKS {
-        dataset.remove(mark);
-    }
-    if shifted {
-        // a date that is nobody's is not filed, should no source at home know the true one
-        dataset.put_text(tags::STUDY_DATE, VR::DA, "");
-    }
-    patient(&mut dataset, home);
-    study(&mut dataset, home);
-    requests(&mut dataset, home);
+    identify(&mut dataset, home)?;
     let bytes = dataset.write();
     let Ok(explicit) = EXPLICIT_VR_LITTLE_ENDIAN.parse::<TransferSyntaxUid>() else {
         return Err(RestoreError::OtherDocument);
@@ -94,7 +88,26 @@ pub fn restored(
     }
 }
 
-fn verified(dataset: &Dataset, which: &'static str) -> Result<Verified, RestoreError> {
+/// Puts the patient and what home says of the study in the places of what stood for them.
+pub(super) fn identify(dataset: &mut Dataset, home: &Home) -> Result<(), RestoreError> {
+    if dataset.code(tags::SPECIFIC_CHARACTER_SET) != UTF_8 {
+        return Err(RestoreError::CharacterSet);
+    }
+    let shifted = has_shifted_dates(dataset);
+    for mark in MARKS {
+        dataset.remove(mark);
+    }
+    if shifted {
+        // a date that is nobody's is not filed, should no source at home know the true one
+        dataset.put_text(tags::STUDY_DATE, VR::DA, "");
+    }
+    patient(dataset, home);
+    study(dataset, home);
+    requests(dataset, home);
+    Ok(())
+}
+
+pub(super) fn verified(dataset: &Dataset, which: &'static str) -> Result<Verified, RestoreError> {
     match signature::verify_dataset(dataset) {
         Ok(verified) => Ok(verified),
         Err(error) => Err(RestoreError::Signature(which, error)),

@@ -1,7 +1,7 @@
 //! Under which agreement an instance leaves, and what the site itself says of agreements.
 
 use causeway_proto::ids::AgreementId;
-use causeway_proto::link::message::terms::MODIFIED_DATES;
+use causeway_proto::link::message::terms::{MODIFIED_DATES, REPLACE_UIDS};
 use serde::Deserialize;
 
 use super::entry::{AeTitle, Arrival, Header};
@@ -20,6 +20,8 @@ pub struct Config {
     /// Every date leaves shifted by a constant of its patient (P11), whatever an agreement says. Where an agreement asks for it, it is
     /// done without this word too.
     pub modified_dates: bool,
+    /// What the site asks for itself under every agreement that is pseudonymous: `replace-uids`. The gateway may ask for it as well.
+    pub require: Vec<String>,
     /// The first rule that fits decides; `dicom.called.agreement` goes before them all.
     pub rule: Vec<Rule>,
 }
@@ -77,6 +79,18 @@ impl Config {
             || announced
                 .split_whitespace()
                 .any(|word| word == MODIFIED_DATES)
+    }
+
+    /// Whether the site itself asks for what keeps less.
+    pub(super) fn requires(&self, word: &str) -> bool {
+        self.require.iter().any(|it| it == word)
+    }
+
+    /// A word of `require` that this version does not know: what was to keep less must not be passed over.
+    #[must_use]
+    pub fn unknown_requirement(&self) -> Option<&str> {
+        let mut words = self.require.iter().map(String::as_str);
+        words.find(|word| *word != REPLACE_UIDS)
     }
 
     /// How identity travels under an agreement that the gateway announces with `word`: fails closed.

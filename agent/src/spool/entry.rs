@@ -1,5 +1,6 @@
 //! What one instance is to the spool: how it arrived, what its header says, what became of it, and how it is offered to the link.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -182,6 +183,8 @@ pub struct Unprotected {
     pub terms: String,
     /// What the agreement allows beyond the profile, a word each.
     pub options: Vec<String>,
+    /// Its study leaves under other UIDs than those of the site.
+    pub replaces_uids: bool,
     /// (0020,000D).
     pub study: StudyUid,
     /// (0008,0018).
@@ -227,6 +230,8 @@ pub enum Verdict {
         sealed: Option<Vec<u8>>,
         /// What the reader is told.
         remarks: Vec<String>,
+        /// The UIDs that it leaves without, and what stands for each.
+        uids: BTreeMap<String, String>,
         /// By which rules of devices.
         looked: Vec<Looked>,
         /// Its pixels, where they had to be coded anew.

@@ -5,7 +5,7 @@ use causeway_proto::link::session::has_forgotten;
 use sqlx::SqliteConnection;
 
 use super::insert::leaves_as_received;
-use super::{Spool, SpoolError, adopt, refused_row};
+use super::{Spool, SpoolError, adopt, refused_row, uids};
 use crate::rows::{fact, number, set_fact, to_row};
 
 const SPOOL: &str = "spool_id";
@@ -53,6 +53,9 @@ pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), S
     adopt::adopt(&mut tx, hello, spool.inner.clock.now())
         .await
         .map_err(refused_row("naming what came before its agreement"))?;
+    uids::decide(&mut tx, &spool.inner.config.agreement)
+        .await
+        .map_err(refused_row("deciding under which UIDs studies leave"))?;
     forms(&mut tx)
         .await
         .map_err(refused_row("naming the forms of what waits"))?;

@@ -6,7 +6,7 @@ use sqlx::SqliteConnection;
 use super::disk::Handle;
 use super::entry::{CallingKind, Stored};
 use super::store::{Incoming, There};
-use super::{Spool, SpoolError, refused_row};
+use super::{Spool, SpoolError, refused_row, uids};
 use crate::rows::to_row;
 
 /// Modalities that are acquired with pauses (P30).
@@ -42,6 +42,9 @@ pub(super) async fn insert_study(
         .await
         .map_err(refused_row("opening a study"))?;
         if let Some(id) = id {
+            uids::decide(tx, &spool.inner.config.agreement)
+                .await
+                .map_err(refused_row("deciding under which UIDs a study leaves"))?;
             return Ok(id);
         }
     }
@@ -113,12 +116,14 @@ pub(super) async fn insert_instance(
         .map_err(refused_row("naming the form of an instance"))
 }
 
-/// Under an agreement that this site lets be identified, everything leaves as it was received.
+/// Under an agreement that this site lets be identified, everything leaves as it was received; but what has begun to leave under other
+/// UIDs goes on so.
 pub(super) async fn leaves_as_received(tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE instance SET sent_digest = source_digest, sent_length = length, sent_syntax = syntax, profile = 0 \
          WHERE state = 'waiting' AND sent_digest IS NULL \
-         AND agreement IN (SELECT id FROM agreement WHERE identity = 'identified')",
+         AND agreement IN (SELECT id FROM agreement WHERE identity = 'identified') \
+         AND study_id NOT IN (SELECT id FROM study WHERE uids = 'replaced')",
     )
     .execute(tx)
     .await?;

@@ -24,7 +24,7 @@ pub struct Seals {
 /// What [`unprotected`] reads, and from where.
 pub(super) const COLUMNS: &str = "i.id, s.id, s.agreement, a.options, s.study_uid, i.sop_uid, i.sop_class, i.modality, s.bound_id, \
      s.bound_issuer, i.syntax, i.length, i.source_digest, i.handle, t.pseudonym, s.patient_name, s.accession, i.released <> '', \
-     a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule, t.date_shift FROM instance i \
+     a.profile, COALESCE(i.mask, ''), i.mask_rule, i.overlay_rule, t.date_shift, s.uids FROM instance i \
      JOIN study s ON s.id = i.study_id LEFT JOIN sealed_set t ON t.study_id = s.id \
      JOIN agreement a ON a.id = s.agreement";
 
@@ -43,7 +43,7 @@ impl Spool {
     ) -> Result<Vec<Unprotected>, SpoolError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} AND a.in_force = 1 WHERE i.state = 'waiting' AND i.sent_digest IS NULL AND i.lost = 0 AND i.handle IS NOT NULL \
-             AND a.identity = 'pseudonymous' ORDER BY {BY_URGENCY}, i.id LIMIT $1 OFFSET $2"
+             AND (a.identity = 'pseudonymous' OR s.uids = 'replaced') ORDER BY {BY_URGENCY}, i.id LIMIT $1 OFFSET $2"
         )))
         .bind(to_row(limit as u64))
         .bind(to_row(skip as u64))
@@ -348,6 +348,8 @@ pub(super) fn unprotected(spool: &Spool, row: &SqliteRow) -> Result<Unprotected,
         study_row: row.try_get(1)?,
         agreement: parsed(row, 2, "an agreement")?,
         options: spool.inner.config.agreement.allowed(row.try_get(3)?),
+        // fails closed: what is not decided is not let out
+        replaces_uids: row.try_get::<&str, _>(23)? != "kept",
         study: parsed(row, 4, "a study UID")?,
         instance: parsed(row, 5, "an instance UID")?,
         class: parsed(row, 6, "a class UID")?,
@@ -387,6 +389,7 @@ async fn leaves(
         profile,
         sealed,
         remarks,
+        uids,
         ..
     } = verdict
     else {
@@ -404,9 +407,12 @@ async fn leaves(
     .bind(sealed.as_deref())
     .bind(remarks.join("\n"))
     .bind(instance.source.digest.to_string())
-    .execute(tx)
+    .execute(&mut *tx)
     .await?
     .rows_affected();
+    if changed > 0 {
+        super::uids::note(tx, &instance.agreement, uids).await?;
+    }
     Ok(changed > 0)
 }
 

@@ -118,7 +118,7 @@ async fn agreement(
 async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, SpoolError> {
     let seen: i64 = sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM own_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM own_page WHERE sop_uid = $1) \
-         OR EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)",
+         OR EXISTS (SELECT 1 FROM home_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)",
     )
     .bind(incoming.header.instance.as_str())
     .fetch_one(spool.inner.rows.read())
@@ -130,7 +130,8 @@ async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, Spo
     let mut tx = spool.begin_rows().await?;
     let mut ours = 0;
     for own in [
-        "UPDATE own_report SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1",
+        "UPDATE own_report SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1 \
+         OR sop_uid IN (SELECT r.sop_uid FROM report r JOIN home_report h ON h.report_id = r.id WHERE h.sop_uid = $1)",
         "UPDATE own_page SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1",
     ] {
         let noted = sqlx::query(own)

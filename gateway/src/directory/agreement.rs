@@ -57,7 +57,7 @@ impl NewAgreement {
         let length = (1..=64).contains(&length);
         value("--organisation", "1 to 64 characters", length)?;
         let known = |word: &String| terms::OPTIONS.contains(&word.as_str());
-        let right = "device, institution, documents, accept-uids, headshots or modified-dates";
+        let right = "device, institution, documents, accept-uids, headshots, modified-dates or replace-uids";
         value("--option", right, self.options.iter().all(known))?;
         let right = "nothing beside --identified, which keeps everything";
         let fitting = !self.identified || self.options.is_empty();

@@ -248,6 +248,11 @@ const TABLE: &[(&str, Coded)] = &[
         "report-offered",
         row(TRANSFERRED, None, 'R', 0, Object::Study),
     ),
+    (
+        "report-rehomed",
+        row(PROCEDURE, None, 'C', 0, Object::Study),
+    ),
+    ("report-exported", row(ACCESSED, None, 'R', 0, Object::Case)),
     ("context-given", row(ORDER, None, 'U', 0, Object::Study)),
     ("letter-written", row(ORDER, None, 'C', 0, Object::Case)),
     ("letter-received", row(ORDER, None, 'C', 0, Object::Case)),

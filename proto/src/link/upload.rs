@@ -311,6 +311,12 @@ impl Uploader {
         self.tried.remove(&receipt.key);
     }
 
+    /// A receipt named other bytes than were sent: what was sent before a form was made anew may have arrived after all. The gateway
+    /// is asked about it before the next try, whose answer counts for every form of the same content.
+    pub fn doubted(&mut self, key: &InstanceKey) {
+        self.tried.entry(key.clone()).or_default();
+    }
+
     /// Takes a refusal and gives it back as the spool has to hear it: parked when the same would be refused again, or when it was
     /// refused [`STRIKES`] times in a row, without more of it durable in between, although the gateway thinks that another try may help.
     /// BUSY, INTERNAL and NOT_OPEN say nothing about the instance and are no strikes.

@@ -237,6 +237,8 @@ pub fn code((value, scheme, meaning): Concept) -> Code {
 pub const AUTHOR_SIGNATURE: Concept = ("1", "ASTM-sigpurpose", "Author's Signature");
 /// As [`AUTHOR_SIGNATURE`].
 pub const VERIFICATION_SIGNATURE: Concept = ("5", "ASTM-sigpurpose", "Verification Signature");
+/// As [`AUTHOR_SIGNATURE`]: of a house that passes a document on, and of nobody who answers for what it says.
+pub const SOURCE_SIGNATURE: Concept = ("14", "ASTM-sigpurpose", "Source Signature");
 
 #[cfg(test)]
 mod tests {

@@ -131,6 +131,8 @@ pub enum Purpose {
     Author,
     /// Of a final report.
     Verification,
+    /// Of a house that puts a document of its own in the place of a signed one; never of a reader.
+    Source,
 }
 
 /// A signature that holds.
@@ -164,6 +166,31 @@ pub fn sign<E: Error + 'static>(
     at: Stamp,
     key: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<(), SignError<E>> {
+    let purpose = expected_purpose(dataset);
+    sign_for(dataset, purpose, certificate_der, (uid, at), key)
+}
+
+/// As [`sign`], by a house: [`Purpose::Source`], whatever the verification flag says.
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_as_source<E: Error + 'static>(
+    dataset: &mut Dataset,
+    certificate_der: &[u8],
+    uid: &str,
+    at: Stamp,
+    key: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<(), SignError<E>> {
+    sign_for(dataset, Purpose::Source, certificate_der, (uid, at), key)
+}
+
+fn sign_for<E: Error + 'static>(
+    dataset: &mut Dataset,
+    purpose: Purpose,
+    certificate_der: &[u8],
+    (uid, at): (&str, Stamp),
+    key: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
+) -> Result<(), SignError<E>> {
     if dataset.get(tags::DIGITAL_SIGNATURES_SEQUENCE).is_some()
         || dataset.get(tags::MAC_PARAMETERS_SEQUENCE).is_some()
     {
@@ -173,9 +200,10 @@ pub fn sign<E: Error + 'static>(
         return Err(SignError::Missing(missing));
     }
     let covered: Vec<Tag> = must_be_signed(dataset).collect();
-    let purpose = match expected_purpose(dataset) {
+    let purpose = match purpose {
         Purpose::Author => coding::AUTHOR_SIGNATURE,
         Purpose::Verification => coding::VERIFICATION_SIGNATURE,
+        Purpose::Source => coding::SOURCE_SIGNATURE,
     };
     let mut item = Dataset::new();
     let number = Value::Bytes(1_u16.to_le_bytes().to_vec());
@@ -224,9 +252,21 @@ pub fn verify(bytes: &[u8], syntax: &TransferSyntaxUid) -> Result<Verified, Veri
 /// # Errors
 /// As [`verify`]; of several signatures that do not hold, the reason of the first.
 pub fn verify_dataset(dataset: &Dataset) -> Result<Verified, VerifyError> {
+    verify_for(dataset, expected_purpose(dataset))
+}
+
+/// As [`verify_dataset`], for the signature of a house ([`Purpose::Source`]); that of a reader does not count.
+///
+/// # Errors
+/// As [`verify_dataset`].
+pub fn verify_source(dataset: &Dataset) -> Result<Verified, VerifyError> {
+    verify_for(dataset, Purpose::Source)
+}
+
+fn verify_for(dataset: &Dataset, purpose: Purpose) -> Result<Verified, VerifyError> {
     let mut first = None;
     for signature in dataset.items(tags::DIGITAL_SIGNATURES_SEQUENCE) {
-        match verify_one(dataset, signature) {
+        match verify_one(dataset, signature, purpose) {
             Ok(verified) => return Ok(verified),
             Err(error) => first = first.or(Some(error)),
         }
@@ -234,7 +274,11 @@ pub fn verify_dataset(dataset: &Dataset) -> Result<Verified, VerifyError> {
     Err(first.unwrap_or(VerifyError::Unsigned))
 }
 
-fn verify_one(dataset: &Dataset, signature: &Dataset) -> Result<Verified, VerifyError> {
+fn verify_one(
+    dataset: &Dataset,
+    signature: &Dataset,
+    wanted: Purpose,
+) -> Result<Verified, VerifyError> {
     let number = signature.bytes(tags::MACID_NUMBER);
     let parameters = dataset
         .items(tags::MAC_PARAMETERS_SEQUENCE)
@@ -246,7 +290,7 @@ fn verify_one(dataset: &Dataset, signature: &Dataset) -> Result<Verified, Verify
         return Err(VerifyError::Missing(missing));
     }
     let covered = covered(dataset, parameters)?;
-    let purpose = purpose(dataset, signature)?;
+    let purpose = purpose(signature, wanted)?;
     let certificate = certificate(signature)?;
     let key = public_key(certificate)?;
     let message = stream::mac_stream(dataset, &covered, signature);
@@ -334,7 +378,7 @@ fn covered(dataset: &Dataset, parameters: &Dataset) -> Result<Vec<Tag>, VerifyEr
     Ok(list)
 }
 
-fn purpose(dataset: &Dataset, signature: &Dataset) -> Result<Purpose, VerifyError> {
+fn purpose(signature: &Dataset, wanted: Purpose) -> Result<Purpose, VerifyError> {
     let item = signature
         .items(tags::DIGITAL_SIGNATURE_PURPOSE_CODE_SEQUENCE)
         .first();
@@ -344,11 +388,12 @@ fn purpose(dataset: &Dataset, signature: &Dataset) -> Result<Purpose, VerifyErro
         item.code(tags::CODING_SCHEME_DESIGNATOR),
     );
     let is = |concept: coding::Concept| pair.0 == concept.0 && pair.1 == concept.1;
-    match expected_purpose(dataset) {
-        Purpose::Verification if is(coding::VERIFICATION_SIGNATURE) => Ok(Purpose::Verification),
-        Purpose::Author if is(coding::AUTHOR_SIGNATURE) => Ok(Purpose::Author),
-        _ => Err(VerifyError::Purpose),
-    }
+    let concept = match wanted {
+        Purpose::Author => coding::AUTHOR_SIGNATURE,
+        Purpose::Verification => coding::VERIFICATION_SIGNATURE,
+        Purpose::Source => coding::SOURCE_SIGNATURE,
+    };
+    is(concept).then_some(wanted).ok_or(VerifyError::Purpose)
 }
 
 /// The embedded certificate without the padding of its OB value: as long as its ASN.1 says.

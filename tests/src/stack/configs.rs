@@ -92,6 +92,11 @@ pub fn write_agent(
     } else {
         String::new()
     };
+    let require = if options.replaces_uids {
+        "\"replace-uids\""
+    } else {
+        ""
+    };
     let PacsAddress { ae_title, address } = &options.pacs;
     let host = address
         .rsplit_once(':')
@@ -116,7 +121,7 @@ pub fn write_agent(
          [[dicom.called]]\nae_title = \"CW_STAT\"\npurpose = \"read\"\npriority = \"stat\"\n\n\
          [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\
          [[dicom.calling]]\nae_title = \"{ae_title}\"\naddresses = [\"{host}\"]\nkind = \"pacs\"\n\n\
-         [agreement]\nidentified = [{identified}]\nmodified_dates = {shifts}\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
+         [agreement]\nidentified = [{identified}]\nmodified_dates = {shifts}\nrequire = [{require}]\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
          [site_page]\nlisten = \"{page}\"\n\n\
          [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n\
          page_image = \"{page_image}\"\n"

@@ -128,6 +128,11 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
             _ if hidden_sequence(header, level.encoding) => {
                 self.remove(start, header, level, originals)
             }
+            Kind::Value(end)
+                if end - value <= TEXT && self.is_replaced(header.tag, Class::Text) =>
+            {
+                self.rename(start, header, level, end, originals)
+            }
             Kind::Value(end) if end - value <= TEXT => {
                 let bytes = if header.tag == Tag(0x0010, 0x0020) {
                     self.token("patient", header, level)?.into_bytes()
@@ -184,6 +189,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
                 let reason = "a comment in a coded frame holds an identifier of the patient";
                 return Err(Stop::Withheld(reason.to_owned()));
             }
+            self.no_uid_in(&comments)?;
             self.source.go(fragment.end);
         }
         self.out.source(start..self.source.at());
@@ -250,11 +256,15 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
         if let Some(shift) = self.shift().filter(|_| class == Class::Date) {
             return self.dates(start, header, level, (end, shift), originals);
         }
+        if self.is_replaced(header.tag, class) {
+            return self.rename(start, header, level, end, originals);
+        }
         let cleaned = if class == Class::Binary {
             Cleaned::Same
         } else {
             let bytes = self.source.read(at..end)?;
-            clean::clean(&bytes, class, vr, &level.set, self.sought(header.tag))
+            let cleaned = clean::clean(&bytes, class, vr, &level.set, self.sought(header.tag));
+            self.without_uids(cleaned, bytes, (class, vr), level)?
         };
         match cleaned {
             Cleaned::Changed(bytes) => {
@@ -265,7 +275,7 @@ impl<S: Read + Seek> Transform<'_, '_, S> {
                 self.counts.undecodable += 1;
                 self.replace(start, header, level, &[], originals)
             }
-            Cleaned::Identifying if self.options.uids == UidRule::Withhold => {
+            Cleaned::Identifying if self.options.uids != UidRule::Accept => {
                 Err(Stop::Withheld(self.why_uid(at..end)?.to_owned()))
             }
             same => {

@@ -237,3 +237,77 @@ async fn a_recall_of_either_is_a_recall_of_both() {
         2
     );
 }
+
+/// Whether the study of a bench leaves under other UIDs, after the gateway has announced an agreement with these options.
+async fn replaces(bench: &Bench, study: &str, options: &[&str]) -> Option<bool> {
+    let hello = HelloGateway {
+        epoch: 1,
+        high_water: 0,
+        agreements: vec![Agreement {
+            identity: "pseudonymous".to_owned(),
+            options: options.iter().map(|&word| word.to_owned()).collect(),
+            ..Agreement::identified("a1".parse().unwrap(), "Readers")
+        }],
+    };
+    bench.spool.greeted(&hello).await.unwrap();
+    let study = study.parse().unwrap();
+    let agreement = "a1".parse().unwrap();
+    bench.spool.replaces(&agreement, &study).await.unwrap()
+}
+
+#[tokio::test]
+async fn either_side_may_ask_that_no_uid_leaves_and_neither_can_forbid_it() {
+    for (ours, theirs, expect) in [
+        (false, &["device"][..], false),
+        (false, &["device", "replace-uids"], true),
+        (true, &[], true),
+        (true, &["replace-uids"], true),
+        (false, &["not-replace-uids", "replace-uids-not"], false),
+    ] {
+        let mut config = Config::default();
+        if ours {
+            config.agreement.require = vec!["replace-uids".to_owned()];
+        }
+        let bench = Bench::strict(config).await;
+        // before its agreement is known
+        bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+        assert_eq!(replaces(&bench, "1.2.3", theirs).await, Some(expect));
+        // and after
+        bench.store(&What::image("1.2.4", "1.2.4.1")).await.unwrap();
+        assert_eq!(replaces(&bench, "1.2.4", theirs).await, Some(expect));
+        assert_eq!(replaces(&bench, "1.2.9", theirs).await, None);
+    }
+}
+
+#[tokio::test]
+async fn what_began_to_leave_goes_on_as_it_began() {
+    let bench = Bench::strict(Config::default()).await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    assert_eq!(replaces(&bench, "1.2.3", &[]).await, Some(false));
+    let asked = ["replace-uids"];
+    assert_eq!(replaces(&bench, "1.2.3", &asked).await, Some(false));
+    bench.store(&What::image("1.2.4", "1.2.4.1")).await.unwrap();
+    assert_eq!(replaces(&bench, "1.2.4", &asked).await, Some(true));
+    assert_eq!(replaces(&bench, "1.2.4", &[]).await, Some(true));
+}
+
+#[tokio::test]
+async fn what_leaves_under_other_uids_never_leaves_as_it_was_received() {
+    let mut config = Config::default();
+    config.agreement.require = vec!["replace-uids".to_owned()];
+    let bench = Bench::strict(config).await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    assert_eq!(replaces(&bench, "1.2.3", &[]).await, Some(true));
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query("UPDATE agreement SET identity = 'identified'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    bench.store(&What::image("1.2.3", "1.2.3.2")).await.unwrap();
+    let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+    assert!(out.is_empty(), "{out:?}");
+    let given = bench.spool.next_to_protect(9, 0).await.unwrap();
+    assert_eq!(given.len(), 2);
+    assert!(given.iter().all(|it| it.replaces_uids));
+}

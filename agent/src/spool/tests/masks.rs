@@ -178,6 +178,7 @@ fn leaves(rule: i64, pixels: Option<MaskedPixels>) -> Verdict {
         profile: 1,
         sealed: None,
         remarks: Vec::new(),
+        uids: std::collections::BTreeMap::new(),
         looked: vec![looked(Some(rule))],
         pixels,
     }

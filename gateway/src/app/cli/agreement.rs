@@ -55,8 +55,8 @@ pub(super) struct Add {
     /// Send names, numbers and dates of birth as they are.
     #[arg(long)]
     identified: bool,
-    /// What may leave beyond the profile: device, institution, documents, accept-uids, headshots; or modified-dates, by which the
-    /// site shifts every date. Can be repeated.
+    /// What may leave beyond the profile: device, institution, documents, accept-uids, headshots; or what leaves less: replace-uids, and
+    /// modified-dates, by which the site shifts every date. Can be repeated.
     #[arg(long = "option")]
     options: Vec<String>,
     /// The language of its reports; the site's otherwise.

@@ -19,9 +19,12 @@ pub const OPTIONS: &[&str] = &[
     "accept-uids",
     "headshots",
     MODIFIED_DATES,
+    REPLACE_UIDS,
 ];
 /// The option by which every date is shifted by a constant of its patient (P11). It takes away: either side may ask for it.
 pub const MODIFIED_DATES: &str = "modified-dates";
+/// The option by which every UID of the site is replaced by another. It takes away: either side may ask for it.
+pub const REPLACE_UIDS: &str = "replace-uids";
 /// [`super::Open::identity`]: the site could not tell whose study it is (P2).
 pub const NOT_ESTABLISHED: &str = "not-established";
 
@@ -42,7 +45,7 @@ pub struct Agreement {
     #[n(3)]
     pub profile: String,
     /// What the profile does beyond what it does for everybody: words of [`OPTIONS`]. A word that the agent does not know is ignored,
-    /// because each allows more than none; those that take away, [`MODIFIED_DATES`], every agent knows.
+    /// because each allows more than none; those that take away, [`MODIFIED_DATES`] and [`REPLACE_UIDS`], every agent knows.
     #[n(4)]
     pub options: Vec<String>,
     /// The language of its reports, as a tag.

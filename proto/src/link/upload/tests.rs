@@ -222,6 +222,32 @@ fn a_refused_instance_is_asked_about_before_the_next_try() {
 }
 
 #[test]
+fn what_the_gateway_has_in_another_form_is_asked_about_instead_of_sent_for_ever() {
+    let mut uploader = caught_up();
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    let receipt = Receipt {
+        key: key(1),
+        sent_digest: Digest([1; 32]),
+        length: 90,
+        number: 1,
+        epoch: 1,
+        quarantined: false,
+    };
+    uploader.receipt(&receipt);
+    uploader.doubted(&key(1));
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), Some(Step::Ask(vec![key(1)])));
+    let entries = vec![Entry {
+        key: key(1),
+        offset: 90,
+        receipt: Some(receipt.clone()),
+    }];
+    assert_eq!(uploader.have(&Have { entries }), Ok(vec![receipt]));
+    assert!(uploader.is_idle());
+}
+
+#[test]
 fn an_urgent_one_displaces_one_that_has_not_begun_and_no_other() {
     let mut uploader = caught_up();
     uploader.offered((1..=4).map(|n| job(n, Priority::Routine)).collect(), true);
