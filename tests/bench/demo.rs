@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use causeway_tests::stack::build;
 use tokio::process::Command;
 
-use crate::{ROUNDS, median, say};
+use crate::rig::{ROUNDS, Report, Series};
 
 /// The step of the demo before the first byte is sent.
 const BEFORE: &str = "sample study computed";
@@ -16,28 +16,22 @@ const BEFORE: &str = "sample study computed";
 pub(crate) async fn run() -> anyhow::Result<()> {
     // beside the programs that it starts
     let program = build::binaries().await?.gateway.with_file_name("demo");
-    let (mut home, mut away) = (Vec::new(), Vec::new());
+    let mut home = Series::new("identity stays at home");
+    let mut away = Series::new("identity leaves");
     for _ in 0..ROUNDS {
-        home.push(walk(&program, &["--auto"]).await?);
-        away.push(walk(&program, &["--auto", "--identified"]).await?);
+        home.values.push(walk(&program, &["--auto"]).await?);
+        away.values
+            .push(walk(&program, &["--auto", "--identified"]).await?);
     }
-    say(&format!(
-        "\nthe demo, {ROUNDS} rounds in turn, from the first byte sent to the report in the PACS, medians\n"
-    ));
-    let (home, away) = (median(&mut home), median(&mut away));
-    for (what, took) in [("identity stays at home", home), ("identity leaves", away)] {
-        say(&format!("{what:>44}  {:.2} s", took.as_secs_f64()));
-    }
-    say(&format!(
-        "{:>44}  {:.3}",
-        "home : away",
-        home.as_secs_f64() / away.as_secs_f64()
-    ));
-    Ok(())
+    let title = "The demo, from the first byte sent to the report in the PACS";
+    let mut report = Report::new("demo", title);
+    report.ratio("home : away", home.ratio(&away), "≤ 1.10");
+    report.part("seconds", [home, away]);
+    report.close()
 }
 
 /// How long the walk took, by the demo's own table.
-async fn walk(program: &Path, arguments: &[&str]) -> anyhow::Result<Duration> {
+async fn walk(program: &Path, arguments: &[&str]) -> anyhow::Result<f64> {
     let output = Command::new(program)
         .args(arguments)
         .kill_on_drop(true)
@@ -56,5 +50,5 @@ async fn walk(program: &Path, arguments: &[&str]) -> anyhow::Result<Duration> {
     let seconds = steps
         .take_while(|line| !line.ends_with("in all"))
         .filter_map(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    Ok(Duration::from_secs_f64(seconds.sum()))
+    Ok(seconds.sum())
 }
