@@ -258,6 +258,7 @@ fn renewing(config: &Config) -> Enrolling {
     Enrolling {
         gateway: enrolled_at(&folder).unwrap_or_else(|| config.gateway.address.clone()),
         server_name: config.gateway.server_name.clone(),
+        proxy: config.gateway.proxy.clone(),
         folder,
         clock: clock(),
         random: random(),

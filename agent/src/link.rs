@@ -1,6 +1,7 @@
 //! The edge towards the gateway: one QUIC connection at a time, kept up for as long as the agent runs.
 //!
-//! Nothing is written to the line but what has passed [`alias`]. [`dial`] makes the connection and says HELLO, [`session`] runs it until it ends, [`upload`] sends what the spool offers in its
+//! Nothing is written to the line but what has passed [`alias`]. [`dial`] makes the connection and says HELLO, [`way`] chooses how it is
+//! carried: over UDP, or where that does not pass through a [`tunnel`] over TCP. [`session`] runs it until it ends, [`upload`] sends what the spool offers in its
 //! protected form, [`download`] takes reports home and says what became of them. What to send next and when is decided by the
 //! machines of `proto::link`; nothing here outlives a connection that is not in the spool or in the rows of deliveries.
 
@@ -9,9 +10,13 @@ mod config;
 mod dial;
 mod download;
 pub mod enrol;
+pub mod firewall;
+mod proxy;
 mod session;
 mod talking;
+mod tunnel;
 mod upload;
+mod way;
 
 use std::time::Duration;
 
@@ -28,6 +33,9 @@ use crate::delivery::Deliveries;
 use crate::protect::Protector;
 use crate::spool::Spool;
 pub use config::{Config, Congestion};
+pub use proxy::{NoProxy, Proxy};
+use way::Ways;
+pub use way::{Transport, Way};
 
 /// How the link stands, for `status`, metrics and the site page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,6 +54,8 @@ pub enum State {
         gateway: String,
         /// Where it was reached.
         address: String,
+        /// How the link is carried.
+        way: Way,
         /// What a person should know although the link is up: the clocks differ, or the gateway is about to restart.
         remark: Option<String>,
     },
@@ -103,22 +113,38 @@ struct Ended {
     asked: Option<Duration>,
     /// The link was up; the next failure is the first again.
     was_up: bool,
-    /// Dial again at once: our own certificate was renewed.
+    /// Dial again at once: our own certificate was renewed, or UDP passes again.
     at_once: bool,
+    heard: Heard,
+}
+
+/// What an attempt tells about its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Nobody,
+    Somebody,
+    /// Somebody, over TCP, and UDP passes again.
+    UdpPasses,
 }
 
 /// Keeps the link up until `cancel` fires, and publishes how it stands.
 pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationToken) {
     let first = Duration::from_millis(link.config.retry_first_ms);
     let mut pause = Pause::new(first, Duration::from_secs(link.config.retry_longest_s));
+    let mut ways = Ways::new(link.config.transport, link.config.proxy.is_some());
     let mut last_error = None;
     while !cancel.is_cancelled() {
         state.send_replace(State::Connecting {
             last_error: last_error.take(),
         });
-        let ended = Box::pin(one_connection(&link, &state, &cancel)).await;
+        let ended = Box::pin(one_connection(&link, ways.next(), &state, &cancel)).await;
         if cancel.is_cancelled() {
             break;
+        }
+        match ended.heard {
+            Heard::Nobody => ways.unanswered(),
+            Heard::Somebody => ways.answered(),
+            Heard::UdpPasses => ways.udp_passes(),
         }
         if ended.was_up {
             pause.reset();
@@ -147,18 +173,24 @@ pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationTo
 
 async fn one_connection(
     link: &Link,
+    way: Way,
     state: &watch::Sender<State>,
     cancel: &CancellationToken,
 ) -> Ended {
     let dialled = tokio::select! {
-        dialled = dial::dial(link) => dialled,
-        () = cancel.cancelled() => Err(Farewell::from(Code::Done)),
+        dialled = dial::dial(link, way) => dialled,
+        () = cancel.cancelled() => Err(Farewell::from(Code::Done).into()),
     };
     let dialled = match dialled {
         Ok(dialled) => dialled,
-        Err(farewell) => {
+        Err(not) => {
             return Ended {
-                farewell,
+                farewell: not.farewell,
+                heard: if not.unanswered {
+                    Heard::Nobody
+                } else {
+                    Heard::Somebody
+                },
                 asked: None,
                 was_up: false,
                 at_once: false,

@@ -4,6 +4,7 @@
 
 mod pin;
 mod refusal;
+mod shown;
 mod verify;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub use crate::crypto::{TlsError, provider};
 use crate::reload::{LiveClient, LiveServer};
 pub use pin::{WrongAuthority, pinned_client};
 pub use refusal::{Refusal, Side};
+pub use shown::Shown;
+use shown::Watching;
 use verify::SiteVerifier;
 
 #[cfg(test)]
@@ -27,6 +30,8 @@ mod tests;
 
 /// The link protocol over QUIC.
 pub const LINK_ALPN: &[u8] = b"causeway/1";
+/// The datagrams of the link, inside of TLS over TCP.
+pub const TUNNEL_ALPN: &[u8] = b"causeway-tunnel/1";
 /// Enrolment and renewal over TCP.
 pub const ENROL_ALPN: &[u8] = b"causeway-enrol/1";
 
@@ -46,6 +51,14 @@ pub struct ClientTls {
 /// When rustls refuses the parts, which a test would have shown.
 pub fn server(live: &LiveServer, clock: &Clock) -> Result<ServerConfig, TlsError> {
     server_with(SiteVerifier::link(live), LINK_ALPN, live, clock)
+}
+
+/// The gateway's configuration of the tunnel that carries the link where UDP does not pass; it demands what the link demands.
+///
+/// # Errors
+/// When rustls refuses the parts, which a test would have shown.
+pub fn tunnel_server(live: &LiveServer, clock: &Clock) -> Result<ServerConfig, TlsError> {
+    server_with(SiteVerifier::link(live), TUNNEL_ALPN, live, clock)
 }
 
 /// The gateway's configuration of the enrolment listener. `anonymous`: also without a certificate, while a code is outstanding. A
@@ -95,6 +108,24 @@ pub fn client(live: &LiveClient, clock: &Clock) -> Result<ClientTls, TlsError> {
         config: Arc::new(config),
         live: live.clone(),
     })
+}
+
+/// The agent's configuration of the tunnel, and where it keeps who issued a certificate that it refused: what opens TLS on the way
+/// shows one of its own.
+///
+/// # Errors
+/// When the authority's certificate cannot be used.
+pub fn tunnel_client(live: &LiveClient, clock: &Clock) -> Result<(ClientConfig, Shown), TlsError> {
+    let mut config = client_with(live, TUNNEL_ALPN, clock)?;
+    let shown = Shown::default();
+    let watching = Watching {
+        inner: authority_verifier(&live.credentials().link_authority)?,
+        shown: shown.clone(),
+    };
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(watching));
+    Ok((config, shown))
 }
 
 /// The agent's configuration for renewing over the enrolment listener.

@@ -1,6 +1,6 @@
 //! The edge towards the agents: the QUIC link, and enrolment beside it.
 //!
-//! [`accept`] lets verified sites in, one session each, [`receive`] takes what they send into `ingest`, [`deliver`] sends reports
+//! [`accept`] lets verified sites in, one session each; where UDP does not pass their datagrams come through [`tunnel`]. [`receive`] takes what they send into `ingest`, [`deliver`] sends reports
 //! home. Who a connection speaks for stands in its certificate and nowhere else. What a connection holds that is not in rows or in
 //! `ingest` may be lost with it.
 
@@ -13,6 +13,7 @@ mod receive;
 mod session;
 mod sites;
 mod talking;
+mod tunnel;
 mod witness;
 
 use std::io;
@@ -28,6 +29,7 @@ use crate::worklist::Events;
 pub use accept::{Door, run};
 pub use config::{Config, Congestion};
 pub use sites::{Connected, Sites};
+pub use tunnel::Tunnels;
 
 /// The link could not be opened.
 #[derive(Debug, Error)]

@@ -8,6 +8,7 @@ pub mod download;
 pub mod message;
 pub mod session;
 pub mod talk;
+pub mod tunnel;
 pub mod upload;
 
 #[cfg(test)]

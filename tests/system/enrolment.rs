@@ -67,7 +67,7 @@ impl Both {
         directory::add_agreement(&parts.rows, clock, random, "test", &agreement).await?;
         let door = Door::hold("127.0.0.1:0").await?;
         let address = door.address();
-        let keeper = enrol::run(door, parts.clone());
+        let keeper = enrol::run(door, parts.clone(), None);
         parts.tracker.spawn(async move { keeper.await.unwrap() });
         Ok(Self {
             folder,
@@ -108,6 +108,7 @@ impl Both {
         Enrolling {
             gateway: gateway.to_string(),
             server_name: Some("localhost".to_owned()),
+            proxy: None,
             folder: self.keys(),
             clock: self.parts.clock.clone(),
             random: random(),

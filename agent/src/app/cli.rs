@@ -133,7 +133,11 @@ enum Verb {
     #[command(subcommand)]
     Page(people::Verb),
     /// Check disk, spool, certificate, clock, link, and what the destinations take.
-    Doctor,
+    Doctor {
+        /// Only print what the network team has to let through, and what passes now.
+        #[arg(long)]
+        firewall: bool,
+    },
 }
 
 /// What a person decides about what is held.
@@ -287,8 +291,13 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             originals::open(&config, &file, to.as_deref(), json)?;
         }
         Verb::Page(verb) => people::act(&config, verb).await?,
-        Verb::Doctor => {
-            let healthy = doctor::examine(&config, &mut io::stdout()).await?;
+        Verb::Doctor { firewall } => {
+            let out = &mut io::stdout();
+            let healthy = if firewall {
+                doctor::firewall(&config, out).await?
+            } else {
+                doctor::examine(&config, out).await?
+            };
             return Ok(if healthy {
                 ExitCode::SUCCESS
             } else {
@@ -317,6 +326,7 @@ async fn enrol(config: &Config, gateway: String, code: &Code, replace: bool) -> 
     let enrolling = Enrolling {
         gateway,
         server_name: config.gateway.server_name.clone(),
+        proxy: config.gateway.proxy.clone(),
         folder,
         clock: clock(),
         random: random(),

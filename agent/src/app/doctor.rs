@@ -9,9 +9,11 @@ use std::io::{self, Write};
 use causeway_certs::enrol::{Credentials, Renewal};
 use causeway_proto::time::Timestamp;
 
-use super::{clock, keys, look, open_spool, system};
+use super::{clock, keys, look, open_spool, random, system};
 use crate::audit;
 use crate::config::Config;
+use crate::link::enrol::enrolled_at;
+use crate::link::firewall::Request;
 use crate::observe::control::{self, Answer, Ask, ControlError};
 use crate::spool::{Admission, Spool};
 
@@ -77,6 +79,18 @@ pub async fn examine(config: &Config, out: &mut impl Write) -> anyhow::Result<bo
     home::destinations(config, &mut chart).await?;
     home::fonts(config, &mut chart)?;
     Ok(chart.healthy)
+}
+
+/// Writes what the network team has to let through, and what passes now. Answers whether the link can come up.
+///
+/// # Errors
+/// When nothing can be written.
+pub async fn firewall(config: &Config, out: &mut impl Write) -> anyhow::Result<bool> {
+    let enrolment = enrolled_at(&keys(&config.spool));
+    let enrolment = enrolment.as_deref().unwrap_or(&config.gateway.address);
+    let request = Request::look(&config.gateway, enrolment, &random()).await;
+    write!(out, "{request}")?;
+    Ok(request.passes())
 }
 
 fn certificate<W: Write>(

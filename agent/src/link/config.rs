@@ -7,6 +7,9 @@ use causeway_proto::link::upload::Bounds;
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 use serde::Deserialize;
 
+use super::proxy::Proxy;
+use super::way::Transport;
+
 /// What fills the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -25,6 +28,14 @@ pub struct Config {
     pub address: String,
     /// The name that its certificate has to carry; none: the host of `address`.
     pub server_name: Option<String>,
+    /// How the link is carried: `udp`, `tcp`, or `auto`: TCP only where UDP does not pass.
+    pub transport: Transport,
+    /// Where the gateway takes the link over TCP, as `host:port`; none: at `address`.
+    pub tcp_address: Option<String>,
+    /// The HTTP proxy for everything over TCP, as `http://[user:password@]host:port`.
+    pub proxy: Option<Proxy>,
+    /// How often a link over TCP asks whether UDP passes again, in seconds.
+    pub udp_again_s: u64,
     /// Instances sent at the same time.
     pub streams: u32,
     /// Instances sent or being sent that have no receipt yet.
@@ -56,6 +67,10 @@ impl Default for Config {
         Self {
             address: String::new(),
             server_name: None,
+            transport: Transport::Auto,
+            tcp_address: None,
+            proxy: None,
+            udp_again_s: 600,
             streams: 16,
             window_instances: 256,
             send_window_bytes: 32 << 20,
@@ -83,6 +98,12 @@ impl Config {
         self.server_name
             .as_deref()
             .unwrap_or_else(|| host.trim_start_matches('[').trim_end_matches(']'))
+    }
+
+    /// Where the link over TCP goes.
+    #[must_use]
+    pub fn tcp_address(&self) -> &str {
+        self.tcp_address.as_deref().unwrap_or(&self.address)
     }
 
     pub(super) fn bounds(&self) -> Bounds {

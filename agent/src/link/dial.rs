@@ -1,6 +1,6 @@
 //! Makes one connection: resolves, shakes hands, opens the control stream, says HELLO and waits for the gateway's.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ use quinn::{
 
 use super::Link;
 use super::alias::Leaving;
+use super::tunnel::{Carrying, Tunnel};
+use super::way::Way;
 
 /// The name and version in HELLO.
 const SOFTWARE: &str = concat!("causeway-agent ", env!("CARGO_PKG_VERSION"));
@@ -31,16 +33,51 @@ pub(super) struct Dialled {
     pub(super) from_gateway: RecvStream,
     pub(super) reader: Reader,
     pub(super) greeted: Greeted<HelloGateway>,
+    pub(super) way: Way,
+    /// What carries the connection over TCP, for as long as it lasts.
+    pub(super) carrying: Option<Carrying>,
+}
+
+/// There is no connection.
+#[derive(Debug)]
+pub(super) struct NotDialled {
+    /// Why, for a person.
+    pub(super) farewell: Farewell,
+    /// Nobody answered: another way may do.
+    pub(super) unanswered: bool,
+}
+
+impl From<Farewell> for NotDialled {
+    fn from(farewell: Farewell) -> Self {
+        Self {
+            farewell,
+            unanswered: false,
+        }
+    }
+}
+
+impl NotDialled {
+    fn unanswered(farewell: Farewell) -> Self {
+        Self {
+            farewell,
+            unanswered: true,
+        }
+    }
 }
 
 /// Makes one connection.
 ///
 /// # Errors
-/// Why there is none, for a person.
-pub(super) async fn dial(link: &Link) -> Result<Dialled, Farewell> {
+/// Why there is none.
+pub(super) async fn dial(link: &Link, way: Way) -> Result<Dialled, NotDialled> {
     let limit = Duration::from_secs(link.config.connect_timeout_s.max(1));
-    let address = resolve(link, limit).await?;
-    let endpoint = endpoint(link, address)?;
+    let (endpoint, address, carrying) = match way {
+        Way::Udp => {
+            let address = resolve(link, limit).await?;
+            (endpoint(link, address.ip())?, address, None)
+        }
+        Way::Tcp => tunnelled(link, limit).await?,
+    };
     let name = link.config.name();
     let connecting = endpoint
         .connect(address, name)
@@ -48,17 +85,49 @@ pub(super) async fn dial(link: &Link) -> Result<Dialled, Farewell> {
     let connection = tokio::time::timeout(limit, connecting)
         .await
         .unwrap_or(Err(ConnectionError::TimedOut))
-        .map_err(|error| explain(link, &error))?;
-    match tokio::time::timeout(limit, greet(link, endpoint, connection.clone())).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(farewell(
-            &connection,
-            Farewell::new(Code::Silent, "The gateway did not say HELLO in time."),
-        )),
+        .map_err(|error| NotDialled {
+            unanswered: error == ConnectionError::TimedOut,
+            farewell: explain(link, &error),
+        })?;
+    let greeting = greet(link, endpoint, connection.clone(), way);
+    match tokio::time::timeout(limit, greeting).await {
+        Ok(outcome) => Ok(Dialled {
+            carrying,
+            ..outcome?
+        }),
+        Err(_) => {
+            let silent = Farewell::new(Code::Silent, "The gateway did not say HELLO in time.");
+            Err(farewell(&connection, silent).into())
+        }
     }
 }
 
-async fn resolve(link: &Link, limit: Duration) -> Result<SocketAddr, Farewell> {
+/// Opens a tunnel and an endpoint that speaks through it.
+async fn tunnelled(
+    link: &Link,
+    limit: Duration,
+) -> Result<(Endpoint, SocketAddr, Option<Carrying>), NotDialled> {
+    let to = link.config.tcp_address();
+    let opened = tokio::time::timeout(limit, Tunnel::open(link))
+        .await
+        .unwrap_or_else(|_| Err(local(format!("{to} does not answer over TCP."))));
+    let tunnel = opened.map_err(|farewell| NotDialled {
+        unanswered: farewell.code == Code::Internal,
+        farewell,
+    })?;
+    let address = tunnel.address;
+    let endpoint = endpoint(link, address.ip())?;
+    let failed = |error| NotDialled::unanswered(local(format!("No tunnel: {error}.")));
+    let own = endpoint.local_addr().map_err(failed)?;
+    let carrying = tunnel.carry(own).await.map_err(failed)?;
+    Ok((endpoint, address, Some(carrying)))
+}
+
+/// Where the gateway is.
+///
+/// # Errors
+/// Why nobody knows.
+pub(super) async fn resolve(link: &Link, limit: Duration) -> Result<SocketAddr, Farewell> {
     let address = &link.config.address;
     let looked_up = tokio::time::timeout(limit, tokio::net::lookup_host(address.as_str())).await;
     match looked_up {
@@ -70,11 +139,11 @@ async fn resolve(link: &Link, limit: Duration) -> Result<SocketAddr, Farewell> {
     }
 }
 
-fn endpoint(link: &Link, address: SocketAddr) -> Result<Endpoint, Farewell> {
-    let any: SocketAddr = if address.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
+fn endpoint(link: &Link, to: IpAddr) -> Result<Endpoint, Farewell> {
+    let any: SocketAddr = match to {
+        to if to.is_loopback() => (to, 0).into(),
+        IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let mut endpoint = Endpoint::client(any)
         .map_err(|error| local(format!("No UDP port could be opened: {error}.")))?;
@@ -94,6 +163,7 @@ async fn greet(
     link: &Link,
     endpoint: Endpoint,
     connection: Connection,
+    way: Way,
 ) -> Result<Dialled, Farewell> {
     let half = link.spool.hello().await.map_err(|error| {
         tracing::error!(%error, "the spool cannot count this connection");
@@ -144,6 +214,8 @@ async fn greet(
         from_gateway,
         reader,
         greeted,
+        way,
+        carrying: None,
     })
 }
 
@@ -170,7 +242,7 @@ impl From<VarIntOf> for quinn::VarInt {
     }
 }
 
-fn local(sentence: impl Into<String>) -> Farewell {
+pub(super) fn local(sentence: impl Into<String>) -> Farewell {
     Farewell::new(Code::Internal, sentence)
 }
 
@@ -230,7 +302,7 @@ fn ours(code: u64) -> Option<Refusal> {
     }
 }
 
-fn refused(link: &Link, refusal: Option<Refusal>) -> Option<Farewell> {
+pub(super) fn refused(link: &Link, refusal: Option<Refusal>) -> Option<Farewell> {
     let refusal = refusal?;
     let code = match refusal {
         Refusal::Revoked => Code::Revoked,

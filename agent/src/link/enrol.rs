@@ -22,6 +22,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 
+use super::proxy::{self, Proxy};
+
 /// From the first packet to the last.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -92,6 +94,8 @@ pub struct Enrolling {
     pub gateway: String,
     /// The name that the gateway's certificate has to carry; none: the host of `gateway`.
     pub server_name: Option<String>,
+    /// The HTTP proxy on the way there.
+    pub proxy: Option<Proxy>,
     /// The folder of keys.
     pub folder: PathBuf,
     /// The wall clock.
@@ -173,7 +177,16 @@ impl Enrolling {
         let mut tls = connector
             .connect(name, tcp)
             .await
-            .map_err(|error| EnrolError::Handshake(self.explain(&error, own)))?;
+            .map_err(|error| match error.kind() {
+                // a gateway that takes the link over TCP listens always, and hangs up on whom it does not expect
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                    EnrolError::Connect {
+                        address: self.gateway.clone(),
+                        source: error,
+                    }
+                }
+                _ => EnrolError::Handshake(self.explain(&error, own)),
+            })?;
         let key = NewKey::draw()?;
         let request = Request {
             ask,
@@ -212,7 +225,7 @@ impl Enrolling {
     async fn connect(&self) -> Result<TcpStream, EnrolError> {
         let mut tries = 0_u32;
         loop {
-            match TcpStream::connect(&self.gateway).await {
+            match proxy::connect(&self.gateway, self.proxy.as_ref()).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused && tries < 15 => {
                     tries = tries.saturating_add(1);

@@ -18,7 +18,9 @@ use super::alias::{Alias, AliasError};
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
 use super::talking::{Heard, Talking};
+use super::tunnel::udp_passes_again;
 use super::upload::{Refusing, Upload};
+use super::way::{self, Way};
 use super::{Ended, Link, State};
 use crate::audit::witness;
 use crate::delivery::DeliveryError;
@@ -57,6 +59,8 @@ pub(super) enum Done {
     },
     /// A report was taken, or refused.
     Report,
+    /// Whether UDP passes again.
+    Udp(bool),
 }
 
 /// Why a connection is left.
@@ -67,6 +71,8 @@ enum Leave {
     With(Farewell),
     /// The agent ends, or its certificate was renewed.
     Done { at_once: bool },
+    /// The link runs over TCP, and UDP passes again.
+    UdpPasses,
 }
 
 impl From<SpoolError> for Leave {
@@ -149,6 +155,8 @@ struct Session<'a> {
     look_at: Instant,
     /// When to say the head of the audit trail next.
     head_at: Instant,
+    /// When to ask whether UDP passes again.
+    udp_at: Option<Instant>,
     serial: causeway_certs::identity::Serial,
     state: &'a watch::Sender<State>,
     asked: Option<Duration>,
@@ -167,14 +175,21 @@ pub(super) async fn run(
         from_gateway,
         reader,
         greeted,
+        way,
+        carrying: _carrying,
         ..
     } = dialled;
-    let remark = greeted.skew_sentence();
-    tracing::info!(gateway = %greeted.software, remark, "the link is up");
+    let remark = way::remark(link, way, greeted.skew_sentence());
+    tracing::info!(gateway = %greeted.software, ?way, remark, "the link is up");
+    let address = match way {
+        Way::Udp => connection.remote_address().to_string(),
+        Way::Tcp => link.config.tcp_address().to_owned(),
+    };
     state.send_replace(State::Up {
         since: link.clock.now(),
         gateway: greeted.software,
-        address: connection.remote_address().to_string(),
+        address,
+        way,
         remark,
     });
     let (now, alias) = (Instant::now(), Alias::new(link.spool.clone()));
@@ -196,6 +211,7 @@ pub(super) async fn run(
         started: now,
         look_at: now,
         head_at: now,
+        udp_at: way::asks_for_udp(link, way).map(|wait| now + wait),
         serial: link.tls.live.credentials().serial().clone(),
         state,
         asked: None,
@@ -205,16 +221,23 @@ pub(super) async fn run(
         Err(leave) => leave,
     };
     session.tasks.abort_all();
+    let udp_passes = matches!(leave, Leave::UdpPasses);
     let (reason, at_once) = match leave {
         Leave::Lost => (explain(link, &connection.closed().await), false),
         Leave::With(reason) => (farewell(&connection, reason), false),
         Leave::Done { at_once } => (farewell(&connection, Farewell::from(Code::Done)), at_once),
+        Leave::UdpPasses => (farewell(&connection, Farewell::from(Code::Done)), true),
     };
     Ended {
         farewell: reason,
         asked: session.asked,
         was_up: session.started.elapsed() >= LASTING,
         at_once,
+        heard: if udp_passes {
+            super::Heard::UdpPasses
+        } else {
+            super::Heard::Somebody
+        },
     }
 }
 
@@ -291,6 +314,11 @@ impl Session<'_> {
                     .spawn(download::receive(stream, deliveries, alias));
             }
             Event::Look => self.look().await?,
+            Event::Task(Done::Udp(true)) => return Err(Leave::UdpPasses),
+            Event::Task(Done::Udp(false)) => {
+                self.udp_at =
+                    way::asks_for_udp(self.link, Way::Tcp).map(|wait| Instant::now() + wait);
+            }
             Event::Task(Done::Report) | Event::Nothing => {}
             Event::Lost => return Err(Leave::Lost),
             Event::Cancelled => return Err(Leave::Done { at_once: false }),
@@ -302,6 +330,12 @@ impl Session<'_> {
         self.look_at = Instant::now() + TICK;
         if *self.link.tls.live.credentials().serial() != self.serial {
             return Err(Leave::Done { at_once: true });
+        }
+        if self.udp_at.is_some_and(|at| at <= Instant::now()) {
+            self.udp_at = None;
+            let link = self.link.clone();
+            self.tasks
+                .spawn(async move { Done::Udp(udp_passes_again(&link).await) });
         }
         let mut say = Vec::new();
         if self.asked.is_none() {

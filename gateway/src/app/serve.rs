@@ -111,7 +111,12 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
         http::health::routes(readiness.clone()),
         None,
     );
-    run_room(&parts, "enrolment", enrol::run(door, parts.clone()));
+    let tunnels = tunnels(config, &link_door, &rooms)?;
+    run_room(
+        &parts,
+        "enrolment",
+        enrol::run(door, parts.clone(), tunnels),
+    );
     parts.tracker.spawn(link::run(link_door, rooms));
     let names = config.link.names.clone();
     parts.tracker.spawn(fresh::run(parts.clone(), names));
@@ -124,6 +129,21 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     hold::write_ports(&config.data, &parts.random.token(), &ports)?;
     tracing::info!(%ports, "listening");
     Ok(())
+}
+
+/// What carries the link over TCP, if it may.
+fn tunnels(
+    config: &Config,
+    door: &link::Door,
+    rooms: &link::Rooms,
+) -> Result<Option<link::Tunnels>, Failure> {
+    if !config.link.tcp {
+        return Ok(None);
+    }
+    let address = door.address().map_err(Failure::storage)?;
+    let most = config.link.max_greeting_per_site;
+    let tunnels = link::Tunnels::new(address, rooms.sites.clone(), most, &rooms.parts);
+    tunnels.map(Some).map_err(Failure::config)
 }
 
 async fn link_rooms(

@@ -294,10 +294,13 @@ async fn admit(
     greeted: &Greeted<HelloAgent>,
 ) -> Result<(), Farewell> {
     let parts = &rooms.parts;
+    let reached_from = connection.remote_address();
+    let behind = rooms.sites.behind(reached_from);
     let connected = Connected {
         site: peer.site.clone(),
         since: parts.clock.now(),
-        address: connection.remote_address(),
+        address: behind.unwrap_or(reached_from),
+        tunnelled: behind.is_some(),
         software: greeted.software.clone(),
     };
     let admitted = rooms

@@ -22,8 +22,11 @@ pub enum Congestion {
 pub struct Config {
     /// Address and port of the link (UDP); port 0 takes a free one.
     pub listen: String,
-    /// Address and port of enrolment and renewal (TCP); listened on only while somebody may come. Port 0 takes a free one.
+    /// Address and port of enrolment and renewal (TCP), and with `tcp` of the link; without, listened on only while somebody may come.
+    /// Port 0 takes a free one.
     pub enrolment_listen: String,
+    /// Take the link over TCP too, for sites whose firewall holds back UDP.
+    pub tcp: bool,
     /// The names and addresses under which agents dial this gateway; its certificate carries them.
     pub names: Vec<String>,
     /// Connections at one time, of all sites; more are answered BUSY or not at all.
@@ -65,6 +68,7 @@ impl Default for Config {
         Self {
             listen: "0.0.0.0:8443".to_owned(),
             enrolment_listen: "0.0.0.0:8443".to_owned(),
+            tcp: true,
             names: vec!["localhost".to_owned()],
             max_connections: 256,
             retry_from_connections: 128,

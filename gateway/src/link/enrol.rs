@@ -1,4 +1,4 @@
-//! Enrolment and renewal: TLS 1.3 over TCP on a listener of its own.
+//! The TCP port of the gateway: enrolment and renewal, and the link of sites where UDP does not pass, told apart by ALPN; TLS 1.3 alone.
 //!
 //! The port is held from the start, so that its number is known, and listened on only while somebody may come:
 //!
@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | a code, or one that was spent within the last minute and is told so | yes | everybody; what he may do is decided by the code |
 //! | only a certificate between its day 60 and day 120 | yes | sites with a certificate of ours |
-//! | neither | no: connections are refused by the system | nobody |
+//! | neither, and no link over TCP | no: connections are refused by the system | nobody |
+//! | neither, and the link is taken over TCP | yes | sites with a certificate of ours, for the link alone |
 
 mod answer;
 
@@ -15,12 +16,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_certs::tls::{Refusal, Side, TlsError, enrolment_server};
+use causeway_certs::tls::{Refusal, Side, TUNNEL_ALPN, TlsError, enrolment_server};
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio::sync::Semaphore;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
+use super::Tunnels;
 use crate::directory::{self, DirectoryError, Wanted};
 use crate::parts::Parts;
 
@@ -100,18 +105,18 @@ impl Door {
     }
 }
 
-/// Opens and closes the door as codes and certificates ask for it, until the process is to end.
+/// Opens and closes the door as codes and certificates ask for it, until the process is to end; with `tunnels` it stays open.
 ///
 /// # Errors
 /// When the port is lost or TLS cannot be prepared. Rows that cannot be read for a while leave the door as it is.
-pub async fn run(door: Door, parts: Parts) -> Result<(), EnrolError> {
+pub async fn run(door: Door, parts: Parts, tunnels: Option<Tunnels>) -> Result<(), EnrolError> {
     let address = door.address;
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut held = Some(door);
     let mut wake = parts.wakes.directory.listen();
     while !parts.cancel.is_cancelled() {
         let wanted = look(&parts, Wanted::default()).await;
-        if wanted.any() {
+        if wanted.any() || tunnels.is_some() {
             let door = match held.take() {
                 Some(door) => door,
                 None => again(address, &parts).await?,
@@ -121,11 +126,16 @@ pub async fn run(door: Door, parts: Parts) -> Result<(), EnrolError> {
                 source,
             };
             let listener = door.socket.listen(64).map_err(fault)?;
-            tracing::info!(%address, codes = wanted.codes, renewals = wanted.renewals, "enrolment is open");
-            serve(&listener, wanted, &parts, &places).await?;
+            tracing::info!(%address, codes = wanted.codes, renewals = wanted.renewals, tcp = tunnels.is_some(), "the TCP port is open");
+            let serving = Serving {
+                parts: parts.clone(),
+                places: places.clone(),
+                tunnels: tunnels.clone(),
+            };
+            serving.serve(&listener, wanted).await?;
             drop(listener);
             held = Some(again(address, &parts).await?);
-            tracing::info!(%address, "enrolment is closed");
+            tracing::info!(%address, "the TCP port is closed");
         }
         tokio::select! {
             () = wake.wait(LOOK) => {}
@@ -163,88 +173,135 @@ async fn again(address: SocketAddr, parts: &Parts) -> Result<Door, EnrolError> {
     }
 }
 
-/// Accepts for as long as somebody may come.
-async fn serve(
-    listener: &TcpListener,
-    mut wanted: Wanted,
-    parts: &Parts,
-    places: &Arc<Semaphore>,
-) -> Result<(), EnrolError> {
-    let mut wake = parts.wakes.directory.listen();
-    let mut acceptor = acceptor(parts, wanted)?;
-    let mut look_again = tokio::time::interval(LOOK);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => {
-                match accepted {
-                    Ok((stream, from)) => place(stream, from, &acceptor, parts, places),
-                    Err(error) => {
-                        tracing::warn!(%error, "an enrolment connection could not be accepted");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+/// What every connection needs.
+#[derive(Clone)]
+struct Serving {
+    parts: Parts,
+    places: Arc<Semaphore>,
+    tunnels: Option<Tunnels>,
+}
+
+impl Serving {
+    /// Accepts for as long as somebody may come.
+    async fn serve(&self, listener: &TcpListener, mut wanted: Wanted) -> Result<(), EnrolError> {
+        let mut wake = self.parts.wakes.directory.listen();
+        let mut enrolment = self.enrolment(wanted)?;
+        let mut look_again = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    match accepted {
+                        Ok((stream, from)) => self.place(stream, from, enrolment.clone()),
+                        Err(error) => {
+                            tracing::warn!(%error, "a TCP connection could not be accepted");
+                            tokio::time::sleep(Duration::from_millis(100)).await;
+                        }
                     }
+                    continue;
                 }
-                continue;
+                _ = look_again.tick() => {}
+                () = wake.rung() => {}
+                () = self.parts.cancel.cancelled() => return Ok(()),
             }
-            _ = look_again.tick() => {}
-            () = wake.rung() => {}
-            () = parts.cancel.cancelled() => return Ok(()),
+            let now = look(&self.parts, wanted).await;
+            if !now.any() && self.tunnels.is_none() {
+                return Ok(());
+            }
+            if now != wanted {
+                wanted = now;
+                enrolment = self.enrolment(wanted)?;
+            }
         }
-        let now = look(parts, wanted).await;
-        if !now.any() {
-            return Ok(());
+    }
+
+    /// How enrolments are met; none while nobody may come.
+    fn enrolment(&self, wanted: Wanted) -> Result<Option<Arc<ServerConfig>>, EnrolError> {
+        if !wanted.any() {
+            return Ok(None);
         }
-        if now != wanted {
-            wanted = now;
-            acceptor = self::acceptor(parts, wanted)?;
+        let config = enrolment_server(&self.parts.live, &self.parts.clock, wanted.codes)?;
+        Ok(Some(Arc::new(config)))
+    }
+
+    fn place(&self, stream: TcpStream, from: SocketAddr, enrolment: Option<Arc<ServerConfig>>) {
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            tracing::warn!(%from, "too many handshakes over TCP at one time: one was turned away");
+            return;
+        };
+        let serving = self.clone();
+        self.parts.tracker.spawn(async move {
+            let cancel = serving.parts.cancel.clone();
+            let work = async {
+                let work = tokio::time::timeout(LIMIT, serving.one(stream, from, enrolment)).await;
+                drop(place);
+                match work {
+                    Ok(Some((stream, tunnels))) => tunnels.carry(stream, from).await,
+                    Ok(None) => {}
+                    Err(_) => tracing::warn!(%from, limit_s = LIMIT.as_secs(), "an enrolment took too long and was dropped"),
+                }
+            };
+            tokio::select! {
+                () = work => {}
+                () = cancel.cancelled() => {}
+            }
+        });
+    }
+
+    /// Shakes hands, and answers an enrolment; a tunnel is given back.
+    async fn one(
+        &self,
+        stream: TcpStream,
+        from: SocketAddr,
+        enrolment: Option<Arc<ServerConfig>>,
+    ) -> Option<(TlsStream<TcpStream>, Tunnels)> {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::trace!(%error, "no delay was not set");
         }
+        let start = match LazyConfigAcceptor::new(Acceptor::default(), stream).await {
+            Ok(start) => start,
+            Err(error) => {
+                refused(from, &error);
+                return None;
+            }
+        };
+        let tunnels = if asks_for_tunnel(&start) {
+            self.tunnels.as_ref()
+        } else {
+            None
+        };
+        let Some(config) = tunnels.map(|it| it.tls.clone()).or(enrolment) else {
+            tracing::debug!(%from, "nobody may enrol now: a connection was dropped");
+            return None;
+        };
+        let stream = match start.into_stream(config).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                refused(from, &error);
+                return None;
+            }
+        };
+        if let Some(tunnels) = tunnels {
+            return Some((stream, tunnels.clone()));
+        }
+        if let Err(error) = answer::answer(stream, from, &self.parts).await {
+            tracing::warn!(%from, %error, "an enrolment broke off");
+        }
+        None
     }
 }
 
-fn acceptor(parts: &Parts, wanted: Wanted) -> Result<TlsAcceptor, EnrolError> {
-    let config = enrolment_server(&parts.live, &parts.clock, wanted.codes)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
+fn asks_for_tunnel(start: &StartHandshake<TcpStream>) -> bool {
+    let hello = start.client_hello();
+    let mut protocols = hello.alpn().into_iter().flatten();
+    protocols.any(|protocol| protocol == TUNNEL_ALPN)
 }
 
-fn place(
-    stream: TcpStream,
-    from: SocketAddr,
-    acceptor: &TlsAcceptor,
-    parts: &Parts,
-    places: &Arc<Semaphore>,
-) {
-    let Ok(place) = places.clone().try_acquire_owned() else {
-        tracing::warn!(%from, "too many enrolments at one time: one was turned away");
-        return;
-    };
-    let acceptor = acceptor.clone();
-    let parts = parts.clone();
-    parts.tracker.clone().spawn(async move {
-        let work = tokio::time::timeout(LIMIT, one(stream, from, acceptor, &parts));
-        tokio::select! {
-            done = work => if done.is_err() {
-                tracing::warn!(%from, limit_s = LIMIT.as_secs(), "an enrolment took too long and was dropped");
-            },
-            () = parts.cancel.cancelled() => {}
-        }
-        drop(place);
-    });
-}
-
-async fn one(stream: TcpStream, from: SocketAddr, acceptor: TlsAcceptor, parts: &Parts) {
-    match acceptor.accept(stream).await {
-        Ok(stream) => {
-            if let Err(error) = answer::answer(stream, from, parts).await {
-                tracing::warn!(%from, %error, "an enrolment broke off");
-            }
-        }
-        Err(error) => {
-            let refusal = error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-                .map_or(Refusal::Other(None), |inner| {
-                    Refusal::from_error(Side::Gateway, inner)
-                });
-            tracing::warn!(%from, refusal = refusal.word(), cause = %error, "{}", refusal.for_gateway());
-        }
-    }
+fn refused(from: SocketAddr, error: &io::Error) {
+    let refusal = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        .map_or(Refusal::Other(None), |inner| {
+            Refusal::from_error(Side::Gateway, inner)
+        });
+    tracing::warn!(%from, refusal = refusal.word(), cause = %error, "{}", refusal.for_gateway());
 }

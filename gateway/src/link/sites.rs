@@ -24,6 +24,8 @@ pub struct Connected {
     pub since: Timestamp,
     /// From where.
     pub address: SocketAddr,
+    /// Over TCP, because UDP does not pass.
+    pub tunnelled: bool,
     /// The agent's program.
     pub software: String,
 }
@@ -40,6 +42,20 @@ struct Live {
 pub struct Sites {
     live: Arc<Mutex<BTreeMap<SiteId, Live>>>,
     greeting: Arc<StdMutex<BTreeMap<SiteId, u32>>>,
+    tunnels: Arc<StdMutex<BTreeMap<SocketAddr, (SiteId, SocketAddr)>>>,
+}
+
+/// One tunnel, for as long as it is kept: what comes from `own` came from elsewhere.
+#[derive(Debug)]
+pub(super) struct Carried {
+    sites: Sites,
+    own: SocketAddr,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        self.sites.tunnels().remove(&self.own);
+    }
 }
 
 /// Counts one connection of a site that has not been admitted yet, for as long as it is kept.
@@ -87,6 +103,36 @@ impl Sites {
             sites: self.clone(),
             site: site.clone(),
         })
+    }
+
+    fn tunnels(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, (SiteId, SocketAddr)>> {
+        self.tunnels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more tunnel of a site, which reaches the link from `own` and comes from `from`; none when it has `most` already.
+    pub(super) fn carried(
+        &self,
+        site: &SiteId,
+        own: SocketAddr,
+        from: SocketAddr,
+        most: u32,
+    ) -> Option<Carried> {
+        let mut tunnels = self.tunnels();
+        let count = tunnels.values().filter(|(of, _)| of == site).count();
+        if count >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return None;
+        }
+        let own = canonical(own);
+        tunnels.insert(own, (site.clone(), from));
+        Some(Carried {
+            sites: self.clone(),
+            own,
+        })
+    }
+
+    /// Where what reaches the link from `own` came from, if through a tunnel.
+    pub(super) fn behind(&self, own: SocketAddr) -> Option<SocketAddr> {
+        self.tunnels().get(&canonical(own)).map(|(_, from)| *from)
     }
 
     /// Who is connected now.
@@ -146,6 +192,11 @@ impl Sites {
             live.remove(site);
         }
     }
+}
+
+/// The same address, whether it was seen on a socket of one kind or of both.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
 /// Ends a connection with its code and sentence.

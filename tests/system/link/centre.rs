@@ -13,7 +13,7 @@ use causeway_certs::tls::{self, ClientTls};
 use causeway_gateway::archive::{Archive, BlobKey};
 use causeway_gateway::directory::{self, NewAgreement, NewSite};
 use causeway_gateway::ingest::{self, Ingest};
-use causeway_gateway::link::{self, Door, Rooms, Sites};
+use causeway_gateway::link::{self, Door, Rooms, Sites, Tunnels, enrol};
 use causeway_gateway::parts::{Parts, Wakes};
 use causeway_gateway::rows::{self, Rows};
 use causeway_gateway::worklist::Events;
@@ -107,6 +107,19 @@ impl Centre {
             rooms,
             address,
         })
+    }
+
+    /// Opens the TCP port, for the link too; gives its address.
+    pub(super) async fn tcp(&self) -> anyhow::Result<SocketAddr> {
+        let door = enrol::Door::hold("127.0.0.1:0").await?;
+        let address = door.address();
+        let parts = self.parts.clone();
+        let tunnels = Tunnels::new(self.address, self.rooms.sites.clone(), 4, &parts)?;
+        let running = enrol::run(door, parts.clone(), Some(tunnels));
+        parts
+            .tracker
+            .spawn(async move { running.await.expect("the TCP port") });
+        Ok(address)
     }
 
     /// Adds a site with one agreement and enrols an agent of it.

@@ -42,11 +42,31 @@ impl Hospital {
         Self::on(tempfile::tempdir()?, tls, gateway).await
     }
 
+    /// With another configuration of the link.
+    pub(super) async fn with(
+        tls: &ClientTls,
+        gateway: SocketAddr,
+        change: impl FnOnce(&mut link::Config),
+    ) -> anyhow::Result<Self> {
+        let mut config = config_of(gateway);
+        change(&mut config);
+        Self::configured(tempfile::tempdir()?, tls, gateway, config).await
+    }
+
     /// Begins on a folder that an agent has left.
     pub(super) async fn on(
         folder: TempDir,
         tls: &ClientTls,
         gateway: SocketAddr,
+    ) -> anyhow::Result<Self> {
+        Self::configured(folder, tls, gateway, config_of(gateway)).await
+    }
+
+    async fn configured(
+        folder: TempDir,
+        tls: &ClientTls,
+        gateway: SocketAddr,
+        link_config: link::Config,
     ) -> anyhow::Result<Self> {
         let mut config = spool::Config::default();
         config.complete.pacs_silence_s = 1;
@@ -67,7 +87,7 @@ impl Hospital {
         )
         .await?;
         let link = Link {
-            config: config_of(gateway),
+            config: link_config,
             tls: tls.clone(),
             spool: spool.clone(),
             deliveries: deliveries.clone(),

@@ -55,7 +55,7 @@ async fn stand() -> Stand {
     };
     let door = Door::hold("127.0.0.1:0").await.unwrap();
     let address = door.address();
-    let keeper = run(door, parts.clone());
+    let keeper = run(door, parts.clone(), None);
     parts.tracker.spawn(async move { keeper.await.unwrap() });
     Stand {
         _folder: folder,

@@ -1,0 +1,147 @@
+//! Which way the next connection takes: QUIC over UDP, or its datagrams inside of TLS over TCP where UDP does not pass.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::Link;
+
+/// How a connection is carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// As QUIC is meant.
+    Udp,
+    /// Through a tunnel.
+    Tcp,
+}
+
+/// What the site wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// UDP, and TCP where nobody answers; back to UDP when it passes again. Behind a proxy TCP first.
+    #[default]
+    Auto,
+    /// Only UDP.
+    Udp,
+    /// Only TCP.
+    Tcp,
+}
+
+/// Tries over UDP without any answer after which TCP is tried.
+const PATIENCE: u32 = 2;
+
+/// Chooses. A try that was answered, even by a refusal, says nothing against its way.
+#[derive(Clone, Debug)]
+pub(super) struct Ways {
+    transport: Transport,
+    way: Way,
+    unanswered: u32,
+}
+
+impl Ways {
+    pub(super) fn new(transport: Transport, behind_proxy: bool) -> Self {
+        let way = match transport {
+            Transport::Tcp => Way::Tcp,
+            Transport::Auto if behind_proxy => Way::Tcp,
+            Transport::Auto | Transport::Udp => Way::Udp,
+        };
+        Self {
+            transport,
+            way,
+            unanswered: 0,
+        }
+    }
+
+    pub(super) fn next(&self) -> Way {
+        self.way
+    }
+
+    /// The other side has said something.
+    pub(super) fn answered(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// Nobody answered. UDP is given a second try; then both ways are tried in turn until somebody answers.
+    pub(super) fn unanswered(&mut self) {
+        self.unanswered = self.unanswered.saturating_add(1);
+        if self.transport != Transport::Auto {
+            return;
+        }
+        self.way = match self.way {
+            Way::Udp if self.unanswered < PATIENCE => Way::Udp,
+            Way::Udp => Way::Tcp,
+            Way::Tcp => Way::Udp,
+        };
+    }
+
+    /// UDP passes again.
+    pub(super) fn udp_passes(&mut self) {
+        if self.transport == Transport::Auto {
+            (self.way, self.unanswered) = (Way::Udp, 0);
+        }
+    }
+}
+
+/// After how long a link that runs this way asks whether UDP passes; none: never.
+pub(super) fn asks_for_udp(link: &Link, way: Way) -> Option<Duration> {
+    let config = &link.config;
+    let may = way == Way::Tcp && config.transport == Transport::Auto && config.proxy.is_none();
+    may.then(|| Duration::from_secs(config.udp_again_s.max(1)))
+}
+
+/// What a person should know although the link is up.
+pub(super) fn remark(link: &Link, way: Way, skew: Option<String>) -> Option<String> {
+    let config = &link.config;
+    let tcp = (way == Way::Tcp && config.transport == Transport::Auto && config.proxy.is_none())
+        .then(|| {
+            format!(
+                "Over TCP, because UDP to {} does not pass: slower where the line loses packets. `doctor --firewall` says what to ask for.",
+                config.address
+            )
+        });
+    match (skew, tcp) {
+        (Some(skew), Some(tcp)) => Some(format!("{skew} {tcp}")),
+        (skew, tcp) => skew.or(tcp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ways of so many tries that nobody answers.
+    fn tries(transport: Transport, behind_proxy: bool) -> Vec<Way> {
+        let mut ways = Ways::new(transport, behind_proxy);
+        let mut taken = Vec::new();
+        for _ in 0..6 {
+            taken.push(ways.next());
+            ways.unanswered();
+        }
+        taken
+    }
+
+    #[test]
+    fn tcp_follows_the_second_try_without_an_answer_and_then_both_in_turn() {
+        use Way::{Tcp, Udp};
+        assert_eq!(
+            tries(Transport::Auto, false),
+            [Udp, Udp, Tcp, Udp, Tcp, Udp]
+        );
+        assert_eq!(tries(Transport::Auto, true), [Tcp, Udp, Tcp, Udp, Tcp, Udp]);
+        assert_eq!(tries(Transport::Udp, true), [Udp; 6]);
+        assert_eq!(tries(Transport::Tcp, false), [Tcp; 6]);
+    }
+
+    #[test]
+    fn what_was_up_stays_on_its_way_until_udp_passes_again() {
+        let mut ways = Ways::new(Transport::Auto, false);
+        ways.unanswered();
+        ways.unanswered();
+        ways.answered();
+        assert_eq!(ways.next(), Way::Tcp);
+        ways.udp_passes();
+        assert_eq!(ways.next(), Way::Udp);
+    }
+}
