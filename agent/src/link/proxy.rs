@@ -137,6 +137,7 @@ impl Proxy {
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     use super::*;
 
@@ -167,10 +168,11 @@ mod tests {
     }
 
     /// A proxy that answers once, and what it was asked.
-    async fn answering(answer: &'static str) -> (Proxy, tokio::task::JoinHandle<String>) {
+    async fn answering(answer: &'static str) -> (Proxy, JoinSet<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let proxy = format!("http://{}", listener.local_addr().unwrap());
-        let asked = tokio::task::spawn(async move {
+        let mut asked = JoinSet::new();
+        asked.spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut asked = Vec::new();
             while !asked.ends_with(b"\r\n\r\n") {
@@ -184,13 +186,13 @@ mod tests {
 
     #[tokio::test]
     async fn what_follows_the_answer_is_left_to_the_reader() {
-        let (proxy, asked) = answering("HTTP/1.1 200 OK\r\nVia: x\r\n\r\nTLS").await;
+        let (proxy, mut asked) = answering("HTTP/1.1 200 OK\r\nVia: x\r\n\r\nTLS").await;
         let mut stream = connect("gateway.example:443", Some(&proxy)).await.unwrap();
         let mut rest = String::new();
         stream.read_to_string(&mut rest).await.unwrap();
         assert_eq!(rest, "TLS");
         assert!(
-            asked.await.unwrap().starts_with(
+            asked.join_next().await.unwrap().unwrap().starts_with(
                 "CONNECT gateway.example:443 HTTP/1.1\r\nHost: gateway.example:443\r\n"
             )
         );

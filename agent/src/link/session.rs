@@ -181,14 +181,10 @@ pub(super) async fn run(
     } = dialled;
     let remark = way::remark(link, way, greeted.skew_sentence());
     tracing::info!(gateway = %greeted.software, ?way, remark, "the link is up");
-    let address = match way {
-        Way::Udp => connection.remote_address().to_string(),
-        Way::Tcp => link.config.tcp_address().to_owned(),
-    };
     state.send_replace(State::Up {
         since: link.clock.now(),
         gateway: greeted.software,
-        address,
+        address: way::reached_at(link, way, &connection),
         way,
         remark,
     });
@@ -221,7 +217,10 @@ pub(super) async fn run(
         Err(leave) => leave,
     };
     session.tasks.abort_all();
-    let udp_passes = matches!(leave, Leave::UdpPasses);
+    let heard = match leave {
+        Leave::UdpPasses => super::Heard::UdpPasses,
+        _ => super::Heard::Somebody,
+    };
     let (reason, at_once) = match leave {
         Leave::Lost => (explain(link, &connection.closed().await), false),
         Leave::With(reason) => (farewell(&connection, reason), false),
@@ -233,11 +232,7 @@ pub(super) async fn run(
         asked: session.asked,
         was_up: session.started.elapsed() >= LASTING,
         at_once,
-        heard: if udp_passes {
-            super::Heard::UdpPasses
-        } else {
-            super::Heard::Somebody
-        },
+        heard,
     }
 }
 

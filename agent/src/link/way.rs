@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use quinn::Connection;
 use serde::{Deserialize, Serialize};
 
 use super::Link;
@@ -89,6 +90,14 @@ pub(super) fn asks_for_udp(link: &Link, way: Way) -> Option<Duration> {
     let config = &link.config;
     let may = way == Way::Tcp && config.transport == Transport::Auto && config.proxy.is_none();
     may.then(|| Duration::from_secs(config.udp_again_s.max(1)))
+}
+
+/// Where the gateway was reached.
+pub(super) fn reached_at(link: &Link, way: Way, connection: &Connection) -> String {
+    match way {
+        Way::Udp => connection.remote_address().to_string(),
+        Way::Tcp => link.config.tcp_address().to_owned(),
+    }
 }
 
 /// What a person should know although the link is up.

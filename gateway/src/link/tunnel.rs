@@ -100,8 +100,8 @@ fn any(link: SocketAddr) -> SocketAddr {
 async fn inwards(mut reading: ReadHalf<Stream>, socket: &UdpSocket) -> io::Result<()> {
     let mut come = BytesMut::with_capacity(2 * MAX_BYTES);
     loop {
-        let read = tokio::time::timeout(SILENCE, reading.read_buf(&mut come)).await;
-        if read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?? == 0 {
+        // a timeout becomes an error of kind `TimedOut`
+        if tokio::time::timeout(SILENCE, reading.read_buf(&mut come)).await?? == 0 {
             return Ok(());
         }
         while let Some((datagram, used)) = first(&come) {
