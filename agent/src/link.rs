@@ -6,12 +6,14 @@
 //! machines of `proto::link`; nothing here outlives a connection that is not in the spool or in the rows of deliveries.
 
 mod alias;
+mod coded;
 mod config;
 mod dial;
 mod download;
 pub mod enrol;
 pub mod firewall;
 mod proxy;
+mod sending;
 mod session;
 mod talking;
 mod tunnel;
@@ -32,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::delivery::Deliveries;
 use crate::protect::Protector;
 use crate::spool::Spool;
-pub use config::{Config, Congestion};
+pub use config::{Coding, Config, Congestion};
 pub use proxy::{NoProxy, Proxy};
 use way::Ways;
 pub use way::{Transport, Way};

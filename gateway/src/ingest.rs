@@ -21,6 +21,7 @@ use std::time::Duration;
 use causeway_proto::ids::{AgreementId, SiteId};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::message::{Have, Held, Instance, InstanceKey, Query, Receipt};
+use causeway_proto::link::upload::{CODING_NONE, CODINGS};
 use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
 use serde::Deserialize;
@@ -94,6 +95,9 @@ pub enum IngestError {
     /// The bytes are coded in an unknown way.
     #[error("the bytes are coded in a way that this gateway does not know ({0})")]
     CodingUnknown(u16),
+    /// What the bytes were coded as cannot be undone.
+    #[error("the bytes that arrived cannot be undone from their coding")]
+    Garbled,
     /// The bytes are not those that were announced.
     #[error("the bytes that arrived are not those that were announced")]
     DigestMismatch,
@@ -158,6 +162,7 @@ impl IngestError {
             | Self::Malformed(_) => Disposition::Reject,
             Self::NotOpen
             | Self::BadOffset { .. }
+            | Self::Garbled
             | Self::DigestMismatch
             | Self::Truncated { .. }
             | Self::Stalled { .. }
@@ -181,7 +186,7 @@ impl IngestError {
             Self::TooLarge { .. } => Code::TooLarge,
             Self::BadOffset { .. } => Code::BadOffset,
             Self::CodingUnknown(_) => Code::CodingUnknown,
-            Self::DigestMismatch => Code::DigestMismatch,
+            Self::Garbled | Self::DigestMismatch => Code::DigestMismatch,
             Self::Truncated { .. } | Self::Stalled { .. } => Code::Truncated,
             Self::Malformed(_) => Code::Malformed,
             Self::Busy(_) => Code::Busy,
@@ -421,7 +426,7 @@ impl Ingest {
         site: &SiteId,
         instance: &Instance,
     ) -> Result<Begun, IngestError> {
-        if instance.coding != 0 {
+        if instance.coding != CODING_NONE && !CODINGS.contains(&instance.coding) {
             return Err(IngestError::CodingUnknown(instance.coding));
         }
         self.in_force(site, &instance.agreement).await?;

@@ -3,6 +3,7 @@
 //! Nothing here opens a socket or a file, reads a clock or draws a random number: bytes, time and randomness are arguments.
 
 pub mod audit;
+pub mod coding;
 pub mod dataset;
 pub mod dates;
 pub mod digest;

@@ -40,6 +40,7 @@ impl Site {
             epoch: 1,
             high_water: 0,
             agreements: vec![agreement],
+            codings: Vec::new(),
         };
         spool.greeted(&hello).await?;
         let config: dicom::Config = toml::from_str(

@@ -1,6 +1,7 @@
 //! The link between a real spool and a real archive over QUIC on loopback: what is sent, cut, resumed, refused and brought home.
 
 mod centre;
+mod coded;
 mod firewall;
 mod hospital;
 mod relay;

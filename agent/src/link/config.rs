@@ -20,6 +20,18 @@ pub enum Congestion {
     Bbr,
 }
 
+/// Whether pixels are made smaller on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Coding {
+    /// While the line is slower than that is done.
+    Auto,
+    /// Never.
+    Off,
+    /// Wherever the gateway can undo it.
+    Always,
+}
+
 /// `[gateway]` of agent.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -58,6 +70,8 @@ pub struct Config {
     pub retry_longest_s: u64,
     /// What fills the line.
     pub congestion: Congestion,
+    /// Make pixels that are not compressed smaller on the way; the gateway keeps them as they were.
+    pub coding: Coding,
     /// Hand packets to the kernel in bulk; off for network cards that fail at it.
     pub segmentation_offload: bool,
 }
@@ -82,6 +96,7 @@ impl Default for Config {
             retry_first_ms: 500,
             retry_longest_s: 60,
             congestion: Congestion::Cubic,
+            coding: Coding::Auto,
             segmentation_offload: true,
         }
     }
@@ -172,6 +187,8 @@ mod tests {
             Congestion::Bbr
         );
         assert!(parse("congestion = \"reno\"").is_err());
+        assert_eq!(parse("coding = \"off\"").unwrap().coding, Coding::Off);
+        assert!(parse("coding = \"no\"").is_err());
         assert!(parse("adress = \"x\"").is_err());
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::alias::{Alias, AliasError};
+use super::coded::Coders;
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
 use super::talking::{Heard, Talking};
@@ -189,6 +190,7 @@ pub(super) async fn run(
         remark,
     });
     let (now, alias) = (Instant::now(), Alias::new(link.spool.clone()));
+    let coders = Coders::new(link.config.coding, &greeted.half.codings);
     let mut session = Session {
         link,
         connection: connection.clone(),
@@ -199,6 +201,7 @@ pub(super) async fn run(
             link.protector.clone(),
             alias.clone(),
             link.config.bounds(),
+            coders,
         ),
         download: Download::new(link.deliveries.clone()),
         talking: Talking::new(link.spool.clone()),

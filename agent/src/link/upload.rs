@@ -3,25 +3,24 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use causeway_proto::ids::{AgreementId, Priority, StudyUid};
+use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{CHUNK_MAX_BYTES, Message, chunk_header};
+use causeway_proto::link::codec::Message;
 use causeway_proto::link::message::{
-    Deleted, DeletedNoted, Have, InstanceKey, Manifest, Open, Progress, Query, Recalled, Receipt,
-    Refused, Sealed, Trailer,
+    Deleted, DeletedNoted, Have, InstanceKey, Open, Progress, Query, Recalled, Receipt, Refused,
+    Sealed,
 };
 use causeway_proto::link::session::Farewell;
-use causeway_proto::link::upload::{Bounds, CODING_NONE, Job, Step, Uploader};
-use causeway_proto::time::Timestamp;
-use quinn::{Connection, SendStream, WriteError};
-use serde_json::json;
+use causeway_proto::link::upload::{Bounds, Job, Step, Uploader};
+use quinn::Connection;
 use tokio::task::JoinSet;
 
-use super::alias::{Alias, AliasError, Leaving};
-use super::dial::VarIntOf;
+use super::alias::Alias;
+use super::coded::{Coder, Coders};
+use super::sending::{Sending, look, send_manifest};
 use super::session::Done;
-use crate::audit::{Look, Trail};
-use crate::protect::{ProtectError, Protector};
+use crate::audit::Trail;
+use crate::protect::Protector;
 use crate::spool::{Outgoing, Spool, SpoolError};
 
 type StudyOf = (AgreementId, StudyUid);
@@ -37,6 +36,7 @@ pub(super) struct Upload {
     alias: Alias,
     trail: Trail,
     uploader: Uploader,
+    coders: Coders,
     outgoing: HashMap<InstanceKey, Outgoing>,
     opened: BTreeMap<StudyOf, (Open, Progress)>,
     recalled: BTreeMap<StudyOf, String>,
@@ -50,13 +50,20 @@ pub(super) struct Upload {
 }
 
 impl Upload {
-    pub(super) fn new(spool: Spool, protector: Protector, alias: Alias, bounds: Bounds) -> Self {
+    pub(super) fn new(
+        spool: Spool,
+        protector: Protector,
+        alias: Alias,
+        bounds: Bounds,
+        coders: Coders,
+    ) -> Self {
         Self {
             trail: Trail::new(spool.rows().clone()),
             spool,
             protector,
             alias,
             uploader: Uploader::new(bounds),
+            coders,
             outgoing: HashMap::new(),
             opened: BTreeMap::new(),
             recalled: BTreeMap::new(),
@@ -166,12 +173,24 @@ impl Upload {
                         instance: instance.clone(),
                         protector: self.protector.clone(),
                         alias: self.alias.clone(),
+                        coder: self.coder(connection, &key, instance),
                         offset,
                     };
                     tasks.spawn(sending.run());
                 }
             }
         }
+    }
+
+    /// What codes this instance, if it is to be coded. One that was refused before goes as it is: no mistake of the coding keeps it here.
+    fn coder(
+        &self,
+        connection: &Connection,
+        key: &InstanceKey,
+        instance: &Outgoing,
+    ) -> Option<Coder> {
+        let coder = self.coders.coder(&instance.sent.syntax, connection)?;
+        (!self.uploader.was_refused(key)).then_some(coder)
     }
 
     /// Sends the manifests that are due and not under way, each on a stream of its own.
@@ -314,182 +333,5 @@ impl From<Farewell> for Refusing {
 impl From<SpoolError> for Refusing {
     fn from(error: SpoolError) -> Self {
         Self::Spool(error)
-    }
-}
-
-/// One instance on its way.
-struct Sending {
-    trail: Trail,
-    at: Timestamp,
-    look: Look,
-    connection: Connection,
-    instance: Outgoing,
-    protector: Protector,
-    alias: Alias,
-    offset: u64,
-}
-
-/// Why a stream ended early. The answer on the control stream decides; this is for the log.
-enum Cut {
-    Link,
-    Spool(SpoolError),
-    /// The form could not be made again: it is decided anew, and nothing of it has left.
-    Form(ProtectError),
-    /// Nobody can say under which UID it leaves, so that nothing of it has left.
-    Alias(AliasError),
-}
-
-impl From<AliasError> for Cut {
-    fn from(error: AliasError) -> Self {
-        Self::Alias(error)
-    }
-}
-
-impl From<ProtectError> for Cut {
-    fn from(error: ProtectError) -> Self {
-        match error {
-            ProtectError::Spool(error) => Self::Spool(error),
-            ProtectError::Other => Self::Form(error),
-        }
-    }
-}
-
-impl From<WriteError> for Cut {
-    fn from(_: WriteError) -> Self {
-        Self::Link
-    }
-}
-
-impl Sending {
-    async fn run(self) -> Done {
-        let key = self.instance.key.clone();
-        // what is not written down does not leave
-        if self.trail.looked(self.at, self.look.clone()).await.is_err() {
-            return Done::Withdrawn(key);
-        }
-        let Ok(mut stream) = self.connection.open_uni().await else {
-            return Done::Instance(key);
-        };
-        match self.write(&mut stream).await {
-            Ok(()) | Err(Cut::Link) => Done::Instance(key),
-            Err(Cut::Spool(error)) => {
-                tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
-                end_early(&mut stream);
-                match error.of_the_bytes() {
-                    Some(gone) => Done::Unread { key, gone },
-                    None => Done::Withdrawn(key),
-                }
-            }
-            Err(Cut::Form(error)) => {
-                tracing::warn!(%error, instance = %key.instance, "an object is not sent now");
-                end_early(&mut stream);
-                Done::Withdrawn(key)
-            }
-            Err(Cut::Alias(error)) => {
-                tracing::error!(%error, instance = %key.instance, "an object is not sent now");
-                end_early(&mut stream);
-                Done::Withdrawn(key)
-            }
-        }
-    }
-
-    async fn write(&self, stream: &mut SendStream) -> Result<(), Cut> {
-        let form = self.protector.form(&self.instance).await?;
-        urgency(stream, self.instance.priority);
-        let head = self.instance.instance(CODING_NONE, self.offset);
-        let head = self.alias.out(head.into()).await?;
-        stream.write_all(&frame(&head)).await?;
-        let most = usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX);
-        let mut offset = self.offset;
-        let whole = self.instance.sent.length;
-        while offset < whole {
-            let piece = form.read(offset, most).await.map_err(Cut::Spool)?;
-            if piece.is_empty() {
-                return Err(Cut::Spool(SpoolError::Short));
-            }
-            offset = offset.saturating_add(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-            stream.write_all(&chunk_header(piece.len())).await?;
-            stream.write_chunk(piece).await?;
-        }
-        let trailer = Trailer {
-            length: whole,
-            digest: self.instance.sent.digest,
-        };
-        let mut end = chunk_header(0).to_vec();
-        end.extend_from_slice(&frame(&self.alias.out(trailer.into()).await?));
-        stream.write_all(&end).await?;
-        finish(stream);
-        Ok(())
-    }
-}
-
-/// What the trail says of a study that leaves.
-fn look(instance: &Outgoing, case: &str) -> Look {
-    let agreement = instance.key.agreement.as_str();
-    Look {
-        event: "images-sent",
-        actor: "gateway".into(),
-        subject: instance.study.as_str().to_owned(),
-        detail: json!({ "agreement": agreement, "case": case }),
-    }
-}
-
-async fn send_manifest(connection: Connection, alias: Alias, manifest: Manifest) -> Done {
-    let study = (manifest.agreement.clone(), manifest.study.clone());
-    let mut bytes = Vec::new();
-    let leaving = match alias.out(manifest.into()).await {
-        Ok(leaving) => leaving,
-        Err(error) => {
-            tracing::error!(%error, "a manifest is not said now");
-            return Done::Manifest { study, sent: false };
-        }
-    };
-    if let Err(error) = leaving.encode(&mut bytes) {
-        tracing::error!(%error, "a manifest is larger than the protocol allows");
-        return Done::Manifest { study, sent: true };
-    }
-    let sent = match connection.open_uni().await {
-        Ok(mut stream) => {
-            urgency(&stream, Priority::Stat);
-            let sent = stream.write_all(&bytes).await.is_ok();
-            finish(&mut stream);
-            sent
-        }
-        Err(_) => false,
-    };
-    Done::Manifest { study, sent }
-}
-
-/// Frames of our own making stay within their bounds; should one not, the empty frame is answered MALFORMED.
-fn frame(message: &Leaving) -> Vec<u8> {
-    let mut out = Vec::new();
-    if let Err(error) = message.encode(&mut out) {
-        tracing::error!(%error, "a message breaks its own bounds");
-    }
-    out
-}
-
-/// More urgent streams take the line first.
-fn urgency(stream: &SendStream, priority: Priority) {
-    let order = match priority {
-        Priority::Stat => 3,
-        Priority::Urgent => 2,
-        Priority::Routine => 1,
-        Priority::Unstated => 0,
-    };
-    if stream.set_priority(order).is_err() {
-        tracing::trace!("the stream has ended before it began");
-    }
-}
-
-fn finish(stream: &mut SendStream) {
-    if stream.finish().is_err() {
-        tracing::trace!("the gateway has stopped the stream");
-    }
-}
-
-fn end_early(stream: &mut SendStream) {
-    if stream.reset(VarIntOf(Code::Truncated).into()).is_err() {
-        tracing::trace!("the gateway has stopped the stream");
     }
 }

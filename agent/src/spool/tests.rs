@@ -124,6 +124,7 @@ impl Bench {
             epoch,
             high_water,
             agreements: vec![agreement],
+            codings: Vec::new(),
         };
         self.spool.greeted(&hello).await.unwrap();
     }
@@ -134,6 +135,7 @@ impl Bench {
             epoch,
             high_water,
             agreements: agreements.iter().map(agreement).collect(),
+            codings: Vec::new(),
         };
         self.spool.greeted(&hello).await.unwrap();
     }

@@ -13,6 +13,7 @@ use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Part, Reader, Speaker, encode};
 use causeway_proto::link::message::{Agreement, HelloAgent, HelloGateway};
 use causeway_proto::link::session::{Farewell, Greeted, gateway_hello, greeted_by_agent};
+use causeway_proto::link::upload::CODINGS;
 use causeway_proto::random::Random;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
@@ -275,6 +276,7 @@ async fn answer(rooms: &Rooms, site: &SiteId) -> Result<HelloGateway, Farewell> 
         epoch: water.epoch,
         high_water: water.number,
         agreements,
+        codings: CODINGS.to_vec(),
     })
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
+use causeway_proto::coding::Decoder;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, Part, Reader, SEALED_MAX_MISSING, Speaker, sentence};
 use causeway_proto::link::download::noted;
@@ -11,7 +12,7 @@ use causeway_proto::link::message::{
     Delivery, Instance, InstanceKey, Manifest, Open, Query, Recall, Refused, Trailer,
 };
 use causeway_proto::link::session::Farewell;
-use causeway_proto::link::upload::Landing;
+use causeway_proto::link::upload::{CODING_RECORDS, Landing};
 use quinn::{RecvStream, VarInt};
 use tokio::time::Instant;
 
@@ -259,8 +260,9 @@ impl Stream {
         let mut collected = BytesMut::with_capacity(COLLECT_BYTES);
         let landing = Landing::begin(instance, u64::MAX);
         let mut landing = landing.or(Err(IngestError::CodingUnknown(instance.coding)))?;
+        let mut decoder = (instance.coding == CODING_RECORDS).then(Decoder::default);
         let trailer = match self
-            .collect(&mut incoming, &mut collected, &mut landing)
+            .collect(&mut incoming, &mut collected, &mut landing, &mut decoder)
             .await
         {
             Ok(trailer) => trailer,
@@ -290,15 +292,16 @@ impl Stream {
         incoming: &mut Incoming,
         collected: &mut BytesMut,
         landing: &mut Landing,
+        decoder: &mut Option<Decoder>,
     ) -> Result<Trailer, Cut> {
         loop {
             while let Some(part) = self.reader.next_part().map_err(|e| Cut::Stream(e.code()))? {
                 match part {
-                    Part::Data(bytes) => {
-                        landing.data(bytes.len()).map_err(Cut::Stream)?;
-                        collected.extend_from_slice(bytes);
-                    }
+                    Part::Data(bytes) => take_data(bytes, decoder, landing, collected)?,
                     Part::Message(Message::Trailer(trailer)) => {
+                        if decoder.as_ref().is_some_and(|it| !it.is_between()) {
+                            return Err(Cut::Ingest(IngestError::Garbled));
+                        }
                         return match landing.trailer(&trailer) {
                             Ok(()) => Ok(trailer),
                             Err(_) => Err(Cut::Ingest(IngestError::Truncated {
@@ -374,6 +377,28 @@ enum Cut {
     Stalled,
     /// `ingest` refused.
     Ingest(IngestError),
+}
+
+/// Appends what some bytes of a stream stand for.
+fn take_data(
+    bytes: &[u8],
+    decoder: &mut Option<Decoder>,
+    landing: &mut Landing,
+    collected: &mut BytesMut,
+) -> Result<(), Cut> {
+    let Some(decoder) = decoder else {
+        landing.data(bytes.len()).map_err(Cut::Stream)?;
+        collected.extend_from_slice(bytes);
+        return Ok(());
+    };
+    decoder.push(bytes);
+    let garbled = |_| Cut::Ingest(IngestError::Garbled);
+    // a record is undone within a millisecond or two: shorter than handing it to another thread would pay for
+    while let Some(undone) = decoder.next_bytes().map_err(garbled)? {
+        landing.data(undone.len()).map_err(Cut::Stream)?;
+        collected.extend_from_slice(&undone);
+    }
+    Ok(())
 }
 
 fn key_of(instance: &Instance) -> InstanceKey {

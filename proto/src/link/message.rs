@@ -76,6 +76,10 @@ pub struct HelloGateway {
     /// The agreements of this site that are in force.
     #[n(2)]
     pub agreements: Vec<Agreement>,
+    /// The codings of datasets that the gateway undoes, beside none.
+    #[n(3)]
+    #[cbor(default)]
+    pub codings: Vec<u16>,
 }
 
 /// The agent opens a study at its first instance, or tells the gateway what has changed about it.

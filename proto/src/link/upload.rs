@@ -29,7 +29,7 @@ use super::message::{Have, InstanceKey, Receipt, Refused};
 use super::session::Farewell;
 use crate::ids::Priority;
 
-pub use landing::{CODING_NONE, Landing};
+pub use landing::{CODING_NONE, CODING_RECORDS, CODINGS, Landing};
 
 /// Refusals of one instance in a row after which it is parked.
 pub const STRIKES: u32 = 3;
@@ -343,6 +343,12 @@ impl Uploader {
         self.tried.remove(&key);
         refused.retry_after_ms = None;
         refused
+    }
+
+    /// Whether this instance was refused since more of it arrived.
+    #[must_use]
+    pub fn was_refused(&self, key: &InstanceKey) -> bool {
+        self.tried.get(key).is_some_and(|tried| tried.strikes > 0)
     }
 
     /// Whether this instance is under way.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use causeway_agent::delivery::Deliveries;
 use causeway_agent::keys::Keys;
-use causeway_agent::link::{self, Link, State};
+use causeway_agent::link::{self, Coding, Link, State};
 use causeway_agent::protect::Protector;
 use causeway_agent::spool::disk::real::RealDisk;
 use causeway_agent::spool::{self, Arrival, CallingKind, Header, Private, Spool, Stored};
@@ -110,6 +110,15 @@ impl Hospital {
             tracker,
             cancel,
         })
+    }
+
+    /// Ends and begins again on the same spool, with pixels coded on the way or not.
+    pub(super) async fn restart_coding(self, coding: Coding) -> anyhow::Result<Self> {
+        let (tls, address) = (self.tls.clone(), self.address);
+        let folder = self.stop().await?;
+        let mut config = config_of(address);
+        config.coding = coding;
+        Self::configured(folder, &tls, address, config).await
     }
 
     /// Ends and begins again on the same spool.
@@ -216,8 +225,17 @@ fn config_of(gateway: SocketAddr) -> link::Config {
         keep_alive_s: 1,
         retry_first_ms: 50,
         retry_longest_s: 1,
+        // what these tests count on the line are the bytes as they are
+        coding: Coding::Off,
         ..link::Config::default()
     }
+}
+
+/// Numbers without a pattern that a coding would find.
+fn scattered(at: u32, number: u32) -> u32 {
+    let mixed = at.wrapping_mul(2_654_435_761) ^ number;
+    let mixed = (mixed ^ (mixed >> 15)).wrapping_mul(0x2C1B_3C6D);
+    (mixed ^ (mixed >> 12)).wrapping_mul(0x297A_2D39)
 }
 
 /// A CT image of `side` times `side` pixels that differs from every other.
@@ -225,7 +243,7 @@ fn image(study: u32, number: u32, side: u16) -> anyhow::Result<Vec<u8>> {
     let text = |tag, vr, value: String| DataElement::new(tag, vr, PrimitiveValue::from(value));
     let short = |tag, value: u16| DataElement::new(tag, VR::US, PrimitiveValue::from(value));
     let pixels: Vec<u16> = (0..u32::from(side) * u32::from(side))
-        .map(|at| u16::try_from((at.wrapping_mul(2_654_435_761) ^ number) >> 20).unwrap_or(0))
+        .map(|at| u16::try_from(scattered(at, number) >> 20).unwrap_or(0))
         .collect();
     let object = InMemDicomObject::from_element_iter([
         text(

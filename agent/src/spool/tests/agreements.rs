@@ -248,6 +248,7 @@ async fn replaces(bench: &Bench, study: &str, options: &[&str]) -> Option<bool> 
             options: options.iter().map(|&word| word.to_owned()).collect(),
             ..Agreement::identified("a1".parse().unwrap(), "Readers")
         }],
+        codings: Vec::new(),
     };
     bench.spool.greeted(&hello).await.unwrap();
     let study = study.parse().unwrap();

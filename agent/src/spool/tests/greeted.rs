@@ -25,6 +25,7 @@ async fn the_terms_of_an_agreement_are_kept_as_they_were_last_announced() {
         epoch: 1,
         high_water: 0,
         agreements: vec![announced],
+        codings: Vec::new(),
     };
     bench.spool.greeted(&hello).await.unwrap();
     let row = sqlx::query("SELECT identity, profile, options, language, from_us, until_us, retention_days, in_force FROM agreement")

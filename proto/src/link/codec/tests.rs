@@ -94,6 +94,7 @@ fn the_gateways_hello_round_trips() {
                 Agreement::identified("a1".parse().unwrap(), "Ακτινολογία"),
                 terms(),
             ],
+            codings: vec![1, u16::MAX],
         }),
     }
     .into();
@@ -357,6 +358,7 @@ fn agreements_and_opens_keep_to_their_bounds() {
             epoch: 1,
             high_water: 0,
             agreements: vec![agreement],
+            codings: Vec::new(),
         }),
     };
     let Message::Open(open) = samples()[1].clone() else {

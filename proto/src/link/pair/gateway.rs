@@ -251,6 +251,7 @@ impl Gateway {
                 epoch: self.epoch,
                 high_water: self.number,
                 agreements: self.agreements.clone(),
+                codings: Vec::new(),
             };
             wire.to_agent.say(gateway_hello(stamp, "gateway", half));
             self.connection.up = true;

@@ -131,6 +131,7 @@ fn a_gateway_that_was_restored_is_recognised() {
         epoch,
         high_water,
         agreements: Vec::new(),
+        codings: Vec::new(),
     };
     assert!(!has_forgotten(&seen(0, 0), &says(3, 0)), "the first time");
     assert!(!has_forgotten(&seen(3, 7), &says(3, 7)));

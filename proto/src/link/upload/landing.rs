@@ -3,10 +3,14 @@
 use super::super::close::Code;
 use super::super::message::{Instance, Trailer};
 
-/// The only coding of version 1: the bytes as they are.
+/// The bytes as they are.
 pub const CODING_NONE: u16 = 0;
+/// The bytes as records of [`crate::coding`].
+pub const CODING_RECORDS: u16 = 1;
+/// The codings that this version undoes, for HELLO.
+pub const CODINGS: [u16; 1] = [CODING_RECORDS];
 
-/// Counts the bytes of one stream. The digest is the archive's to verify, over what it holds.
+/// Counts the bytes of one stream, as they are when no coding is left on them. The digest is the archive's to verify, over what it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Landing {
     next: u64,
@@ -19,7 +23,7 @@ impl Landing {
     /// # Errors
     /// CODING_UNKNOWN, or TOO_LARGE when the offset alone is beyond the bound.
     pub fn begin(instance: &Instance, max: u64) -> Result<Self, Code> {
-        if instance.coding != CODING_NONE {
+        if instance.coding != CODING_NONE && !CODINGS.contains(&instance.coding) {
             return Err(Code::CodingUnknown);
         }
         if instance.offset > max {
@@ -99,6 +103,7 @@ mod tests {
         check(101, &[], 101, Err(Code::TooLarge));
         check(0, &[60], 61, Err(Code::Truncated));
         check(0, &[60], 59, Err(Code::BadOffset));
-        assert_eq!(Landing::begin(&head(0, 1), 100), Err(Code::CodingUnknown));
+        assert!(Landing::begin(&head(0, CODING_RECORDS), 100).is_ok());
+        assert_eq!(Landing::begin(&head(0, 2), 100), Err(Code::CodingUnknown));
     }
 }

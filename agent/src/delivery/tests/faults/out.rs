@@ -76,6 +76,7 @@ async fn greet(bench: &Bench, profile: &str) {
         epoch: 1,
         high_water: 0,
         agreements: vec![agreement("a1", profile), agreement("a2", "")],
+        codings: Vec::new(),
     };
     bench.spool.greeted(&hello).await.unwrap();
 }
