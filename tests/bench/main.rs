@@ -2,6 +2,7 @@
 //! writes it with a plot to `target/bench/`. `bench GROUP…` runs only some. The ratios of the last accepted run stand in README.md
 //! beside this file.
 
+mod coding;
 mod demo;
 mod memory;
 mod protection;
@@ -23,6 +24,8 @@ enum Group {
     Study,
     /// One long object.
     Memory,
+    /// Pixels made smaller on the way, beside CharLS.
+    Coding,
     /// The demo under both kinds of agreement.
     Demo,
 }
@@ -37,6 +40,7 @@ async fn main() -> anyhow::Result<()> {
         match group {
             Group::Study => study::run().await?,
             Group::Memory => memory::run().await?,
+            Group::Coding => coding::run().await?,
             Group::Demo => demo::run().await?,
         }
     }
