@@ -17,6 +17,7 @@ mod tests {
     use causeway_tests::hospital::Hospital;
     use causeway_tests::pacs::Behaviour;
     use causeway_tests::stack::build::root;
+    use causeway_tests::stack::wait_until;
     use tokio::process::Command;
 
     /// A browser that draws in software on two busy cores is slow; one that hangs is slower.
@@ -103,6 +104,37 @@ mod tests {
             hospital.reports(&study.study()).len() == 1,
             "the PACS does not hold the report"
         );
+        hospital.close().await
+    }
+
+    #[tokio::test]
+    async fn what_arrives_later_joins_the_images_on_the_screen() -> anyhow::Result<()> {
+        let _one = ONE.lock().await;
+        node(
+            &["gateway/viewer/package.mjs", "target/viewer/ohif.tar"],
+            &[],
+        )
+        .await?;
+        let hospital = Hospital::pseudonymous(Behaviour::default()).await?;
+        let study = hospital.study(1);
+        hospital.send(&study, 0..20, "CAUSEWAY").await?;
+        let folder = pictures("arriving");
+        let open = PathBuf::from(&folder).join("open");
+        drop(std::fs::remove_file(&open));
+        let (environment, arguments) = (reader(&hospital), ["20", "40", folder.as_str()]);
+        let looking = async {
+            let script = ["tests/browser/arriving.mjs"];
+            node(&[&script[..], &arguments].concat(), &environment).await
+        };
+        let sending = async {
+            wait_until("the reader to look", LIMIT, async || {
+                Ok(open.exists().then_some(()))
+            })
+            .await?;
+            hospital.send(&study, 20..40, "CAUSEWAY").await
+        };
+        let (said, _) = tokio::try_join!(looking, sending)?;
+        println!("{said}");
         hospital.close().await
     }
 

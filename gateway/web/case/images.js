@@ -23,6 +23,9 @@ function address(data) {
   return url.pathname + url.search;
 }
 
+/** How long it is said that images have joined. */
+const NOTICE_MS = 8_000;
+
 const objects = (data) => data.studies.flatMap((study) => study.series ?? []).reduce((total, one) => total + one.instances, 0);
 const studiesOf = (url) => new URL(url, location.origin).searchParams.getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
 
@@ -33,14 +36,12 @@ export class Images {
     this.element = h('div', { class: 'images' });
   }
 
-  /** Shows the images of the case. What came later is offered, not forced: loading again would lose the reader's place. */
+  /** Shows the images of the case. What came later joins them in the viewer; loading it again would lose the reader's place. */
   show(data, title) {
     this.uids = new Set(studyUids(data));
     const wanted = address(data);
     if (this.frame && studiesOf(this.address).join() === studiesOf(wanted).join()) {
-      const more = objects(data) - this.objects;
-      fill(this.later, more > 0 ? h('div', { class: 'later', role: 'status' }, h('span', null, `${count(more, 'more object has', 'more objects have')} arrived.`),
-        h('button', { type: 'button', class: 'small', onclick: () => { this.clear(); this.show(data, title); } }, 'Load them')) : null);
+      this.grow(data, title);
       return;
     }
     this.address = wanted;
@@ -48,6 +49,28 @@ export class Images {
     this.later = h('div', null);
     this.frame = h('iframe', { src: wanted, title, allow: 'fullscreen; cross-origin-isolated', onload: () => this.loaded() });
     fill(this.element, this.later, this.frame);
+  }
+
+  /** Lets the viewer take in what has arrived. One that cannot is offered a new start, which only the reader may give. */
+  async grow(data, title) {
+    const [frame, now] = [this.frame, objects(data)];
+    const more = now - this.objects;
+    if (more <= 0 || this.growing) return;
+    this.growing = true;
+    const notice = (...words) => fill(this.later, h('div', { class: 'later', role: 'status' }, ...words));
+    try {
+      await frame.contentWindow.takeInArrivals();
+      if (frame !== this.frame) return;
+      this.objects = now;
+      notice(h('span', null, `${count(more, 'more object has', 'more objects have')} joined the images.`));
+      setTimeout(() => { if (frame === this.frame && this.objects === now) fill(this.later); }, NOTICE_MS);
+    } catch {
+      if (frame !== this.frame) return;
+      notice(h('span', null, `${count(more, 'more object has', 'more objects have')} arrived.`),
+        h('button', { type: 'button', class: 'small', onclick: () => { this.clear(); this.show(data, title); } }, 'Load them'));
+    } finally {
+      this.growing = false;
+    }
   }
 
   loaded() {

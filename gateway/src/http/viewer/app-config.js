@@ -24,7 +24,50 @@ const watching = setInterval(async () => {
   }
 }, 20_000);
 
-window.config = {
+let services = null;
+
+/** An image set takes in what came later, in its place. */
+function takeIn(instances) {
+  this.images.push(...instances);
+  this.sort(services.customizationService);
+  this.setAttributes({ numImageFrames: this.images.length });
+  return this;
+}
+
+/** The stacks on the screen that have grown go on with all their images, each at the image, size and window it was left at. */
+async function regrow(source) {
+  const { cornerstoneViewportService, displaySetService, viewportGridService } = services;
+  for (const [id, { displaySetInstanceUIDs = [] }] of viewportGridService.getState().viewports) {
+    const viewport = cornerstoneViewportService.getCornerstoneViewport(id);
+    const set = displaySetInstanceUIDs.length === 1 && displaySetService.getDisplaySetByUID(displaySetInstanceUIDs[0]);
+    if (!set?.images || viewport?.type !== 'stack') continue;
+    const imageIds = source.getImageIdsForDisplaySet(set);
+    if (imageIds.length <= viewport.getImageIds().length) continue;
+    const [camera, properties, index] = [viewport.getCamera(), viewport.getProperties(), imageIds.indexOf(viewport.getCurrentImageId())];
+    for (const part of cornerstoneViewportService.getViewportInfo(id).getViewportData().data) part.imageIds = imageIds;
+    await viewport.setStack(imageIds, Math.max(index, 0));
+    viewport.setProperties(properties);
+    viewport.setCamera(camera);
+    viewport.render();
+  }
+}
+
+// the page around the viewer calls this when more has arrived (P13): the images join what is shown, and nobody loses his place
+window.takeInArrivals = async () => {
+  const { displaySetService } = services;
+  const [source] = displaySetService.extensionManager.getActiveDataSource();
+  for (const set of displaySetService.getActiveDisplaySets()) {
+    if (set.images && !set.isDynamicVolume) set.addInstances ??= takeIn;
+  }
+  for (const uid of watched) {
+    // what the source has asked before it keeps under this name
+    source.deleteStudyMetadataPromise(`gateway:${uid}`);
+    await source.retrieve.series.metadata({ StudyInstanceUID: uid });
+  }
+  await regrow(source);
+};
+
+const config = {
   name: 'causeway',
   routerBasename: '/viewer',
   extensions: [],
@@ -82,3 +125,7 @@ window.config = {
     },
   ],
 };
+window.config = Object.assign(({ servicesManager }) => {
+  services = servicesManager.services;
+  return config;
+}, { routerBasename: config.routerBasename, defaultDataSourceName: config.defaultDataSourceName });
