@@ -120,6 +120,7 @@ CREATE TABLE instance (
     calling         TEXT NOT NULL,
     called          TEXT NOT NULL,
     address         TEXT NOT NULL,
+    turn            BIGINT NOT NULL DEFAULT 1,
     state           TEXT NOT NULL CHECK (state IN ('waiting', 'receipted', 'withheld')),
     reason          TEXT NOT NULL DEFAULT '',
     quarantined     BIGINT NOT NULL DEFAULT 0,
@@ -140,7 +141,7 @@ CREATE TABLE instance (
     UNIQUE (agreement, sop_uid)
 );
 CREATE INDEX instance_by_sop ON instance (sop_uid);
-CREATE INDEX instance_by_study ON instance (study_id, state);
+CREATE INDEX instance_by_study ON instance (study_id, state, turn, id);
 CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
 CREATE INDEX instance_unprotected ON instance (study_id) WHERE state = 'waiting' AND sent_digest IS NULL;
 CREATE INDEX instance_by_device ON instance (device_id) WHERE device_id IS NOT NULL;

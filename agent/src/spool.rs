@@ -59,7 +59,7 @@ use crate::rows::Rows;
 pub use disk::Handle;
 pub use entry::{
     AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Kept, Looked, MaskedPixels,
-    Outgoing, Private, Sent, Stored, Unprotected, Verdict,
+    Outgoing, Private, Sent, Stored, Turn, Unprotected, Verdict,
 };
 pub use error::{OpenError, SpoolError, StoreError};
 pub use floor::Admission;

@@ -26,13 +26,14 @@ use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::archive::catalog::ContentRow;
 use crate::archive::{Archive, BlobError, PartName};
 use crate::audit::AuditError;
 use crate::deletion::DeletionError;
 use crate::worklist::{Changed, Events};
+use room::Slots;
 
 pub use admit::Incoming;
 pub(crate) use index::{inflated_limit, little_endian};
@@ -48,7 +49,7 @@ pub struct Config {
     pub max_incoming_bytes: u64,
     /// After how many hours without a new byte a partial instance is dropped.
     pub incoming_age_h: u64,
-    /// How many instances are received at the same time, over all sites.
+    /// How many instances are received at the same time, over all sites; of urgent ones a quarter more.
     pub max_parallel: u32,
     /// How much of `max_incoming_bytes` and of `max_parallel` one site may take, in percent.
     pub site_share_percent: u8,
@@ -244,9 +245,7 @@ struct Inner {
     clock: Clock,
     random: Random,
     epoch: u64,
-    slots: Arc<Semaphore>,
-    /// The part of `slots` that each site may take.
-    site_slots: Mutex<HashMap<SiteId, Arc<Semaphore>>>,
+    slots: Slots,
     active: Mutex<HashSet<PartName>>,
     opened: Notify,
     /// When the parts were last swept, and what they held then.
@@ -270,7 +269,7 @@ impl Ingest {
         random: Random,
     ) -> Result<Self, IngestError> {
         let epoch = epoch(&archive, &random).await?;
-        let slots = usize::try_from(config.max_parallel.max(1)).unwrap_or(1);
+        let slots = Slots::new(config.max_parallel);
         Ok(Self(Arc::new(Inner {
             config,
             archive,
@@ -278,8 +277,7 @@ impl Ingest {
             clock,
             random,
             epoch,
-            slots: Arc::new(Semaphore::new(slots)),
-            site_slots: Mutex::default(),
+            slots,
             active: Mutex::new(HashSet::new()),
             opened: Notify::new(),
             swept: Mutex::new((Timestamp(i64::MIN), HashMap::new())),
@@ -440,7 +438,7 @@ impl Ingest {
         if self.archive().parts.length(&name).await? == 0 {
             self.room(site).await?;
         }
-        let permits = self.permits(site).await?;
+        let permits = self.permits(&label.key).await?;
         let Some(hold) = admit::Hold::take(self, name.clone()) else {
             return Err(IngestError::Busy("this instance is arriving already"));
         };

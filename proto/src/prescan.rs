@@ -84,6 +84,10 @@ pub struct Scan {
     pub accession: PatientText,
     /// (0008,1030), as above.
     pub description: PatientText,
+    /// (0020,0013), when it is a number.
+    pub number: Option<i64>,
+    /// (0008,0008) calls it a localiser.
+    pub localizer: bool,
     /// (0008,0005) as it stands; empty when absent.
     pub character_set: String,
     /// Pixel Data at the top level.

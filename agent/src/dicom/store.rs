@@ -13,7 +13,9 @@ use super::status::{
     CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED, DOES_NOT_MATCH, MISTYPED_ARGUMENT, Refusal,
 };
 use super::wire::{Fault, Stop};
-use crate::spool::{Arrival, AssociationId, Header, Private, Spool, StoreError, Stored, Writer};
+use crate::spool::{
+    Arrival, AssociationId, Header, Private, Spool, StoreError, Stored, Turn, Writer,
+};
 
 /// How much of a data set that was refused for its size is still read, so that the sender can be told.
 const SURPLUS_BYTES: u64 = 64 << 20;
@@ -267,6 +269,7 @@ fn check(named: &Named, scan: Scan) -> Result<Header, Refusal> {
         instance,
         class,
         modality: scan.modality,
+        turn: Turn::of(scan.localizer, scan.number),
         image,
         pixel_digest: scan.pixel_digest,
         patient_id: Private::new(scan.patient_id.reveal()),

@@ -1,17 +1,19 @@
 //! One stream: an instance in its protected form, as it is or coded; or a manifest.
 
+use bytes::Bytes;
 use causeway_proto::ids::Priority;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{CHUNK_MAX_BYTES, chunk_header};
 use causeway_proto::link::message::{Manifest, Trailer};
 use causeway_proto::link::upload::{CODING_NONE, CODING_RECORDS};
 use causeway_proto::time::Timestamp;
-use quinn::{Connection, SendStream, WriteError};
+use quinn::{Connection, WriteError};
 use serde_json::json;
 
 use super::alias::{Alias, AliasError, Leaving};
 use super::coded::{Coder, Pieces};
 use super::dial::VarIntOf;
+use super::lanes::{Lane, Lanes};
 use super::session::Done;
 use crate::audit::{Look, Trail};
 use crate::protect::{ProtectError, Protector};
@@ -23,6 +25,7 @@ pub(super) struct Sending {
     pub(super) at: Timestamp,
     pub(super) look: Look,
     pub(super) connection: Connection,
+    pub(super) lanes: Lanes,
     pub(super) instance: Outgoing,
     pub(super) protector: Protector,
     pub(super) alias: Alias,
@@ -68,14 +71,18 @@ impl Sending {
         if self.trail.looked(self.at, self.look.clone()).await.is_err() {
             return Done::Withdrawn(key);
         }
-        let Ok(mut stream) = self.connection.open_uni().await else {
+        let priority = self.instance.priority;
+        let Some(mut lane) = self.lanes.open(&self.connection, priority).await else {
             return Done::Instance(key);
         };
-        match self.write(&mut stream).await {
-            Ok(()) | Err(Cut::Link) => Done::Instance(key),
+        let ended = match self.write(&mut lane).await {
+            Ok(()) => {
+                lane.finish();
+                return Done::Instance(key);
+            }
+            Err(Cut::Link) => return Done::Instance(key),
             Err(Cut::Spool(error)) => {
                 tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
-                end_early(&mut stream);
                 match error.of_the_bytes() {
                     Some(gone) => Done::Unread { key, gone },
                     None => Done::Withdrawn(key),
@@ -83,35 +90,35 @@ impl Sending {
             }
             Err(Cut::Form(error)) => {
                 tracing::warn!(%error, instance = %key.instance, "an object is not sent now");
-                end_early(&mut stream);
                 Done::Withdrawn(key)
             }
             Err(Cut::Alias(error)) => {
                 tracing::error!(%error, instance = %key.instance, "an object is not sent now");
-                end_early(&mut stream);
                 Done::Withdrawn(key)
             }
-        }
+        };
+        lane.reset(VarIntOf(Code::Truncated).into());
+        ended
     }
 
-    async fn write(&self, stream: &mut SendStream) -> Result<(), Cut> {
+    async fn write(&self, lane: &mut Lane) -> Result<(), Cut> {
         let form = self.protector.form(&self.instance).await?;
-        urgency(stream, self.instance.priority);
         let coding = match self.coder {
             Some(_) => CODING_RECORDS,
             None => CODING_NONE,
         };
         let head = self.instance.instance(coding, self.offset);
         let head = self.alias.out(head.into()).await?;
-        stream.write_all(&frame(&head)).await?;
+        lane.write(frame(&head).into()).await?;
         let most = usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX);
         let whole = self.instance.sent.length;
         let mut pieces = Pieces::new(form, self.offset, whole, self.coder.clone());
         while let Some(mut bytes) = pieces.next().await.map_err(Cut::Spool)? {
             while !bytes.is_empty() {
                 let chunk = bytes.split_to(bytes.len().min(most));
-                stream.write_all(&chunk_header(chunk.len())).await?;
-                stream.write_chunk(chunk).await?;
+                let header = chunk_header(chunk.len());
+                lane.write(Bytes::copy_from_slice(&header)).await?;
+                lane.write(chunk).await?;
             }
         }
         let trailer = Trailer {
@@ -120,8 +127,7 @@ impl Sending {
         };
         let mut end = chunk_header(0).to_vec();
         end.extend_from_slice(&frame(&self.alias.out(trailer.into()).await?));
-        stream.write_all(&end).await?;
-        finish(stream);
+        lane.write(end.into()).await?;
         Ok(())
     }
 }
@@ -138,6 +144,7 @@ pub(super) fn look(instance: &Outgoing, case: &str) -> Look {
 }
 
 pub(super) async fn send_manifest(
+    lanes: Lanes,
     connection: Connection,
     alias: Alias,
     manifest: Manifest,
@@ -155,14 +162,13 @@ pub(super) async fn send_manifest(
         tracing::error!(%error, "a manifest is larger than the protocol allows");
         return Done::Manifest { study, sent: true };
     }
-    let sent = match connection.open_uni().await {
-        Ok(mut stream) => {
-            urgency(&stream, Priority::Stat);
-            let sent = stream.write_all(&bytes).await.is_ok();
-            finish(&mut stream);
+    let sent = match lanes.open(&connection, Priority::Stat).await {
+        Some(mut lane) => {
+            let sent = lane.write(bytes.into()).await.is_ok();
+            lane.finish();
             sent
         }
-        Err(_) => false,
+        None => false,
     };
     Done::Manifest { study, sent }
 }
@@ -174,29 +180,4 @@ fn frame(message: &Leaving) -> Vec<u8> {
         tracing::error!(%error, "a message breaks its own bounds");
     }
     out
-}
-
-/// More urgent streams take the line first.
-fn urgency(stream: &SendStream, priority: Priority) {
-    let order = match priority {
-        Priority::Stat => 3,
-        Priority::Urgent => 2,
-        Priority::Routine => 1,
-        Priority::Unstated => 0,
-    };
-    if stream.set_priority(order).is_err() {
-        tracing::trace!("the stream has ended before it began");
-    }
-}
-
-fn finish(stream: &mut SendStream) {
-    if stream.finish().is_err() {
-        tracing::trace!("the gateway has stopped the stream");
-    }
-}
-
-fn end_early(stream: &mut SendStream) {
-    if stream.reset(VarIntOf(Code::Truncated).into()).is_err() {
-        tracing::trace!("the gateway has stopped the stream");
-    }
 }

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::alias::Alias;
 use super::coded::{Coder, Coders};
+use super::lanes::Lanes;
 use super::sending::{Sending, look, send_manifest};
 use super::session::Done;
 use crate::audit::Trail;
@@ -37,6 +38,7 @@ pub(super) struct Upload {
     trail: Trail,
     uploader: Uploader,
     coders: Coders,
+    lanes: Lanes,
     outgoing: HashMap<InstanceKey, Outgoing>,
     opened: BTreeMap<StudyOf, (Open, Progress)>,
     recalled: BTreeMap<StudyOf, String>,
@@ -64,6 +66,7 @@ impl Upload {
             alias,
             uploader: Uploader::new(bounds),
             coders,
+            lanes: Lanes::new(bounds.streams),
             outgoing: HashMap::new(),
             opened: BTreeMap::new(),
             recalled: BTreeMap::new(),
@@ -137,6 +140,7 @@ impl Upload {
             jobs.push(Job {
                 key: instance.key.clone(),
                 priority: instance.priority,
+                place: instance.place,
                 length: instance.sent.length,
             });
             self.outgoing.insert(instance.key.clone(), instance);
@@ -170,6 +174,7 @@ impl Upload {
                         at: self.spool.now(),
                         look: look(instance, case.unwrap_or_default()),
                         connection: connection.clone(),
+                        lanes: self.lanes.clone(),
                         instance: instance.clone(),
                         protector: self.protector.clone(),
                         alias: self.alias.clone(),
@@ -210,6 +215,7 @@ impl Upload {
             }
             self.sealing.insert(study, manifest.version);
             tasks.spawn(send_manifest(
+                self.lanes.clone(),
                 connection.clone(),
                 self.alias.clone(),
                 manifest,

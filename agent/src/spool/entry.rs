@@ -91,6 +91,8 @@ pub struct Header {
     pub class: SopClassUid,
     /// (0008,0060), empty when unknown.
     pub modality: String,
+    /// When it goes out.
+    pub turn: Turn,
     /// Whether a reader looks at its pixels: late images re-open a sealed study, other objects attach to it (P5).
     pub image: bool,
     /// Digest of the value of the pixel data element: equal pixels under another header are a correction (P24). None when there
@@ -106,6 +108,33 @@ pub struct Header {
     pub accession: Private,
     /// (0008,1030), decoded to Unicode, for people at the site.
     pub description: Private,
+}
+
+/// When an instance of a study goes out, so that the study can be looked at early: localisers, then every sixteenth slice, every eighth
+/// and so on, the rest last. By its number, because that is known as soon as it is here, whatever else is not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn(u8);
+
+impl Turn {
+    /// The turn of a slice behind every sixteenth.
+    const HALVINGS: u32 = 4;
+
+    /// By what the header says: that it is a localiser, and its Instance Number.
+    #[must_use]
+    pub fn of(localizer: bool, number: Option<i64>) -> Self {
+        match number {
+            _ if localizer => Self(0),
+            None => Self(1),
+            Some(number) => {
+                let halves = number.wrapping_sub(1).trailing_zeros().min(Self::HALVINGS);
+                Self(u8::try_from(1 + Self::HALVINGS - halves).unwrap_or(u8::MAX))
+            }
+        }
+    }
+
+    pub(super) fn as_row(self) -> i64 {
+        self.0.into()
+    }
 }
 
 /// What became of a received instance. Every one of these is answered with success: the bytes are durable, or nothing new came.
@@ -138,6 +167,8 @@ pub struct Outgoing {
     pub modality: String,
     /// The study's priority; the list is ordered by it.
     pub priority: Priority,
+    /// Its place among those of the same priority.
+    pub place: u64,
     /// The bytes as received.
     pub source: Kept,
     /// The form that leaves.

@@ -87,8 +87,8 @@ pub(super) async fn insert_instance(
     let (header, arrival) = (&incoming.header, &incoming.arrival);
     sqlx::query(
         "INSERT INTO instance (study_id, agreement, sop_uid, series_uid, sop_class, modality, image, syntax, length, \
-         source_digest, pixel_digest, handle, calling, called, address, state, reason, received_us, seen_us) \
-         SELECT id, agreement, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+         source_digest, pixel_digest, handle, calling, called, address, turn, state, reason, received_us, seen_us) \
+         SELECT id, agreement, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $16, \
          CASE WHEN state = 'recalled' THEN 'withheld' ELSE 'waiting' END, \
          CASE WHEN state = 'recalled' THEN 'the site has recalled the study' ELSE '' END, $15, $15 \
          FROM study WHERE id = $1",
@@ -108,6 +108,7 @@ pub(super) async fn insert_instance(
     .bind(arrival.called.as_str())
     .bind(arrival.address.to_string())
     .bind(incoming.now.0)
+    .bind(header.turn.as_row())
     .execute(&mut *tx)
     .await
     .map_err(refused_row("naming an instance"))?;

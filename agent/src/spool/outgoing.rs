@@ -117,10 +117,10 @@ pub(super) async fn next_to_send(
             .saturating_add(in_flight.len());
         let rows = sqlx::query(
             "SELECT sop_uid, series_uid, sop_class, modality, syntax, length, source_digest, handle, sent_digest, sent_length, \
-             sent_syntax, profile FROM instance \
+             sent_syntax, profile, turn FROM instance \
              WHERE study_id = $1 AND state = 'waiting' AND lost = 0 AND handle IS NOT NULL AND sent_digest IS NOT NULL \
              AND (next_try_us <= $2 OR next_try_us > $4) \
-             ORDER BY id LIMIT $3",
+             ORDER BY turn, id LIMIT $3",
         )
         .bind(study.try_get::<i64, _>(0).map_err(refused_row("reading a study to send"))?)
         .bind(now.0)
@@ -154,6 +154,7 @@ fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoin
             class: parsed(row, 2, "a class UID")?,
             modality: row.try_get(3)?,
             priority: parsed::<Priority>(study, 3, "a priority")?,
+            place: place(study.try_get(0)?, row.try_get(12)?),
             source,
             sent: Sent {
                 digest: parsed(row, 8, "a digest")?,
@@ -166,6 +167,12 @@ fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoin
     let mut next = read().map_err(refused_row("reading an instance to send"))?;
     next.key.source_tag = tag(spool, &next.key.agreement, &next.source.digest)?;
     Ok(next)
+}
+
+/// Studies one after the other, and each by turns.
+fn place(study: i64, turn: i64) -> u64 {
+    let turn = u64::try_from(turn).unwrap_or(0) & 0xFF;
+    study.unsigned_abs() << 8 | turn
 }
 
 /// Syntax, length, digest and handle of the bytes as received, in four columns from `first`.

@@ -43,7 +43,7 @@ impl Spool {
     ) -> Result<Vec<Unprotected>, SpoolError> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
             "SELECT {COLUMNS} AND a.in_force = 1 WHERE i.state = 'waiting' AND i.sent_digest IS NULL AND i.lost = 0 AND i.handle IS NOT NULL \
-             AND (a.identity = 'pseudonymous' OR s.uids = 'replaced') ORDER BY {BY_URGENCY}, i.id LIMIT $1 OFFSET $2"
+             AND (a.identity = 'pseudonymous' OR s.uids = 'replaced') ORDER BY {BY_URGENCY}, i.turn, i.id LIMIT $1 OFFSET $2"
         )))
         .bind(to_row(limit as u64))
         .bind(to_row(skip as u64))

@@ -1,11 +1,12 @@
 //! How much may be under way at a time, over all sites and of one: bytes of partial instances, and instances being received.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use causeway_proto::ids::SiteId;
+use causeway_proto::ids::{SiteId, StudyKey};
 use causeway_proto::time::Timestamp;
+use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Ingest, IngestError};
@@ -16,11 +17,57 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// those it waits for may need, so that it must not wait for ever.
 const WAIT: Duration = Duration::from_secs(5);
 
+/// So much of what may be received at the same time is there for urgent instances alone, on top of the rest: one of so many.
+const URGENT_PART: usize = 4;
+
 /// The right to receive one instance: the site's, and the gateway's.
 #[derive(Debug)]
 pub(super) struct Permits {
     _of_site: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
+}
+
+/// How many instances may be received at the same time.
+#[derive(Debug)]
+pub(super) struct Slots {
+    all: Pool,
+    /// What each site may take of them.
+    of_sites: Mutex<HashMap<SiteId, Pool>>,
+}
+
+/// Room for instances, and more for those that are urgent: what is not never holds them up.
+#[derive(Clone, Debug)]
+struct Pool {
+    any: Arc<Semaphore>,
+    urgent: Arc<Semaphore>,
+}
+
+impl Pool {
+    fn new(slots: usize) -> Self {
+        Self {
+            any: Arc::new(Semaphore::new(slots)),
+            urgent: Arc::new(Semaphore::new((slots / URGENT_PART).max(1))),
+        }
+    }
+}
+
+impl Slots {
+    pub(super) fn new(slots: u32) -> Self {
+        Self {
+            all: Pool::new(usize::try_from(slots.max(1)).unwrap_or(1)),
+            of_sites: Mutex::default(),
+        }
+    }
+}
+
+/// First among the site's own, so that a site that waits for itself takes nothing from others.
+async fn both(of_site: Arc<Semaphore>, of_all: Arc<Semaphore>) -> Option<Permits> {
+    let of_site = of_site.acquire_owned().await.ok()?;
+    let of_all = of_all.acquire_owned().await.ok()?;
+    Some(Permits {
+        _of_site: of_site,
+        _of_all: of_all,
+    })
 }
 
 impl Ingest {
@@ -54,33 +101,46 @@ impl Ingest {
         Ok(())
     }
 
-    /// Waits a little for the right to receive one more instance: first among the site's own, so that a site that waits for
-    /// itself takes nothing from others.
-    pub(super) async fn permits(&self, site: &SiteId) -> Result<Permits, IngestError> {
-        let mine = self.slots_of(site);
-        let both = async {
-            let of_site = mine.acquire_owned().await.ok()?;
-            let of_all = self.0.slots.clone().acquire_owned().await.ok()?;
-            Some(Permits {
-                _of_site: of_site,
-                _of_all: of_all,
-            })
+    /// Waits a little for the right to receive one more instance.
+    pub(super) async fn permits(&self, study: &StudyKey) -> Result<Permits, IngestError> {
+        let (mine, all) = (self.slots_of(&study.site), &self.0.slots.all);
+        let at_once = both(mine.any.clone(), all.any.clone()).now_or_never();
+        if let Some(Some(permits)) = at_once {
+            return Ok(permits);
+        }
+        let urgent = self.is_urgent(study).await?;
+        let either = async {
+            tokio::select! {
+                permits = both(mine.urgent.clone(), all.urgent.clone()), if urgent => permits,
+                permits = both(mine.any.clone(), all.any.clone()) => permits,
+            }
         };
-        match tokio::time::timeout(WAIT, both).await {
+        match tokio::time::timeout(WAIT, either).await {
             Ok(Some(permits)) => Ok(permits),
             Ok(None) => Err(IngestError::Busy("the gateway is closing")),
             Err(_) => Err(IngestError::Busy("too many instances are arriving")),
         }
     }
 
-    fn slots_of(&self, site: &SiteId) -> Arc<Semaphore> {
+    async fn is_urgent(&self, study: &StudyKey) -> Result<bool, IngestError> {
+        let priority: Option<String> = sqlx::query_scalar(
+            "SELECT priority FROM study WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
+        )
+        .bind(study.site.as_str())
+        .bind(study.agreement.as_str())
+        .bind(study.study.as_str())
+        .fetch_optional(self.archive().rows.read())
+        .await?;
+        Ok(priority.is_some_and(|word| word == "stat" || word == "urgent"))
+    }
+
+    fn slots_of(&self, site: &SiteId) -> Pool {
         let share = self.share(u64::from(self.config().max_parallel.max(1)));
         let share = usize::try_from(share).unwrap_or(1);
-        let all = &self.0.site_slots;
+        let all = &self.0.slots.of_sites;
         let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(site.clone())
-            .or_insert_with(|| Arc::new(Semaphore::new(share)))
-            .clone()
+        let pool = all.entry(site.clone());
+        pool.or_insert_with(|| Pool::new(share)).clone()
     }
 
     fn swept(&self) -> MutexGuard<'_, (Timestamp, HashMap<String, u64>)> {

@@ -37,10 +37,12 @@ pub const STRIKES: u32 = 3;
 /// Bounds of what is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Instances sent at the same time, each on its own stream.
+    /// Instances sent at the same time, each on its own stream. More urgent ones find [`Bounds::reserve`] more.
     pub streams: usize,
-    /// Instances sent or being sent that have no answer yet.
+    /// Instances sent or being sent that have no answer yet. More urgent ones find [`Bounds::reserve`] more.
     pub window: usize,
+    /// How many more an urgent instance may find in use, and a STAT one twice as many: what is not urgent never holds it up.
+    pub reserve: usize,
     /// Instances taken from the spool, answered or not.
     pub held: usize,
     /// Questions without an answer.
@@ -54,9 +56,21 @@ impl Default for Bounds {
         Self {
             streams: 16,
             window: 256,
+            reserve: 4,
             held: 512,
             questions: 4,
             answer: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Bounds {
+    /// How many streams and answers beyond the bounds an instance may find in use.
+    fn more(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Stat => self.reserve.saturating_mul(2),
+            Priority::Urgent => self.reserve,
+            Priority::Routine | Priority::Unstated => 0,
         }
     }
 }
@@ -68,8 +82,17 @@ pub struct Job {
     pub key: InstanceKey,
     /// How urgent its study is.
     pub priority: Priority,
+    /// Which goes first among those that are as urgent: the spool's order, of studies and within each.
+    pub place: u64,
     /// Length of the whole as sent, in bytes.
     pub length: u64,
+}
+
+impl Job {
+    /// Where the site said nothing, it counts as routine (P26).
+    fn urgency(&self) -> Priority {
+        self.priority.min(Priority::Routine)
+    }
 }
 
 /// What the agent does next.
@@ -100,6 +123,13 @@ struct Held {
     job: Job,
     order: u64,
     state: State,
+}
+
+impl Held {
+    /// The least goes first.
+    fn rank(&self) -> (Priority, u64, u64) {
+        (self.job.urgency(), self.job.place, self.order)
+    }
 }
 
 /// An instance that the gateway has refused: it is asked about before the next try.
@@ -161,7 +191,7 @@ impl Uploader {
     /// Takes what the spool offers, most urgent first; `all`: it has no more at the moment.
     pub fn offered(&mut self, jobs: Vec<Job>, all: bool) {
         for job in jobs {
-            if self.held.contains_key(&job.key) || !self.make_room(job.priority) {
+            if self.held.contains_key(&job.key) || !self.make_room(&job) {
                 continue;
             }
             let known_fresh = self.caught_up && !self.tried.contains_key(&job.key);
@@ -178,15 +208,16 @@ impl Uploader {
         self.caught_up = self.caught_up || all;
     }
 
-    /// Whether one of this priority finds room, if need be by sending back to the spool the least urgent that has not begun.
-    fn make_room(&mut self, priority: Priority) -> bool {
+    /// Whether this one finds room, if need be by sending back to the spool the last of those behind it that have not begun.
+    fn make_room(&mut self, job: &Job) -> bool {
         if self.held.len() < self.bounds.held {
             return true;
         }
         let waiting = self.held.values().filter(|held| {
-            matches!(held.state, State::Unknown | State::Ready(_)) && held.job.priority > priority
+            matches!(held.state, State::Unknown | State::Ready(_))
+                && (held.job.urgency(), held.job.place) > (job.urgency(), job.place)
         });
-        let Some(last) = waiting.max_by_key(|held| (held.job.priority, held.order)) else {
+        let Some(last) = waiting.max_by_key(|held| held.rank()) else {
             return false;
         };
         let key = last.job.key.clone();
@@ -217,7 +248,7 @@ impl Uploader {
         if unknown.is_empty() {
             return None;
         }
-        unknown.sort_by_key(|held| (held.job.priority, held.order));
+        unknown.sort_by_key(|held| held.rank());
         unknown.truncate(QUERY_MAX_KEYS);
         let mut keys = Vec::with_capacity(unknown.len());
         for held in unknown {
@@ -235,21 +266,42 @@ impl Uploader {
         };
         let sending = count(|state| state == State::Sending);
         let sent = count(|state| matches!(state, State::Sent(_)));
-        if sending >= self.bounds.streams || sending.saturating_add(sent) >= self.bounds.window {
+        let bounds = self.bounds;
+        let (most, next) = self.next_ready()?;
+        let more = bounds.more(most);
+        if sending >= bounds.streams.saturating_add(more)
+            || sending.saturating_add(sent) >= bounds.window.saturating_add(more)
+        {
             return None;
         }
-        let ready = self
-            .held
-            .values_mut()
-            .filter_map(|held| match held.state {
-                State::Ready(offset) => Some((offset, held)),
-                _ => None,
-            })
-            .min_by_key(|(_, held)| (held.job.priority, held.order));
-        let (offset, held) = ready?;
-        held.state = State::Sending;
-        let key = held.job.key.clone();
+        let State::Ready(offset) = next.state else {
+            return None;
+        };
+        next.state = State::Sending;
+        let key = next.job.key.clone();
         Some(Step::Send { key, offset })
+    }
+
+    /// The one to send next, and how urgent the most urgent is. Of those that are less one is always under way, so that none waits for
+    /// ever.
+    fn next_ready(&mut self) -> Option<(Priority, &mut Held)> {
+        let ready = |held: &&Held| matches!(held.state, State::Ready(_));
+        let first = self
+            .held
+            .values()
+            .filter(ready)
+            .min_by_key(|it| it.rank())?;
+        let most = first.job.urgency();
+        let behind = |held: &&Held| held.job.urgency() > most;
+        let sending = self.held.values().filter(|it| it.state == State::Sending);
+        let moves = sending.clone().any(|it| it.job.urgency() > most);
+        let alone = sending.count() == 0;
+        let patient = self.held.values().filter(ready).filter(behind);
+        let key = match patient.min_by_key(|it| it.rank()) {
+            Some(patient) if !moves && !alone => patient.job.key.clone(),
+            _ => first.job.key.clone(),
+        };
+        Some((most, self.held.get_mut(&key)?))
     }
 
     /// The stream of this instance has ended, because all was sent or because the gateway stopped it; the answer follows on the

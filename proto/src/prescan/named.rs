@@ -33,6 +33,11 @@ pub(super) fn name(scan: &mut Scan, named: &[(Tag, Vec<u8>)]) -> Result<(), Pres
     scan.patient_name = text(Tag(0x0010, 0x0010)).into();
     scan.accession = text(Tag(0x0008, 0x0050)).into();
     scan.description = text(Tag(0x0008, 0x1030)).into();
+    scan.number = text(Tag(0x0020, 0x0013)).trim().parse().ok();
+    // PS3.3 C.7.6.1.1.2: what describes the examination begins with the third value
+    let image_type = text(Tag(0x0008, 0x0008));
+    let mut words = image_type.split('\\').skip(2).map(str::trim);
+    scan.localizer = words.any(|word| word == "LOCALIZER");
     scan.character_set = CharacterSet::default()
         .decode(value(Tag(0x0008, 0x0005)))
         .trim()

@@ -58,10 +58,12 @@ const KEPT: [(Tag, &str); 7] = [
 const SERIES: (Tag, &str) = (Tag(0x0020, 0x000E), "Series Instance UID");
 
 /// Attributes at the top level that are kept for people to read; nothing is filed by them, so that any content will do.
-const SHOWN: [Tag; 3] = [
+const SHOWN: [Tag; 5] = [
+    Tag(0x0008, 0x0008),
     Tag(0x0008, 0x0050),
     Tag(0x0008, 0x1030),
     Tag(0x0010, 0x0010),
+    Tag(0x0020, 0x0013),
 ];
 
 /// No kept value is longer than this in any object that follows the standard; longer ones are refused.

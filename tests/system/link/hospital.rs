@@ -10,7 +10,7 @@ use causeway_agent::keys::Keys;
 use causeway_agent::link::{self, Coding, Link, State};
 use causeway_agent::protect::Protector;
 use causeway_agent::spool::disk::real::RealDisk;
-use causeway_agent::spool::{self, Arrival, CallingKind, Header, Private, Spool, Stored};
+use causeway_agent::spool::{self, Arrival, CallingKind, Header, Private, Spool, Stored, Turn};
 use causeway_certs::tls::ClientTls;
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{Priority, Purpose};
@@ -158,6 +158,7 @@ impl Hospital {
             instance: instance.parse()?,
             class: uids::CT_IMAGE_STORAGE.parse()?,
             modality: "CT".to_owned(),
+            turn: Turn::of(false, Some(number.into())),
             image: true,
             pixel_digest: Some(Digest::of(&bytes)),
             patient_id: Private::new("PID"),

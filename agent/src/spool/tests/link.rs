@@ -77,6 +77,50 @@ async fn the_queue_is_by_urgency_then_arrival_and_skips_what_is_in_flight() {
 }
 
 #[tokio::test]
+async fn a_study_goes_out_coarse_to_fine_whatever_of_it_has_arrived() {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    let store = async |study: &str, number: i64, localizer: bool| {
+        let what = What {
+            turn: Turn::of(localizer, Some(number)),
+            ..What::image(study, &format!("{study}.{number}"))
+        };
+        bench.store(&what).await.unwrap();
+    };
+    let numbers = |out: &[Outgoing]| -> Vec<String> {
+        let last = |it: &Outgoing| {
+            it.key
+                .instance
+                .as_str()
+                .rsplit('.')
+                .next()
+                .map(str::to_owned)
+        };
+        out.iter().filter_map(last).collect()
+    };
+    for number in 1..=9 {
+        store("1.2.3", number, false).await;
+    }
+    assert_eq!(
+        numbers(&waiting(&bench).await),
+        ["1", "9", "5", "3", "7", "2", "4", "6", "8"]
+    );
+    for number in 10..=17 {
+        store("1.2.3", number, false).await;
+    }
+    store("1.2.3", 99, true).await;
+    store("1.2.4", 1, false).await;
+    let out = waiting(&bench).await;
+    assert_eq!(
+        numbers(&out)[..9],
+        ["99", "1", "17", "9", "5", "13", "3", "7", "11"]
+    );
+    let places: Vec<_> = out.iter().map(|it| it.place).collect();
+    assert!(places.is_sorted(), "{places:?}");
+    assert_eq!(out.last().unwrap().study.as_str(), "1.2.4");
+}
+
+#[tokio::test]
 async fn only_the_receipt_for_these_very_bytes_counts() {
     let bench = Bench::new().await;
     bench.greet(7, 0).await;

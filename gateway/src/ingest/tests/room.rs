@@ -1,10 +1,10 @@
 //! What one site may have under way: it never takes the room of others, and what it has begun it may finish.
 
 use bytes::Bytes;
-use causeway_proto::ids::SiteId;
+use causeway_proto::ids::{Purpose, SiteId};
 use causeway_proto::link::message::Instance;
 
-use super::stand::{CT, Object, clock, random, site, stands};
+use super::stand::{CT, Object, clock, open, random, site, stands};
 use crate::archive::Archive;
 use crate::ingest::{Begun, Config, Incoming, Ingest, IngestError};
 use crate::worklist::Events;
@@ -105,4 +105,23 @@ async fn instances_of_one_site_wait_for_each_other_and_not_the_other_site_for_th
     assert!(theirs.is_ok());
     drop(first);
     assert!(waits.await.is_ok());
+}
+
+#[tokio::test]
+async fn an_urgent_instance_finds_room_that_others_do_not_take() {
+    let stand = stands().await.remove(0);
+    let door = door(&stand.archive).await;
+    open(&door, "1.2.3", Purpose::Read).await;
+    let _first = begin(&door, &site(), &object(1), 0).await.unwrap();
+    let _second = begin(&door, &site(), &object(2), 0).await.unwrap();
+    let routine = begin(&door, &site(), &object(3), 0).await;
+    assert!(matches!(routine, Err(IngestError::Busy(_))));
+    let mut tx = stand.archive.rows.begin().await.unwrap();
+    sqlx::query("UPDATE study SET priority = 'urgent' WHERE study_uid = '1.2.3'")
+        .execute(&mut *tx)
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let urgent = begin(&door, &site(), &object(3), 0).await;
+    assert!(urgent.is_ok(), "{urgent:?}");
 }

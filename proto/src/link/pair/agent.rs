@@ -72,6 +72,7 @@ impl Agent {
         let bounds = Bounds {
             streams: 4,
             window: 8,
+            reserve: 1,
             held: 20,
             questions: 2,
             answer: Duration::from_secs(60),
@@ -175,6 +176,7 @@ impl Agent {
             .map(|(key, item)| Job {
                 key: key.clone(),
                 priority: item.priority,
+                place: 0,
                 length: item.bytes.len() as u64,
             })
             .collect();

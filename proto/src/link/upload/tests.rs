@@ -16,6 +16,7 @@ fn job(number: u32, priority: Priority) -> Job {
     Job {
         key: key(number),
         priority,
+        place: 0,
         length: 100,
     }
 }
@@ -24,6 +25,7 @@ fn bounds() -> Bounds {
     Bounds {
         streams: 2,
         window: 3,
+        reserve: 1,
         held: 4,
         questions: 1,
         answer: Duration::from_secs(10),
@@ -265,4 +267,69 @@ fn an_urgent_one_displaces_one_that_has_not_begun_and_no_other() {
     let held = uploader.under_way();
     assert!(held.contains(&key(5)) && !held.contains(&key(6)) && !held.contains(&key(4)));
     assert!(held.contains(&key(1)) && held.contains(&key(2)) && held.len() == 4);
+}
+
+#[test]
+fn of_those_as_urgent_the_first_in_the_spools_order_goes_first_whenever_it_was_offered() {
+    let at_place = |number, place| Job {
+        place,
+        ..job(number, Priority::Routine)
+    };
+    let mut uploader = caught_up();
+    uploader.offered(vec![at_place(1, 5), at_place(2, 5)], true);
+    uploader.offered(vec![at_place(3, 9), at_place(4, 1)], true);
+    assert_eq!(uploader.step(at(0)), send(4, 0));
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    // full: what belongs in front displaces the last that has not begun
+    uploader.offered(vec![at_place(5, 2), at_place(6, 9)], true);
+    let held = uploader.under_way();
+    assert!(held.contains(&key(5)) && !held.contains(&key(3)) && !held.contains(&key(6)));
+}
+
+#[test]
+fn what_is_urgent_finds_a_stream_and_an_answer_that_others_do_not_take() {
+    let mut uploader = caught_up();
+    uploader.offered((1..=4).map(|n| job(n, Priority::Routine)).collect(), true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    assert_eq!(uploader.step(at(0)), send(2, 0));
+    assert_eq!(uploader.step(at(0)), None, "two streams");
+    uploader.offered(vec![job(5, Priority::Urgent), job(6, Priority::Stat)], true);
+    assert_eq!(uploader.step(at(0)), send(6, 0));
+    assert_eq!(
+        uploader.step(at(0)),
+        None,
+        "one more for an urgent one, and it is taken"
+    );
+    uploader.sent(at(0), &key(1));
+    uploader.sent(at(0), &key(2));
+    assert_eq!(
+        uploader.step(at(0)),
+        send(5, 0),
+        "beside the window of three"
+    );
+    assert_eq!(uploader.step(at(0)), None);
+}
+
+#[test]
+fn however_much_is_urgent_one_of_the_others_is_under_way() {
+    let mut uploader = Uploader::new(Bounds {
+        held: 40,
+        window: 40,
+        ..bounds()
+    });
+    uploader.offered(Vec::new(), true);
+    uploader.offered((1..=6).map(|n| job(n, Priority::Routine)).collect(), true);
+    uploader.offered((11..=30).map(|n| job(n, Priority::Stat)).collect(), true);
+    let mut sending = VecDeque::new();
+    let (mut urgent, mut others) = (0, 0);
+    for _ in 0..12 {
+        while let Some(Step::Send { key, .. }) = uploader.step(at(0)) {
+            sending.push_back(key);
+        }
+        let done = sending.pop_front().unwrap();
+        uploader.sent(at(0), &done);
+        let is_urgent = (11..=30).any(|number| done == key(number));
+        *if is_urgent { &mut urgent } else { &mut others } += 1;
+    }
+    assert!(urgent > others && others >= 2, "{urgent} and {others}");
 }
