@@ -1,6 +1,9 @@
 //! What agents send, into `ingest`: studies are opened, instances taken from parallel streams, manifests sealed; each is answered
 //! when its effect is durable.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -297,7 +300,12 @@ impl Stream {
         loop {
             while let Some(part) = self.reader.next_part().map_err(|e| Cut::Stream(e.code()))? {
                 match part {
-                    Part::Data(bytes) => take_data(bytes, decoder, landing, collected)?,
+                    Part::Data(bytes) => {
+                        take_data(bytes, decoder, landing, collected)?;
+                        while undo(decoder, landing, collected)? {
+                            append(incoming, collected).await?;
+                        }
+                    }
                     Part::Message(Message::Trailer(trailer)) => {
                         if decoder.as_ref().is_some_and(|it| !it.is_between()) {
                             return Err(Cut::Ingest(IngestError::Garbled));
@@ -314,9 +322,7 @@ impl Stream {
                 }
             }
             if collected.len() >= COLLECT_BYTES {
-                let full = collected.split().freeze();
-                collected.reserve(COLLECT_BYTES);
-                incoming.append(full).await.map_err(Cut::Ingest)?;
+                append(incoming, collected).await?;
             }
             match self.more().await {
                 Ok(true) => {}
@@ -379,26 +385,49 @@ enum Cut {
     Ingest(IngestError),
 }
 
-/// Appends what some bytes of a stream stand for.
+async fn append(incoming: &mut Incoming, collected: &mut BytesMut) -> Result<(), Cut> {
+    let full = collected.split().freeze();
+    collected.reserve(COLLECT_BYTES);
+    incoming.append(full).await.map_err(Cut::Ingest)
+}
+
+/// Takes bytes of a stream: as they are, or for [`undo`].
 fn take_data(
     bytes: &[u8],
     decoder: &mut Option<Decoder>,
     landing: &mut Landing,
     collected: &mut BytesMut,
 ) -> Result<(), Cut> {
+    match decoder {
+        Some(decoder) => decoder.push(bytes),
+        None => {
+            landing.data(bytes.len()).map_err(Cut::Stream)?;
+            collected.extend_from_slice(bytes);
+        }
+    }
+    Ok(())
+}
+
+/// Appends what the records that have come stand for, and stops when that is enough to be written: a few bytes may stand for very many.
+/// Answers whether it stopped for that.
+fn undo(
+    decoder: &mut Option<Decoder>,
+    landing: &mut Landing,
+    collected: &mut BytesMut,
+) -> Result<bool, Cut> {
     let Some(decoder) = decoder else {
-        landing.data(bytes.len()).map_err(Cut::Stream)?;
-        collected.extend_from_slice(bytes);
-        return Ok(());
+        return Ok(false);
     };
-    decoder.push(bytes);
     let garbled = |_| Cut::Ingest(IngestError::Garbled);
     // a record is undone within a millisecond or two: shorter than handing it to another thread would pay for
     while let Some(undone) = decoder.next_bytes().map_err(garbled)? {
         landing.data(undone.len()).map_err(Cut::Stream)?;
         collected.extend_from_slice(&undone);
+        if collected.len() >= COLLECT_BYTES {
+            return Ok(true);
+        }
     }
-    Ok(())
+    Ok(false)
 }
 
 fn key_of(instance: &Instance) -> InstanceKey {
