@@ -104,6 +104,9 @@ CREATE TABLE study (
 CREATE INDEX study_by_uid ON study (study_uid);
 CREATE INDEX study_by_patient ON study (site_id, agreement_id, patient_id);
 CREATE INDEX study_by_accession ON study (accession);
+CREATE INDEX study_by_name ON study (name_folded);
+-- in the order in which searches answer
+CREATE INDEX study_by_date ON study (study_date DESC, study_time DESC, study_uid, site_id, agreement_id);
 
 -- how the identity in a study's images was removed (JSON), and the originals that only its site can open (hexadecimal); from the
 -- first image that says so, for the header of reports
@@ -196,7 +199,8 @@ CREATE TABLE instance (
     PRIMARY KEY (site_id, agreement_id, sop_uid),
     FOREIGN KEY (site_id, agreement_id, study_uid, series_uid) REFERENCES series (site_id, agreement_id, study_uid, series_uid)
 );
-CREATE INDEX instance_by_series ON instance (study_uid, series_uid);
+-- in the order in which a series is answered
+CREATE INDEX instance_by_series ON instance (site_id, agreement_id, study_uid, series_uid, (COALESCE(number, 2147483648)), sop_uid);
 CREATE INDEX instance_by_blob ON instance (blob_key);
 
 -- bytes on disk of instances that have not wholly arrived: which study they belong to

@@ -1,6 +1,7 @@
 //! People: accounts, passwords, sessions and bearer tokens. Who somebody is; what he may do is `eligibility`'s.
 
 pub mod accounts;
+mod known;
 mod login;
 mod passwords;
 pub mod sessions;
@@ -14,12 +15,12 @@ use causeway_proto::time::Clock;
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::directory::{self, DirectoryError};
-use crate::eligibility::Subject;
-use crate::rows::Rows;
+use crate::directory::DirectoryError;
+use crate::rows::{Memory, Rows};
 use crate::sign::{SignError, Signing};
 
 pub use accounts::{Account, NewAccount};
+pub use known::Known;
 pub use passwords::Passwords;
 pub use tokens::Tokens;
 
@@ -106,7 +107,11 @@ pub struct Access {
     pub(crate) signing: Signing,
     tokens: Tokens,
     strangers: Arc<Mutex<login::Strangers>>,
+    known: Arc<Memory<known::By, Option<Arc<known::Facts>>>>,
 }
+
+/// So many who were recognised are remembered.
+const MOST_KNOWN: usize = 1000;
 
 impl Access {
     /// Opens the room; makes the key of the bearer tokens in `keys` the first time.
@@ -130,21 +135,7 @@ impl Access {
             config: Arc::new(config),
             signing,
             strangers: Arc::default(),
-        })
-    }
-
-    /// Who this account is to `eligibility`: its roles and the agreements in force with its organisation, as they stand now.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn subject(&self, account: &Account) -> Result<Subject, AccessError> {
-        let reach = directory::reach(&self.rows, &account.organisation, self.clock.now()).await?;
-        Ok(Subject {
-            account: account.id.clone(),
-            organisation: account.organisation.clone(),
-            roles: account.roles(),
-            disabled: account.disabled_us.is_some(),
-            reach,
+            known: Arc::new(Memory::new(MOST_KNOWN)),
         })
     }
 }

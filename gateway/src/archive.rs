@@ -3,7 +3,9 @@
 
 pub mod blobs;
 pub(crate) mod catalog;
+pub mod derived;
 pub mod frames;
+pub mod jpegls;
 pub mod name;
 pub mod parts;
 pub mod retrieve;
@@ -11,9 +13,12 @@ pub mod search;
 
 use std::path::Path;
 
+use serde::Deserialize;
+
 use crate::rows::Rows;
 
 pub use blobs::{BlobError, BlobKey, Blobs, Stray};
+pub use derived::Derived;
 pub use parts::{Part, PartName, Parts};
 
 /// The archive: rows and bytes together. Cheap to clone.
@@ -23,8 +28,26 @@ pub struct Archive {
     pub rows: Rows,
     /// The bytes.
     pub blobs: Blobs,
+    /// What was made of the bytes, for a while.
+    pub derived: Derived,
     /// Bytes of instances that have not wholly arrived.
     pub parts: Parts,
+}
+
+/// Bounds of the archive.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Coded frames and pictures, which can be made again, take at most this many bytes of disk.
+    pub derived_max_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            derived_max_bytes: 16 << 30,
+        }
+    }
 }
 
 impl Archive {
@@ -32,10 +55,12 @@ impl Archive {
     ///
     /// # Errors
     /// When a folder cannot be made or read.
-    pub fn open(rows: Rows, data: &Path) -> Result<Self, BlobError> {
+    pub fn open(config: &Config, rows: Rows, data: &Path) -> Result<Self, BlobError> {
+        let blobs = Blobs::open(&data.join("blobs"))?;
         Ok(Self {
             rows,
-            blobs: Blobs::open(&data.join("blobs"))?,
+            derived: Derived::new(&blobs, &data.join("derived"), config.derived_max_bytes),
+            blobs,
             parts: Parts::open(&data.join("incoming"))?,
         })
     }

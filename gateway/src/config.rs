@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{access, http, ingest, link, observe, rows, sign};
+use crate::{access, archive, http, ingest, link, observe, rows, sign};
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +20,9 @@ pub struct Config {
     /// The database.
     #[serde(default)]
     pub rows: rows::Config,
+    /// What is kept of studies.
+    #[serde(default)]
+    pub archive: archive::Config,
     /// The reading room.
     #[serde(default)]
     pub http: http::Config,

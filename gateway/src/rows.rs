@@ -1,7 +1,9 @@
 //! The durable rows in which rooms meet: one writer and several readers over SQLite, or PostgreSQL, behind the same SQL.
 
+mod memory;
 #[cfg(test)]
 mod postgres;
+mod version;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +12,9 @@ use serde::Deserialize;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor, Transaction};
 use thiserror::Error;
+
+pub use memory::Memory;
+pub use version::Version;
 
 /// Where the rows live.
 #[derive(Clone, Debug, Deserialize)]
@@ -59,6 +64,7 @@ pub struct Rows {
     write: AnyPool,
     read: AnyPool,
     sqlite: bool,
+    versions: Option<version::Versions>,
 }
 
 impl Rows {
@@ -69,17 +75,17 @@ impl Rows {
     pub async fn open(config: &Config, folder: &Path) -> Result<Self, RowsError> {
         sqlx::any::install_default_drivers();
         let sqlite = config.postgres_url.is_none();
-        let url = config.postgres_url.clone().unwrap_or_else(|| {
-            format!(
-                "sqlite://{}?mode=rwc",
-                folder.join("gateway.sqlite").display()
-            )
-        });
+        let file = folder.join("gateway.sqlite");
+        let url = config
+            .postgres_url
+            .clone()
+            .unwrap_or_else(|| format!("sqlite://{}?mode=rwc", file.display()));
         let options: AnyConnectOptions = url.parse().map_err(|source| RowsError::Database {
             tried: "reading its address",
             source,
         })?;
-        let write = pool(sqlite, if sqlite { 1 } else { 8 })
+        let write = pool(sqlite, if sqlite { 1 } else { 8 });
+        let write = replaced_when_stuck(write, sqlite)
             .connect_with(options.clone())
             .await;
         let write = write.map_err(|source| RowsError::Database {
@@ -107,6 +113,7 @@ impl Rows {
             write,
             read,
             sqlite,
+            versions: sqlite.then(|| version::Versions::of(&file)),
         })
     }
 
@@ -127,6 +134,12 @@ impl Rows {
     #[must_use]
     pub fn read(&self) -> &AnyPool {
         &self.read
+    }
+
+    /// The state of the rows now, for [`Memory`]; none where it cannot be told: then nothing is remembered.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.versions.as_ref()?.now()
     }
 
     /// Closes both pools after what is under way has finished.
@@ -179,9 +192,17 @@ fn pool(sqlite: bool, connections: u32) -> AnyPoolOptions {
             Ok(())
         })
     })
-    // a disk that is full or fails may end a transaction by itself: then no rollback succeeds, the connection counts as one inside a
-    // transaction for ever, and every write after it is refused. It is replaced.
-    .after_release(|connection, _| {
+    // a file does not go away as a connection to a server does: nothing is to be asked before each statement
+    .test_before_acquire(false)
+}
+
+/// A disk that is full or fails may end a transaction by itself: then no rollback succeeds, the connection counts as one inside a
+/// transaction for ever, and every write after it is refused. It is replaced.
+fn replaced_when_stuck(options: AnyPoolOptions, sqlite: bool) -> AnyPoolOptions {
+    if !sqlite {
+        return options;
+    }
+    options.after_release(|connection, _| {
         Box::pin(async move {
             connection.ping().await?;
             Ok(!connection.is_in_transaction())

@@ -6,8 +6,10 @@ mod coding;
 mod demo;
 mod memory;
 mod protection;
+mod read;
 mod rig;
 mod study;
+mod viewer;
 
 use clap::{Parser, ValueEnum};
 
@@ -28,6 +30,12 @@ enum Group {
     Coding,
     /// The demo under both kinds of agreement.
     Demo,
+    /// Searching and retrieving, beside Orthanc.
+    Read,
+    /// Searching among a million instances.
+    Catalogue,
+    /// A reader's slow line, in a browser.
+    Viewer,
 }
 
 #[tokio::main]
@@ -42,6 +50,9 @@ async fn main() -> anyhow::Result<()> {
             Group::Memory => memory::run().await?,
             Group::Coding => coding::run().await?,
             Group::Demo => demo::run().await?,
+            Group::Read => read::run().await?,
+            Group::Catalogue => read::catalogue::run().await?,
+            Group::Viewer => viewer::run().await?,
         }
     }
     Ok(())

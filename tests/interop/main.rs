@@ -1,9 +1,11 @@
-//! Peers that are not ours: Orthanc as the hospital's PACS, DCMTK, dicom3tools and PixelMed as judges of the report.
+//! Peers that are not ours: Orthanc as the hospital's PACS, DCMTK, dicom3tools and PixelMed as judges of the report, DCMTK as a decoder.
 
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod bad;
+#[cfg(test)]
+mod coded;
 #[cfg(test)]
 mod corrected;
 #[cfg(test)]

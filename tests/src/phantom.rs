@@ -51,9 +51,39 @@ pub fn write_slices(
         .collect()
 }
 
+/// Writes a study of any length: `count` slices whose headers are their own and whose pixels are the sample's, stretched.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_long(folder: &Path, identity: &Identity, count: u16) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    let (mut last, mut pixels) = (u16::MAX, Vec::new());
+    let mut files = Vec::new();
+    for slice in 0..count {
+        let shown = (u32::from(slice) * u32::from(SLICES) / u32::from(count.max(1))).try_into()?;
+        let shown = if count == 1 { SLICES / 2 } else { shown };
+        if shown != last {
+            (last, pixels) = (shown, volume::slice(shown, identity.seed));
+        }
+        let path = folder.join(format!("slice-{slice:05}.dcm"));
+        write_pixels(&path, identity, slice, pixels.clone())
+            .with_context(|| format!("writing slice {slice}"))?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
 fn write_slice(path: &Path, identity: &Identity, slice: u16) -> anyhow::Result<()> {
+    write_pixels(path, identity, slice, volume::slice(slice, identity.seed))
+}
+
+fn write_pixels(
+    path: &Path,
+    identity: &Identity,
+    slice: u16,
+    pixels: Vec<u16>,
+) -> anyhow::Result<()> {
     let mut object = InMemDicomObject::from_element_iter(header::elements(identity, slice));
-    let pixels = volume::slice(slice, identity.seed);
     object.put(DataElement::new(
         tags::PIXEL_DATA,
         VR::OW,

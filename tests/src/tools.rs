@@ -85,12 +85,28 @@ impl Orthanc {
     /// # Errors
     /// When it is not installed or does not come up.
     pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+        Self::with_plugins(folder, &[]).await
+    }
+
+    /// The same with its DICOMweb plugin, below `/dicom-web`.
+    ///
+    /// # Errors
+    /// When one of the two is not installed, or does not come up.
+    pub async fn with_dicomweb(folder: &Path) -> anyhow::Result<Self> {
+        Self::with_plugins(
+            folder,
+            &["/usr/share/orthanc/plugins/libOrthancDicomWeb.so"],
+        )
+        .await
+    }
+
+    async fn with_plugins(folder: &Path, plugins: &[&str]) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder)?;
         let (http, dicom) = (free_port()?, free_port()?);
         let config = json!({
             "Name": "TEST hospital", "StorageDirectory": folder.join("storage"), "IndexDirectory": folder.join("storage"),
             "HttpPort": http, "RemoteAccessAllowed": false, "AuthenticationEnabled": false,
-            "DicomAet": Self::AE_TITLE, "DicomPort": dicom, "DefaultEncoding": "Utf8", "Plugins": [],
+            "DicomAet": Self::AE_TITLE, "DicomPort": dicom, "DefaultEncoding": "Utf8", "Plugins": plugins, "KeepAlive": true,
             "StableAge": 1, "DicomAlwaysAllowStore": true, "DicomCheckCalledAet": false, "OverwriteInstances": false,
         });
         let file = folder.join("orthanc.json");
@@ -120,6 +136,18 @@ impl Orthanc {
         })
         .await?;
         Ok(orthanc)
+    }
+
+    /// Base of its addresses, such as `http://127.0.0.1:8042`.
+    #[must_use]
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
+    /// Its process number, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Where its DICOM node listens.

@@ -7,11 +7,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_proto::digest::Digest;
 use causeway_proto::time::Timestamp;
 
-use super::{Access, AccessError, Account, accounts};
+use super::{Access, AccessError, Account};
 use crate::audit;
 
 /// A session is marked as seen at most this often.
-const MARK_EVERY: Duration = Duration::from_secs(20);
+pub(super) const MARK_EVERY: Duration = Duration::from_secs(20);
 
 /// What the cookie holds. Shown nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,41 +67,16 @@ impl Access {
         Ok(cookie)
     }
 
-    /// Whose session this is, if it still holds. `active`: the request was somebody's doing, so the session is kept alive.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn session(
-        &self,
-        cookie: &Cookie,
-        active: bool,
-    ) -> Result<Option<Account>, AccessError> {
-        let row: Option<(String, i64, i64)> = sqlx::query_as(
-            "SELECT account_id, seen_us, ends_us FROM session WHERE token_hash = $1 AND ended_us IS NULL",
-        )
-        .bind(cookie.hash())
-        .fetch_optional(self.rows.read())
-        .await?;
-        let Some((account, seen, ends)) = row else {
-            return Ok(None);
-        };
-        let now = self.clock.now();
-        let seen = Timestamp(seen);
-        let idle = seen.plus(Duration::from_secs(self.config.session_idle_s));
-        if now >= idle || now >= Timestamp(ends) {
-            return Ok(None);
-        }
-        if active && now.since(seen) >= MARK_EVERY {
-            let mut tx = self.rows.begin().await?;
-            sqlx::query("UPDATE session SET seen_us = $1 WHERE token_hash = $2 AND seen_us < $1")
-                .bind(now.0)
-                .bind(cookie.hash())
-                .execute(&mut *tx)
-                .await?;
-            tx.commit().await?;
-        }
-        let account = accounts::by_id(&self.rows, &account).await?;
-        Ok(account.filter(|a| a.disabled_us.is_none()))
+    /// The session was somebody's doing a moment ago.
+    pub(super) async fn mark(&self, cookie: &Cookie, now: Timestamp) -> Result<(), AccessError> {
+        let mut tx = self.rows.begin().await?;
+        sqlx::query("UPDATE session SET seen_us = $1 WHERE token_hash = $2 AND seen_us < $1")
+            .bind(now.0)
+            .bind(cookie.hash())
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Deletes the sessions that have ended, whichever way; says how many.

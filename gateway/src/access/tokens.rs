@@ -4,25 +4,29 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use causeway_proto::digest::Digest;
 use causeway_proto::time::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
-use super::{Access, AccessError, Account, accounts};
+use super::{Access, AccessError, Account};
 
 const ISSUER: &str = "causeway";
 const AUDIENCE: &str = "causeway-api";
 /// RFC 9068 2.1: an access token and nothing else.
 const TYPE: &str = "at+jwt";
 const LONGEST: usize = 4096;
+/// So many tokens are remembered as right; then the memory begins anew.
+const MOST_HELD: usize = 1000;
 
 /// Signs and checks tokens. Cheap to clone.
 #[derive(Clone)]
@@ -30,6 +34,16 @@ pub struct Tokens {
     signing: Arc<EncodingKey>,
     checking: Arc<DecodingKey>,
     life: Duration,
+    held: Arc<Mutex<HashMap<Digest, Held>>>,
+}
+
+/// What a token that was found right says. Right it stays: of all that was checked only the time goes on.
+#[derive(Clone)]
+struct Held {
+    account: String,
+    credentials: i64,
+    from: u64,
+    until: u64,
 }
 
 impl fmt::Debug for Tokens {
@@ -79,6 +93,7 @@ impl Tokens {
             signing: Arc::new(EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|e| broken(&e))?),
             checking: Arc::new(DecodingKey::from_ed_components(&public).map_err(|e| broken(&e))?),
             life: Duration::from_secs(life_s),
+            held: Arc::default(),
         })
     }
 
@@ -99,8 +114,28 @@ impl Tokens {
         Ok((token, expires))
     }
 
-    /// The account and credentials number that a token names, if everything about it is right.
-    fn check(&self, token: &str, now: Timestamp) -> Option<(String, i64)> {
+    /// The account and credentials number that a token names, if everything about it is right. The signature of one is checked once.
+    pub(super) fn holder(&self, token: &str, now: Timestamp) -> Option<(String, i64)> {
+        let (name, at) = (Digest::of(token.as_bytes()), seconds(now));
+        let known = self.memory().get(&name).cloned();
+        if let Some(held) = known {
+            return held.at(at);
+        }
+        let found = self.check(token)?;
+        let mut memory = self.memory();
+        if memory.len() >= MOST_HELD {
+            memory.clear();
+        }
+        memory.insert(name, found.clone());
+        drop(memory);
+        found.at(at)
+    }
+
+    fn memory(&self) -> MutexGuard<'_, HashMap<Digest, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check(&self, token: &str) -> Option<Held> {
         if token.len() > LONGEST {
             return None;
         }
@@ -119,12 +154,20 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.checking, &rules)
             .ok()?
             .claims;
-        let at = seconds(now);
-        let holds = claims.iss == ISSUER
-            && claims.aud == AUDIENCE
-            && claims.iat <= at.saturating_add(60)
-            && at < claims.exp;
-        holds.then_some((claims.sub, claims.ver))
+        let ours = claims.iss == ISSUER && claims.aud == AUDIENCE;
+        ours.then_some(Held {
+            account: claims.sub,
+            credentials: claims.ver,
+            from: claims.iat,
+            until: claims.exp,
+        })
+    }
+}
+
+impl Held {
+    fn at(self, now: u64) -> Option<(String, i64)> {
+        let holds = self.from <= now.saturating_add(60) && now < self.until;
+        holds.then_some((self.account, self.credentials))
     }
 }
 
@@ -150,17 +193,5 @@ impl Access {
     /// When signing fails.
     pub fn token(&self, account: &Account) -> Result<(String, Timestamp), AccessError> {
         self.tokens.issue(account, self.clock.now())
-    }
-
-    /// Whose token this is, if it holds: right in every part, the password unchanged since, the account not disabled.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn bearer(&self, token: &str) -> Result<Option<Account>, AccessError> {
-        let Some((id, credentials)) = self.tokens.check(token, self.clock.now()) else {
-            return Ok(None);
-        };
-        let account = accounts::by_id(&self.rows, &id).await?;
-        Ok(account.filter(|a| a.disabled_us.is_none() && a.credentials == credentials))
     }
 }

@@ -56,7 +56,7 @@ pub async fn open(config: &Config, clock: Clock, random: Random) -> Result<Opene
         .revocation_list(&revoked, now)
         .map_err(Failure::storage)?;
     let live = LiveServer::new(&link_authority, &identity, &list).map_err(Failure::storage)?;
-    let archive = Archive::open(rows.clone(), &data).map_err(Failure::storage)?;
+    let archive = Archive::open(&config.archive, rows.clone(), &data).map_err(Failure::storage)?;
     let signing = Signing::new(
         config.sign.clone(),
         rows.clone(),

@@ -42,6 +42,7 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     keep::folder(&config.data).map_err(Failure::storage)?;
     let lock = hold::lock(&config.data)?;
     let opened = open(&config, system_clock(), system_random()).await?;
+    opened.archive.derived.empty().map_err(Failure::storage)?;
     let parts = opened.parts.clone();
     let readiness = Readiness::new(parts.rows.clone());
     let rooms = start(&config, opened, &readiness).await;

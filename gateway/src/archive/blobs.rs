@@ -1,10 +1,10 @@
 //! Immutable bytes under create-only keys that end in their digest, in an object store that syncs before it answers.
 
+mod reading;
 mod stray;
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,7 +12,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{AgreementId, SiteId};
-use futures::stream::{self, BoxStream, StreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use thiserror::Error;
@@ -21,8 +20,6 @@ use super::parts::Part;
 
 pub use stray::Stray;
 
-/// How much is read at once when a blob is streamed.
-const CHUNK: u64 = 1 << 20;
 /// How much of a part is stored at once.
 const PIECE: u64 = 8 << 20;
 
@@ -59,13 +56,11 @@ impl BlobError {
     /// Whether there is no such blob.
     #[must_use]
     pub fn is_missing(&self) -> bool {
-        matches!(
-            self,
-            Self::Store {
-                source: object_store::Error::NotFound { .. },
-                ..
-            }
-        )
+        match self {
+            Self::Store { source, .. } => matches!(source, object_store::Error::NotFound { .. }),
+            Self::File { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::Short | Self::Key => false,
+        }
     }
 }
 
@@ -133,6 +128,7 @@ impl FromStr for BlobKey {
 pub struct Blobs {
     store: Arc<LocalFileSystem>,
     root: PathBuf,
+    pieces: reading::Pieces,
 }
 
 impl Blobs {
@@ -153,6 +149,7 @@ impl Blobs {
         Ok(Self {
             store: Arc::new(store.with_fsync(true)),
             root: folder.to_owned(),
+            pieces: reading::Pieces::default(),
         })
     }
 
@@ -239,47 +236,6 @@ impl Blobs {
             tried: "reading a blob",
             source,
         })
-    }
-
-    /// A part of the blob; shorter when the blob ends before `range` does.
-    ///
-    /// # Errors
-    /// When it is missing, `range` begins beyond its end, or it cannot be read.
-    pub async fn range(&self, key: &BlobKey, range: Range<u64>) -> Result<Bytes, BlobError> {
-        if range.is_empty() {
-            return Ok(Bytes::new());
-        }
-        self.store
-            .get_range(&location(key), range)
-            .await
-            .map_err(|source| BlobError::Store {
-                tried: "reading a part of a blob",
-                source,
-            })
-    }
-
-    /// A part of the blob in pieces of at most 1 MiB, read as they are asked for.
-    #[must_use]
-    pub fn stream(
-        &self,
-        key: &BlobKey,
-        range: Range<u64>,
-    ) -> BoxStream<'static, Result<Bytes, BlobError>> {
-        let (blobs, key) = (self.clone(), key.clone());
-        stream::unfold(range.start, move |at| {
-            let (blobs, key, end) = (blobs.clone(), key.clone(), range.end);
-            async move {
-                if at >= end {
-                    return None;
-                }
-                let next = end.min(at.saturating_add(CHUNK));
-                match blobs.range(&key, at..next).await {
-                    Ok(bytes) => Some((Ok(bytes), next)),
-                    Err(error) => Some((Err(error), end)),
-                }
-            }
-        })
-        .boxed()
     }
 
     /// Takes blobs away; gone for good after [`Self::settled`]. One that is not there is gone already.

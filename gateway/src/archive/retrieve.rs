@@ -4,11 +4,10 @@ use causeway_proto::ids::{AgreementId, SeriesUid, SiteId, SopInstanceUid, StudyU
 use serde_json::json;
 use sqlx::{AssertSqlSafe, FromRow};
 
-use super::search::Scope;
 use crate::rows::Rows;
 
 /// What is asked for: a study, one of its series, or one instance of that.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Target {
     /// (0020,000D).
     pub study: StudyUid,
@@ -32,9 +31,11 @@ pub struct Served {
     pub length: i64,
     pub blob_key: String,
     pub pixels: String,
+    pub image_rows: Option<i64>,
+    pub image_columns: Option<i64>,
+    pub bits_allocated: Option<i64>,
 }
 
-const COLUMNS: &str = "i.site_id, i.agreement_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.length, i.blob_key, i.pixels";
 const ORDER: &str = "ORDER BY i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid";
 
 /// A study as one site sent it under one agreement.
@@ -57,35 +58,29 @@ struct OwnedRow {
     deleted_days: i64,
 }
 
-/// Under which sites and agreements a study is known: more than one where two sites sent the same UID to the same reader. Those
-/// that were taken back are among them.
+/// Under which sites and agreements a study is known, whoever may see them: more than one where two sites sent the same UID. Those that
+/// were taken back are among them.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn owners(
-    rows: &Rows,
-    scope: &Scope,
-    study: &StudyUid,
-) -> Result<Vec<Owned>, sqlx::Error> {
+pub async fn owners(rows: &Rows, study: &StudyUid) -> Result<Vec<Owned>, sqlx::Error> {
     let found: Vec<OwnedRow> = sqlx::query_as(
         "SELECT site_id, agreement_id, recalled_us, deleted_us, deleted_days FROM study WHERE study_uid = $1 ORDER BY site_id, agreement_id",
     )
     .bind(study.as_str())
     .fetch_all(rows.read())
     .await?;
-    let owned = found.into_iter().filter_map(|row| {
-        let owner = (row.site_id.parse().ok()?, row.agreement_id.parse().ok()?);
-        Some(Owned {
-            owner,
+    Ok(found.iter().filter_map(Owned::read).collect())
+}
+
+impl Owned {
+    fn read(row: &OwnedRow) -> Option<Self> {
+        Some(Self {
+            owner: (row.site_id.parse().ok()?, row.agreement_id.parse().ok()?),
             recalled: row.recalled_us.is_some(),
             gone: images_gone(row.deleted_us, row.deleted_days),
         })
-    });
-    let seen = owned.filter(|one| match scope {
-        Scope::All => true,
-        Scope::Pairs(pairs) => pairs.contains(&one.owner),
-    });
-    Ok(seen.collect())
+    }
 }
 
 /// The site and the agreement of a case.
@@ -143,28 +138,119 @@ pub async fn told(
     })
 }
 
-/// The instances of a target, by series and number. A report that was signed here is found when it is named.
+/// What there is at a target: whose it is, and its instances, those of every owner together, by series and number.
+#[derive(Clone, Debug, Default)]
+pub struct Opened {
+    /// Under which sites and agreements the study is known, whoever may see them.
+    pub owners: Vec<Owned>,
+    /// Their instances.
+    pub served: Vec<Served>,
+}
+
+#[derive(FromRow)]
+struct OpenedRow {
+    #[sqlx(flatten)]
+    owner: OwnedRow,
+    series_uid: Option<String>,
+    sop_uid: Option<String>,
+    sop_class: Option<String>,
+    transfer_syntax: Option<String>,
+    length: Option<i64>,
+    blob_key: Option<String>,
+    pixels: Option<String>,
+    image_rows: Option<i64>,
+    image_columns: Option<i64>,
+    bits_allocated: Option<i64>,
+}
+
+impl OpenedRow {
+    fn served(self, study: &StudyUid) -> Option<Served> {
+        Some(Served {
+            site_id: self.owner.site_id,
+            agreement_id: self.owner.agreement_id,
+            study_uid: study.as_str().to_owned(),
+            series_uid: self.series_uid?,
+            sop_uid: self.sop_uid?,
+            sop_class: self.sop_class?,
+            transfer_syntax: self.transfer_syntax?,
+            length: self.length?,
+            blob_key: self.blob_key?,
+            pixels: self.pixels?,
+            image_rows: self.image_rows,
+            image_columns: self.image_columns,
+            bits_allocated: self.bits_allocated,
+        })
+    }
+}
+
+/// Looks at a target once: whose study it is and where its instances' bytes are. A report that was signed here is not among them; see
+/// [`report`].
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn served(
+pub async fn opened(rows: &Rows, target: &Target) -> Result<Opened, sqlx::Error> {
+    let mut join = String::new();
+    let mut next = 2;
+    for (given, condition) in [
+        (target.series.is_some(), " AND i.series_uid = $"),
+        (target.instance.is_some(), " AND i.sop_uid = $"),
+    ] {
+        if given {
+            join.push_str(&format!("{condition}{next}"));
+            next += 1;
+        }
+    }
+    let sql = format!(
+        "SELECT s.site_id, s.agreement_id, s.recalled_us, s.deleted_us, s.deleted_days, i.series_uid, i.sop_uid, i.sop_class,
+             i.transfer_syntax, i.length, i.blob_key, i.pixels, i.image_rows, i.image_columns, i.bits_allocated
+         FROM study s LEFT JOIN instance i ON i.site_id = s.site_id AND i.agreement_id = s.agreement_id AND i.study_uid = s.study_uid
+             AND s.recalled_us IS NULL{join}
+         WHERE s.study_uid = $1 ORDER BY s.site_id, s.agreement_id, i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid"
+    );
+    let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(target.study.as_str());
+    if let Some(series) = &target.series {
+        query = query.bind(series.as_str());
+    }
+    if let Some(instance) = &target.instance {
+        query = query.bind(instance.as_str());
+    }
+    let found: Vec<OpenedRow> = query.fetch_all(rows.read()).await?;
+    let mut opened = Opened::default();
+    for row in found {
+        let Some(owned) = Owned::read(&row.owner) else {
+            continue;
+        };
+        if opened
+            .owners
+            .last()
+            .is_none_or(|last| last.owner != owned.owner)
+        {
+            opened.owners.push(owned);
+        }
+        opened.served.extend(row.served(&target.study));
+    }
+    Ok(opened)
+}
+
+/// The report that was signed here and is named by a target; none where the target names none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn report(
     rows: &Rows,
     owner: &(SiteId, AgreementId),
     target: &Target,
-) -> Result<Vec<Served>, sqlx::Error> {
-    let sql = format!("SELECT {COLUMNS} {} {ORDER}", from(target));
-    let found: Vec<Served> = bind(sqlx::query_as(AssertSqlSafe(sql)), owner, target)
-        .fetch_all(rows.read())
-        .await?;
-    if !found.is_empty() || target.instance.is_none() {
-        return Ok(found);
+) -> Result<Option<Served>, sqlx::Error> {
+    if target.series.is_none() || target.instance.is_none() {
+        return Ok(None);
     }
     bind(sqlx::query_as(REPORT), owner, target)
-        .fetch_all(rows.read())
+        .fetch_optional(rows.read())
         .await
 }
 
-const REPORT: &str = "SELECT site_id, agreement_id, study_uid, series_uid, sop_uid, sop_class, transfer_syntax, length, blob_key, '' AS pixels
+const REPORT: &str = "SELECT site_id, agreement_id, study_uid, series_uid, sop_uid, sop_class, transfer_syntax, length, blob_key, '' AS pixels,
+        CAST(NULL AS BIGINT) AS image_rows, CAST(NULL AS BIGINT) AS image_columns, CAST(NULL AS BIGINT) AS bits_allocated
     FROM report_document WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND series_uid = $4 AND sop_uid = $5";
 
 /// One instance's metadata and what its addresses are made of.

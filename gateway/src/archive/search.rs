@@ -9,11 +9,12 @@ mod tests;
 use causeway_proto::ids::{AgreementId, SiteId};
 
 use crate::rows::Rows;
-pub use hits::{Holding, InstanceHit, SeriesHit, StudyHit};
+use hits::StudyRow;
+pub use hits::{Holding, InstanceHit, SeriesHit, StudyHeld, StudyHit};
 use statement::{Bound, INSTANCE_JOIN, SERIES_JOIN, Statement};
 
 /// What somebody may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Everything.
     All,
@@ -21,8 +22,19 @@ pub enum Scope {
     Pairs(Vec<(SiteId, AgreementId)>),
 }
 
+impl Scope {
+    /// Whether what was sent under this agreement is in it.
+    #[must_use]
+    pub fn has(&self, owner: &(SiteId, AgreementId)) -> bool {
+        match self {
+            Self::All => true,
+            Self::Pairs(pairs) => pairs.contains(owner),
+        }
+    }
+}
+
 /// What is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Studies.
     Study,
@@ -148,6 +160,16 @@ const SERIES_COLUMNS: &str = "r.series_uid, r.modality, r.number, r.description 
     r.series_date, r.series_time, r.instances";
 const INSTANCE_COLUMNS: &str = "i.sop_uid, i.sop_class, i.transfer_syntax, i.number AS instance_number, i.frames, i.image_rows,
     i.image_columns, i.bits_allocated";
+
+/// Whether a condition leaves few studies, so that these are to be looked for first, and not those of the scope.
+fn pins(criterion: &Criterion) -> bool {
+    let one = matches!(&criterion.rule, Rule::Text(values) if values.len() == 1 && values.iter().all(|value| !value.contains(['*', '?'])));
+    one && matches!(
+        criterion.field,
+        Field::StudyUid | Field::Accession | Field::PatientName
+    )
+}
+
 fn statement(search: &Search) -> Statement {
     let (columns, from, order) = match search.level {
         Level::Study => (
@@ -169,7 +191,7 @@ fn statement(search: &Search) -> Statement {
     let mut statement = Statement::new(format!(
         "SELECT {columns} FROM {from} WHERE s.recalled_us IS NULL AND s.deleted_us IS NULL"
     ));
-    statement.scope(&search.scope);
+    statement.scope(&search.scope, search.criteria.iter().any(pins));
     for criterion in &search.criteria {
         statement.criterion(criterion, search.level);
     }
@@ -177,15 +199,42 @@ fn statement(search: &Search) -> Statement {
     statement.bind(Bound::Number(search.limit.into()));
     statement.push(" OFFSET ");
     statement.bind(Bound::Number(search.offset.into()));
+    if search.level == Level::Study {
+        statement.around(
+            "SELECT s.*, r.modality, r.instances FROM (",
+            &format!(") s LEFT JOIN {SERIES_JOIN} ORDER BY {order}, r.modality"),
+        );
+    }
     statement
 }
 
-/// The studies that a search at the level of studies finds, the newest first.
+/// The studies that a search at the level of studies finds, the newest first, with what each holds.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn studies(rows: &Rows, search: &Search) -> Result<Vec<StudyHit>, sqlx::Error> {
-    statement(search).fetch(rows).await
+pub async fn studies(rows: &Rows, search: &Search) -> Result<Vec<StudyHeld>, sqlx::Error> {
+    let found: Vec<StudyRow> = statement(search).fetch(rows).await?;
+    let mut studies: Vec<StudyHeld> = Vec::new();
+    for row in found {
+        let same = |last: &StudyHit| {
+            last.study_uid == row.study.study_uid
+                && last.site_id == row.study.site_id
+                && last.agreement_id == row.study.agreement_id
+        };
+        let holding = row.modality.zip(row.instances);
+        let holding = holding.map(|(modality, instances)| Holding {
+            modality,
+            instances,
+        });
+        match studies.last_mut().filter(|last| same(&last.study)) {
+            Some(last) => last.holdings.extend(holding),
+            None => studies.push(StudyHeld {
+                study: row.study,
+                holdings: holding.into_iter().collect(),
+            }),
+        }
+    }
+    Ok(studies)
 }
 
 /// The series that a search at the level of series finds, by study and number.
@@ -202,25 +251,4 @@ pub async fn series(rows: &Rows, search: &Search) -> Result<Vec<SeriesHit>, sqlx
 /// When the database refuses.
 pub async fn instances(rows: &Rows, search: &Search) -> Result<Vec<InstanceHit>, sqlx::Error> {
     statement(search).fetch(rows).await
-}
-
-/// The series of some studies, for the counts that a study's answer carries.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn holdings(rows: &Rows, studies: &[StudyHit]) -> Result<Vec<Holding>, sqlx::Error> {
-    if studies.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut statement = Statement::new(
-        "SELECT site_id, agreement_id, study_uid, modality, instances FROM series WHERE study_uid IN (".to_owned(),
-    );
-    for (index, study) in studies.iter().enumerate() {
-        if index > 0 {
-            statement.push(", ");
-        }
-        statement.text(&study.study_uid);
-    }
-    statement.push(") ORDER BY modality");
-    statement.fetch(rows).await
 }

@@ -99,6 +99,9 @@ pub async fn take_unneeded(
         }
     }
     archive.blobs.remove(&free).await?;
+    for key in &free {
+        archive.derived.remove(key).await?;
+    }
     tx.commit().await?;
     archive.blobs.settled(&free).await?;
     Ok(free.len())

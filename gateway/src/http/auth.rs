@@ -8,8 +8,8 @@ use axum::http::{HeaderMap, HeaderValue, Method, header};
 
 use super::State;
 use super::error::Problem;
-use crate::access::Account;
 use crate::access::sessions::Cookie;
+use crate::access::{Account, Known};
 use causeway_proto::digest::Digest;
 
 pub use crate::eligibility::Subject;
@@ -110,17 +110,17 @@ impl Who {
             let Some(token) = token else {
                 return Ok(None);
             };
-            let Some(account) = state.access.bearer(token).await? else {
+            let Some(known) = state.access.by_token(token).await? else {
                 return Ok(None);
             };
             let session = Digest::of(token.as_bytes()).to_string();
-            return Self::known(account, session, None, state).await.map(Some);
+            return Ok(Some(Self::of(known, session, None)));
         }
         let Some(cookie) = cookie(&parts.headers, cookie_name(state)) else {
             return Ok(None);
         };
         let active = !parts.headers.contains_key(BACKGROUND) && !listens(&parts.headers);
-        let Some(account) = state.access.session(&cookie, active).await? else {
+        let Some(known) = state.access.by_session(&cookie, active).await? else {
             return Ok(None);
         };
         same_site(state, &parts.method, &parts.headers)?;
@@ -132,25 +132,18 @@ impl Who {
         }
         let session = cookie.hash();
         if active {
-            state.signing.active(&session, &account.id);
+            state.signing.active(&session, &known.account.id);
         }
-        Self::known(account, session, Some(cookie), state)
-            .await
-            .map(Some)
+        Ok(Some(Self::of(known, session, Some(cookie))))
     }
 
-    async fn known(
-        account: Account,
-        session: String,
-        cookie: Option<Cookie>,
-        state: &State,
-    ) -> Result<Self, Problem> {
-        Ok(Self {
-            subject: state.access.subject(&account).await?,
-            account,
+    fn of(known: Known, session: String, cookie: Option<Cookie>) -> Self {
+        Self {
+            subject: known.subject,
+            account: known.account,
             session,
             cookie,
-        })
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod accept;
 mod bulk;
+mod coded;
 mod found;
 mod frames;
 mod multipart;
@@ -26,18 +27,23 @@ use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use causeway_proto::ids::{AgreementId, SiteId};
+use bytes::Bytes;
+use causeway_proto::ids::{AgreementId, SiteId, StudyUid};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
 
 use super::State;
 use super::auth::Subject;
 use super::error::Problem;
 use crate::archive::BlobError;
-use crate::archive::retrieve::{Target, owner_of_case, owners, told};
+use crate::archive::retrieve::{
+    Opened, Owned, Served, Target, opened, owner_of_case, owners, report, told,
+};
 use crate::archive::search::Scope;
 use crate::audit::Look;
 use crate::eligibility::{Act, decide};
+use crate::rows::Memory;
 
 pub use render::{Renderer, render_child};
 
@@ -55,7 +61,28 @@ pub(super) type Owner = (SiteId, AgreementId);
 pub(super) struct Web {
     pub(super) state: State,
     pub(super) renderer: Arc<Renderer>,
+    pub(super) memory: Arc<Remembered>,
+    /// The right to code a frame.
+    pub(super) coding: Arc<Semaphore>,
 }
+
+/// What was read from the rows a moment ago, for as long as they stay as they are.
+#[derive(Debug)]
+pub(super) struct Remembered {
+    owners: Memory<StudyUid, Arc<Vec<Owned>>>,
+    opened: Memory<Target, Arc<Opened>>,
+    /// Metadata of a target, with the addresses below a base.
+    metadata: Memory<(Owner, Target, String), Bytes>,
+    answers: Memory<search::Question, search::Answered>,
+}
+
+/// So many frames are coded at a time.
+const CODING: usize = 4;
+/// So many owners and instances are remembered, and so many bytes of metadata and of answers to searches.
+const MOST_OWNERS: usize = 1_000;
+const MOST_INSTANCES: usize = 20_000;
+const MOST_METADATA_BYTES: usize = 32 << 20;
+const MOST_ANSWER_BYTES: usize = 16 << 20;
 
 /// Who asks, and under which address he reached us.
 #[derive(Debug)]
@@ -75,6 +102,13 @@ pub fn routes(state: &State, renderer: Renderer) -> Router<State> {
     let services = services(Web {
         state: state.clone(),
         renderer: Arc::new(renderer),
+        memory: Arc::new(Remembered {
+            owners: Memory::new(MOST_OWNERS),
+            opened: Memory::new(MOST_INSTANCES),
+            metadata: Memory::new(MOST_METADATA_BYTES),
+            answers: Memory::new(MOST_ANSWER_BYTES),
+        }),
+        coding: Arc::new(Semaphore::new(CODING)),
     });
     let of_cases = services.clone();
     let of_case = move |request| of_case(of_cases, request);
@@ -242,22 +276,14 @@ impl Web {
     /// Under which agreement he may know of a study. A UID that two sites sent names no one study: nothing is answered then,
     /// because images of one site must never be taken for those of another.
     async fn known(&self, caller: &Caller, target: &Target) -> Result<Owner, Problem> {
-        let mut found = owners(&self.state.rows, &caller.scope(), &target.study).await?;
-        let recalled = !found.is_empty();
-        found.retain(|one| !one.recalled);
-        match (found.pop(), found.is_empty()) {
-            (None, _) if recalled => Err(withdrawn()),
-            (None, _) => Err(Problem::not_found()),
-            // a signed report under the study can still be had by its name
-            (Some(only), true) => match only.gone {
-                Some(why) if target.instance.is_none() => Err(deleted(why)),
-                _ => Ok(only.owner),
-            },
-            (Some(_), false) => Err(Problem::conflict(
-                "ambiguous-study",
-                "two or more sites sent a study with this UID, so that it does not say whose images are meant; ask below /dicomweb/cases/",
-            )),
-        }
+        let rows = &self.state.rows;
+        let read = async { owners(rows, &target.study).await.map(Arc::new) };
+        let found = self
+            .memory
+            .owners
+            .of(rows, target.study.clone(), 1, read)
+            .await?;
+        only(&found, &caller.scope(), target)
     }
 
     /// Why there is nothing at a target of a study that is known.
@@ -273,27 +299,62 @@ impl Web {
         }
     }
 
-    /// Under which agreement he may look at a study; that he does is written down before a byte leaves.
-    async fn viewed(&self, caller: &Caller, target: &Target) -> Result<Owner, Problem> {
-        let owner = self.known(caller, target).await?;
+    /// The instances of a target that he may look at, and under which agreement; that he does is written down before a byte leaves.
+    async fn viewed(
+        &self,
+        caller: &Caller,
+        target: &Target,
+    ) -> Result<(Owner, Vec<Served>), Problem> {
+        loop {
+            let (owner, served) = self.allowed(caller, target).await?;
+            if !self.noted("images-viewed", caller, target, &owner).await? {
+                return Ok((owner, served));
+            }
+            // writing takes its time: what was taken back or ended meanwhile is not shown
+        }
+    }
+
+    async fn opened(&self, target: &Target) -> Result<Arc<Opened>, Problem> {
+        let (rows, memory) = (&self.state.rows, &self.memory.opened);
+        let version = rows.version();
+        if let Some(opened) = memory.get(version, target) {
+            return Ok(opened);
+        }
+        let read = Arc::new(opened(rows, target).await?);
+        let weight = read.owners.len() + read.served.len();
+        memory.put(version, target.clone(), read.clone(), weight);
+        Ok(read)
+    }
+
+    async fn allowed(
+        &self,
+        caller: &Caller,
+        target: &Target,
+    ) -> Result<(Owner, Vec<Served>), Problem> {
+        let opened = self.opened(target).await?;
+        let owner = only(&opened.owners, &caller.scope(), target)?;
         let (site, agreement) = (owner.0.as_str(), owner.1.as_str());
         let decision = decide(&caller.subject, site, agreement, Act::View);
         if !decision.allowed {
             return Err(Problem::forbidden("you may not look at these images")
                 .with("reasons", json!(decision.reasons)));
         }
-        self.noted("images-viewed", caller, target, &owner).await?;
-        Ok(owner)
+        let own = |one: &&Served| one.site_id == site && one.agreement_id == agreement;
+        let mut served: Vec<Served> = opened.served.iter().filter(own).cloned().collect();
+        if served.is_empty() {
+            served.extend(report(&self.state.rows, &owner, target).await?);
+        }
+        Ok((owner, served))
     }
 
-    /// Writes an act of looking down before a byte leaves.
+    /// Writes an act of looking down before a byte leaves; says whether it was not there before.
     async fn noted(
         &self,
         event: &'static str,
         caller: &Caller,
         target: &Target,
         owner: &Owner,
-    ) -> Result<(), Problem> {
+    ) -> Result<bool, Problem> {
         let now = self.state.clock.now();
         let mut look = Look {
             event,
@@ -302,11 +363,33 @@ impl Web {
             subject: target.study.as_str().to_owned(),
             detail: json!({ "agreement": owner.1.as_str() }),
         };
-        if !self.state.trail.has(now, &look) {
-            look.detail = told(&self.state.rows, owner, &target.study).await?;
-            self.state.trail.looked(now, look).await?;
+        if self.state.trail.has(now, &look) {
+            return Ok(false);
         }
-        Ok(())
+        look.detail = told(&self.state.rows, owner, &target.study).await?;
+        self.state.trail.looked(now, look).await?;
+        Ok(true)
+    }
+}
+
+/// Under which agreement a study is known, of those under which it is there.
+fn only(found: &[Owned], scope: &Scope, target: &Target) -> Result<Owner, Problem> {
+    let seen = found.iter().filter(|one| scope.has(&one.owner));
+    let mut found: Vec<&Owned> = seen.collect();
+    let recalled = !found.is_empty();
+    found.retain(|one| !one.recalled);
+    match (found.pop(), found.is_empty()) {
+        (None, _) if recalled => Err(withdrawn()),
+        (None, _) => Err(Problem::not_found()),
+        // a signed report under the study can still be had by its name
+        (Some(only), true) => match &only.gone {
+            Some(why) if target.instance.is_none() => Err(deleted(why.clone())),
+            _ => Ok(only.owner.clone()),
+        },
+        (Some(_), false) => Err(Problem::conflict(
+            "ambiguous-study",
+            "two or more sites sent a study with this UID, so that it does not say whose images are meant; ask below /dicomweb/cases/",
+        )),
     }
 }
 

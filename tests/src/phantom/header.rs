@@ -48,7 +48,9 @@ impl Identity {
         format!("{}.1", self.root)
     }
 
-    fn series(&self) -> String {
+    /// (0020,000E).
+    #[must_use]
+    pub fn series(&self) -> String {
         format!("{}.2", self.root)
     }
 

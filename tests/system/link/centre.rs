@@ -10,7 +10,7 @@ use causeway_certs::authority::{LinkAuthority, SignerAuthority};
 use causeway_certs::enrol::{Answer, Ask, NewKey, Request};
 use causeway_certs::reload::{LiveClient, LiveServer};
 use causeway_certs::tls::{self, ClientTls};
-use causeway_gateway::archive::{Archive, BlobKey};
+use causeway_gateway::archive::{self, Archive, BlobKey};
 use causeway_gateway::directory::{self, NewAgreement, NewSite};
 use causeway_gateway::ingest::{self, Ingest};
 use causeway_gateway::link::{self, Door, Rooms, Sites, Tunnels, enrol};
@@ -80,7 +80,11 @@ impl Centre {
             ..link::Config::default()
         };
         change(&mut config);
-        let archive = Archive::open(parts.rows.clone(), folder.path())?;
+        let archive = Archive::open(
+            &archive::Config::default(),
+            parts.rows.clone(),
+            folder.path(),
+        )?;
         let events = Events::default();
         let ingest = Ingest::new(
             ingest::Config::default(),

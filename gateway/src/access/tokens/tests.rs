@@ -44,9 +44,9 @@ fn without(name: &str) -> String {
 fn what_was_issued_holds_until_it_expires() {
     let (_folder, tokens) = tokens();
     let good = forged(&tokens, HEADER, &claims().to_string());
-    assert_eq!(tokens.check(&good, NOW), Some(("me".to_owned(), 1)));
+    assert_eq!(tokens.holder(&good, NOW), Some(("me".to_owned(), 1)));
     let late = NOW.plus(Duration::from_secs(60));
-    assert_eq!(tokens.check(&good, late), None);
+    assert_eq!(tokens.holder(&good, late), None);
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn the_key_is_kept_private_and_used_again() {
     assert_eq!(mode & 0o777, 0o600);
     let good = forged(&tokens, HEADER, &claims().to_string());
     let again = Tokens::open_or_create(&file, 3600).unwrap();
-    assert!(again.check(&good, NOW).is_some());
+    assert!(again.holder(&good, NOW).is_some());
     let other = Tokens::open_or_create(&folder.path().join("other.key"), 3600).unwrap();
-    assert!(other.check(&good, NOW).is_none());
+    assert!(other.holder(&good, NOW).is_none());
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn headers_are_a_closed_set() {
         "",
     ] {
         let token = forged(&tokens, header, &claims().to_string());
-        assert_eq!(tokens.check(&token, NOW), None, "{header}");
+        assert_eq!(tokens.holder(&token, NOW), None, "{header}");
     }
 }
 
@@ -119,7 +119,7 @@ fn claims_are_a_closed_set_of_exact_kinds() {
     zoo.extend(["iss", "aud", "sub", "iat", "exp", "ver"].map(without));
     for claims in zoo {
         let token = forged(&tokens, HEADER, &claims);
-        assert_eq!(tokens.check(&token, NOW), None, "{claims}");
+        assert_eq!(tokens.holder(&token, NOW), None, "{claims}");
     }
 }
 
@@ -146,6 +146,6 @@ fn signatures_of_other_kinds_do_not_hold() {
         String::new(),
         "..".to_owned(),
     ] {
-        assert_eq!(tokens.check(&token, NOW), None, "{} bytes", token.len());
+        assert_eq!(tokens.holder(&token, NOW), None, "{} bytes", token.len());
     }
 }

@@ -74,13 +74,28 @@ impl std::fmt::Debug for InstanceHit {
     }
 }
 
-/// What a study holds, series by series.
-#[derive(Clone, Debug, FromRow)]
+/// What a study holds in one of its series.
+#[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the columns' names say it")]
 pub struct Holding {
-    pub site_id: String,
-    pub agreement_id: String,
-    pub study_uid: String,
     pub modality: String,
     pub instances: i64,
+}
+
+/// A study with what it holds, by modality.
+#[derive(Clone, Debug)]
+pub struct StudyHeld {
+    /// The study.
+    pub study: StudyHit,
+    /// Its series.
+    pub holdings: Vec<Holding>,
+}
+
+/// A study with one of its series, if it has any.
+#[derive(FromRow)]
+pub(super) struct StudyRow {
+    #[sqlx(flatten)]
+    pub(super) study: StudyHit,
+    pub(super) modality: Option<String>,
+    pub(super) instances: Option<i64>,
 }

@@ -56,7 +56,14 @@ impl Statement {
         query.fetch_all(rows.read()).await
     }
 
-    pub(super) fn scope(&mut self, scope: &Scope) {
+    /// Puts text of this room before and behind.
+    pub(super) fn around(&mut self, before: &str, behind: &str) {
+        self.sql.insert_str(0, before);
+        self.sql.push_str(behind);
+    }
+
+    /// `pinned`: another condition finds the studies faster. Then this one is written so that no index serves it.
+    pub(super) fn scope(&mut self, scope: &Scope, pinned: bool) {
         let Scope::Pairs(pairs) = scope else {
             return;
         };
@@ -68,9 +75,10 @@ impl Statement {
             if index > 0 {
                 self.push(" OR ");
             }
-            self.push("(s.site_id = ");
+            let plain = if pinned { " || ''" } else { "" };
+            self.push(&format!("(s.site_id{plain} = "));
             self.text(site.as_str());
-            self.push(" AND s.agreement_id = ");
+            self.push(&format!(" AND s.agreement_id{plain} = "));
             self.text(agreement.as_str());
             self.push(")");
         }
@@ -131,9 +139,13 @@ impl Statement {
                 }
             }
             Rule::Text(values) => {
-                self.push("1 = 0");
-                for value in values {
-                    self.push(" OR ");
+                if values.is_empty() {
+                    self.push("1 = 0");
+                }
+                for (index, value) in values.iter().enumerate() {
+                    if index > 0 {
+                        self.push(" OR ");
+                    }
                     self.value(field, column, value);
                 }
             }

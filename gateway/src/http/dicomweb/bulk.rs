@@ -7,11 +7,10 @@ use futures::stream::{self, StreamExt};
 
 use super::accept::Offer;
 use super::multipart::{Part, ready, related, single};
-use super::wanted::Wanted;
+use super::wanted::{Wanted, swapped};
 use super::{Caller, InstancePath, OCTETS, Web, not_acceptable, target};
 use crate::archive::frames::{Frames, Stretch};
 use crate::http::error::Problem;
-use crate::ingest::little_endian;
 
 /// A value that was left out of the metadata, by where it stands; little endian.
 pub(super) async fn bulk(
@@ -34,27 +33,24 @@ pub(super) async fn bulk(
     let wanted = Wanted::find(web, &caller, &of).await?;
     let random = wanted.web.state.random.clone();
     let (encoding, deflated) = wanted.encoding();
-    let swapped = encoding == Encoding::ExplicitBig && word > 1;
-    let body = if swapped || deflated {
+    let turned = encoding == Encoding::ExplicitBig && word > 1;
+    let (size, body) = if turned || deflated {
         let inflated = wanted.inflated().await?;
         let bytes = wanted
             .stretch(inflated.as_ref(), Stretch { offset, length })
             .await?;
-        ready(little_endian(&bytes, word, encoding).into())
+        let bytes = swapped(bytes, word, encoding);
+        (bytes.len() as u64, ready(bytes))
     } else {
         let end = offset.saturating_add(length);
         if end > wanted.served.length.unsigned_abs() {
             return Err(Problem::not_found());
         }
-        wanted
-            .web
-            .state
-            .archive
-            .blobs
-            .stream(&wanted.key, offset..end)
+        let blobs = &wanted.web.state.archive.blobs;
+        (length, blobs.stream(&wanted.key, offset..end))
     };
     if !offer.multipart {
-        return single(OCTETS, body);
+        return single(OCTETS, size, body);
     }
     let part = Part {
         media: OCTETS.to_owned(),
@@ -64,7 +60,12 @@ pub(super) async fn bulk(
         )),
         body,
     };
-    related(OCTETS, stream::once(async { Ok(part) }).boxed(), &random)
+    related(
+        OCTETS,
+        stream::once(async { Ok(part) }).boxed(),
+        None,
+        &random,
+    )
 }
 
 fn octets(caller: &Caller) -> Result<Offer, Problem> {
@@ -93,16 +94,22 @@ pub(super) async fn pixels(
     let media = format!("{OCTETS}; transfer-syntax={}", wanted.syntax());
     let blobs = wanted.web.state.archive.blobs.clone();
     let key = wanted.key.clone();
+    let size = all.iter().map(|at| at.length).sum();
     let body = stream::iter(all)
         .flat_map(move |at| blobs.stream(&key, at.offset..at.offset + at.length))
         .boxed();
     if !offer.multipart {
-        return single(&media, body);
+        return single(&media, size, body);
     }
     let part = Part {
         media,
         location: None,
         body,
     };
-    related(OCTETS, stream::once(async { Ok(part) }).boxed(), &random)
+    related(
+        OCTETS,
+        stream::once(async { Ok(part) }).boxed(),
+        None,
+        &random,
+    )
 }

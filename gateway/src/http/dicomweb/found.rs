@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::archive::search::{Holding, InstanceHit, SeriesHit, StudyHit};
+use crate::archive::search::{InstanceHit, SeriesHit, StudyHeld, StudyHit};
 
 /// One answer under construction.
 #[derive(Default)]
@@ -78,15 +78,11 @@ impl Found {
     }
 
     /// A study with what it holds.
-    pub(super) fn study(hit: &StudyHit, holdings: &[Holding], base: &str) -> Self {
+    pub(super) fn study(held: &StudyHeld, base: &str) -> Self {
+        let hit = &held.study;
         let mut found = Self::begin(&format!("{base}/studies/{}", hit.study_uid));
         found.study_attributes(hit);
-        let own = |holding: &&Holding| {
-            holding.study_uid == hit.study_uid
-                && holding.site_id == hit.site_id
-                && holding.agreement_id == hit.agreement_id
-        };
-        let own: Vec<&Holding> = holdings.iter().filter(own).collect();
+        let own = &held.holdings;
         let mut modalities: Vec<Value> = own
             .iter()
             .filter(|holding| !holding.modality.is_empty())

@@ -6,12 +6,15 @@ use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 
 use super::accept::Offer;
-use super::multipart::{Part, ready, related, single};
+use super::multipart::{Part, lone, plain, ready, related};
 use super::render::Job;
 use super::wanted::{Inflated, Wanted};
 use super::{Caller, EXPLICIT_LITTLE, FramePath, OCTETS, Web, not_acceptable, target};
 use crate::archive::BlobError;
 use crate::http::error::Problem;
+
+const JLS: &str = "image/jls";
+const JPEG_LS: &str = "1.2.840.10008.1.2.4.80";
 
 /// PS3.18 Table 8.7.3-5: the media type of a coded frame.
 fn image_type(syntax: &str) -> &'static str {
@@ -33,6 +36,8 @@ enum Answer {
     Stored(String),
     /// Decoded to samples.
     Decoded,
+    /// Coded without loss, for a slow line (P23).
+    Coded,
 }
 
 fn choose(wanted: &Wanted, offers: &[Offer]) -> Option<(Offer, Answer)> {
@@ -44,7 +49,11 @@ fn choose(wanted: &Wanted, offers: &[Offer]) -> Option<(Offer, Answer)> {
     let image = image_type(stored);
     offers.iter().find_map(|offer| {
         let plain = offer.syntax.is_none() || offer.syntax.as_deref() == Some(EXPLICIT_LITTLE);
-        let answer = if wanted.native() {
+        // only who names it gets what he has to decode; a wildcard gets what is stored
+        let coded = offer.media == JLS && offer.takes_syntax(JPEG_LS) && wanted.codable().is_some();
+        let answer = if coded {
+            Some(Answer::Coded)
+        } else if wanted.native() {
             let fits = offer.takes(OCTETS)
                 && (offer.takes_syntax(stored) || offer.takes_syntax("1.2.840.10008.1.2"));
             fits.then(|| Answer::Stored(OCTETS.to_owned()))
@@ -74,6 +83,7 @@ pub(super) async fn frames(
         not_acceptable("multipart/related; type=\"application/octet-stream\"; transfer-syntax=*")
     })?;
     let (media, syntax) = match &answer {
+        Answer::Coded => (JLS.to_owned(), JPEG_LS.to_owned()),
         Answer::Stored(media) if wanted.native() => (media.clone(), EXPLICIT_LITTLE.to_owned()),
         Answer::Stored(media) => (media.clone(), wanted.syntax().to_owned()),
         Answer::Decoded => (OCTETS.to_owned(), EXPLICIT_LITTLE.to_owned()),
@@ -83,7 +93,7 @@ pub(super) async fn frames(
     let address = wanted.address(&caller.base);
     // what is decoded brings its own bytes to the decoder
     let inflated = match answer {
-        Answer::Stored(_) => wanted.inflated().await?,
+        Answer::Stored(_) | Answer::Coded => wanted.inflated().await?,
         Answer::Decoded => None,
     };
     let wide = offer.multipart || offer.media == "*/*" || numbers.len() > 1;
@@ -96,7 +106,11 @@ pub(super) async fn frames(
     )
     .await?;
     if !wide {
-        return single(&full, ready(first));
+        return plain(&full, first);
+    }
+    if let [only] = numbers.as_slice() {
+        let location = format!("{address}/frames/{only}");
+        return lone(&media, &full, &location, first, &random);
     }
     let state = (wanted, answer, inflated, Some(first));
     let mut rest = numbers.into_iter();
@@ -123,7 +137,7 @@ pub(super) async fn frames(
             }
         },
     );
-    related(&media, parts.boxed(), &random)
+    related(&media, parts.boxed(), None, &random)
 }
 
 async fn one_frame(
@@ -135,5 +149,6 @@ async fn one_frame(
     match answer {
         Answer::Stored(_) => wanted.frame(inflated, number).await,
         Answer::Decoded => wanted.decoded(&Job::samples(number)).await,
+        Answer::Coded => wanted.coded(inflated, number).await,
     }
 }

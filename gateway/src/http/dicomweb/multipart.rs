@@ -28,39 +28,97 @@ pub(super) fn ready(bytes: Bytes) -> Stream {
     stream::once(async { Ok(bytes) }).boxed()
 }
 
-/// The answer: parts of one media type, each read when the one before it has gone.
+/// What stands before a part.
+fn opening(first: bool, boundary: &str, media: &str, location: Option<&str>) -> String {
+    let before = if first { "" } else { "\r\n" };
+    let mut head = format!("{before}--{boundary}\r\nContent-Type: {media}\r\n");
+    if let Some(location) = location {
+        head.push_str("Content-Location: ");
+        head.push_str(location);
+        head.push_str("\r\n");
+    }
+    head.push_str("\r\n");
+    head
+}
+
+fn closing(boundary: &str) -> String {
+    format!("\r\n--{boundary}--\r\n")
+}
+
+fn content_type(media: &str, boundary: &str) -> String {
+    format!("multipart/related; type=\"{media}\"; boundary={boundary}")
+}
+
+/// The answer: parts of one media type, each read when the one before it has gone. `sizes` are the parts' Content-Types and lengths
+/// where they are known beforehand, so that the answer's length is.
 pub(super) fn related(
     media: &str,
     parts: BoxStream<'static, Result<Part, BlobError>>,
+    sizes: Option<&mut dyn Iterator<Item = (String, u64)>>,
     random: &Random,
 ) -> Result<Response, Problem> {
     let boundary = random.token();
-    let content_type = format!("multipart/related; type=\"{media}\"; boundary={boundary}");
-    let opening = boundary.clone();
-    let mut first = true;
+    let kind = content_type(media, &boundary);
+    let length = sizes.map(|sizes| {
+        let mut all = closing(&boundary).len() as u64;
+        for (at, (media, length)) in sizes.enumerate() {
+            let head = opening(at == 0, &boundary, &media, None).len() as u64;
+            all = all.saturating_add(head).saturating_add(length);
+        }
+        all
+    });
+    let (within, mut first) = (boundary.clone(), true);
     let body = parts.flat_map(move |part| match part {
         Ok(part) => {
-            let before = if std::mem::take(&mut first) {
-                ""
-            } else {
-                "\r\n"
-            };
-            let mut head = format!("{before}--{opening}\r\nContent-Type: {}\r\n", part.media);
-            if let Some(location) = part.location {
-                head.push_str(&format!("Content-Location: {location}\r\n"));
-            }
-            head.push_str("\r\n");
+            let first = std::mem::take(&mut first);
+            let head = opening(first, &within, &part.media, part.location.as_deref());
             ready(head.into()).chain(part.body).boxed()
         }
         Err(error) => stream::once(async { Err(error) }).boxed(),
     });
-    let body = body.chain(ready(format!("\r\n--{boundary}--\r\n").into()));
-    answer(&content_type, Body::from_stream(logged(body.boxed())))
+    let body = body.chain(ready(closing(&boundary).into()));
+    let mut response = answer(&kind, Body::from_stream(logged(body.boxed())))?;
+    if let Some(length) = length {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, length.into());
+    }
+    Ok(response)
 }
 
-/// A single part as the whole body.
-pub(super) fn single(media: &str, body: Stream) -> Result<Response, Problem> {
-    answer(media, Body::from_stream(logged(body)))
+/// One part whose bytes are there already.
+pub(super) fn lone(
+    media: &str,
+    full: &str,
+    location: &str,
+    bytes: Bytes,
+    random: &Random,
+) -> Result<Response, Problem> {
+    let boundary = random.token();
+    let head = opening(true, &boundary, full, Some(location));
+    let tail = closing(&boundary);
+    let length = (head.len() + bytes.len() + tail.len()) as u64;
+    let pieces = [Bytes::from(head), bytes, Bytes::from(tail)];
+    let body = stream::iter(pieces.map(Ok::<_, BlobError>));
+    let mut response = answer(&content_type(media, &boundary), Body::from_stream(body))?;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
+    Ok(response)
+}
+
+/// Bytes that are there already as the whole body.
+pub(super) fn plain(media: &str, bytes: Bytes) -> Result<Response, Problem> {
+    answer(media, Body::from(bytes))
+}
+
+/// A single part of known length as the whole body.
+pub(super) fn single(media: &str, length: u64, body: Stream) -> Result<Response, Problem> {
+    let mut response = answer(media, Body::from_stream(logged(body)))?;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length.into());
+    Ok(response)
 }
 
 /// A read that fails after the head has gone cuts the connection; the log says why.

@@ -4,7 +4,7 @@ use axum::extract::{Path, State as Shared};
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::multipart::{ready, single};
+use super::multipart::plain;
 use super::render::{Form, Job};
 use super::wanted::Wanted;
 use super::{Caller, FramePath, InstancePath, Web, not_acceptable, target};
@@ -124,7 +124,14 @@ async fn image(
         height: viewport.map_or(most, |(_, height)| Some(height)),
         window: window(&caller)?,
     };
-    single(media, ready(wanted.decoded(&job).await?))
+    let derived = &wanted.web.state.archive.derived;
+    let name = format!("picture {}", serde_json::json!(job));
+    if let Some(kept) = derived.get(&wanted.key, &name).await {
+        return plain(media, kept);
+    }
+    let picture = wanted.decoded(&job).await?;
+    derived.keep(&wanted.key, &name, &picture).await;
+    plain(media, picture)
 }
 
 /// `viewport=width,height`, at most 4096 each.

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::response::Response;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
 
 use super::multipart::{Part, ready, related, single};
@@ -14,8 +14,10 @@ use crate::http::error::Problem;
 use crate::rows::Rows;
 
 const DICOM: &str = "application/dicom";
-/// So many instances' metadata are read at once.
-const PAGE: i64 = 100;
+/// So many instances' metadata are read at first, and about so many bytes of them after that.
+const FIRST: i64 = 64;
+const PAGE_BYTES: usize = 4 << 20;
+const MOST: usize = 1000;
 
 pub(super) async fn study(
     web: Shared<Web>,
@@ -47,8 +49,7 @@ async fn datasets(
     caller: Caller,
     of: Target,
 ) -> Result<Response, Problem> {
-    let owner = web.viewed(&caller, &of).await?;
-    let all = retrieve::served(&web.state.rows, &owner, &of).await?;
+    let (owner, all) = web.viewed(&caller, &of).await?;
     if all.is_empty() {
         return Err(web.nothing(&caller, &of).await);
     }
@@ -68,21 +69,39 @@ async fn datasets(
     let blobs = web.state.archive.blobs.clone();
     if let ([one], false) = (all.as_slice(), offer.multipart || offer.media == "*/*") {
         let part = file(&blobs, one)?;
-        return single(DICOM, part.body);
+        return single(DICOM, file_length(one), part.body);
     }
+    let sizes: Vec<(String, u64)> = all
+        .iter()
+        .map(|one| (file_type(one), file_length(one)))
+        .collect();
     let parts = stream::iter(all).map(move |one| file(&blobs, &one));
-    related(DICOM, parts.boxed(), &web.state.random)
+    let sizes = &mut sizes.into_iter();
+    related(DICOM, parts.boxed(), Some(sizes), &web.state.random)
+}
+
+fn file_type(one: &Served) -> String {
+    format!("{DICOM}; transfer-syntax={}", one.transfer_syntax)
+}
+
+fn head(one: &Served) -> Bytes {
+    part10::header(&one.sop_class, &one.sop_uid, &one.transfer_syntax)
+}
+
+fn file_length(one: &Served) -> u64 {
+    one.length
+        .unsigned_abs()
+        .saturating_add(head(one).len() as u64)
 }
 
 /// One instance as a file.
 fn file(blobs: &Blobs, one: &Served) -> Result<Part, BlobError> {
     let key: BlobKey = one.blob_key.parse()?;
-    let head = part10::header(&one.sop_class, &one.sop_uid, &one.transfer_syntax);
     let body = blobs.stream(&key, 0..one.length.unsigned_abs());
     Ok(Part {
-        media: format!("{DICOM}; transfer-syntax={}", one.transfer_syntax),
+        media: file_type(one),
         location: None,
-        body: ready(head).chain(body).boxed(),
+        body: ready(head(one)).chain(body).boxed(),
     })
 }
 
@@ -123,20 +142,42 @@ async fn metadata(
         return Err(not_acceptable("application/dicom+json"));
     }
     let owner = web.known(&caller, &of).await?;
-    let first = retrieve::metadata(&web.state.rows, &owner, &of, PAGE, 0).await?;
+    let version = web.state.rows.version();
+    let key = (owner.clone(), of.clone(), caller.base.clone());
+    if let Some(whole) = web.memory.metadata.get(version, &key) {
+        return multipart::plain("application/dicom+json", whole);
+    }
+    let first = retrieve::metadata(&web.state.rows, &owner, &of, FIRST, 0).await?;
     if first.is_empty() {
         return Err(web.nothing(&caller, &of).await);
     }
     let base = format!("{}/studies/{}", caller.base, of.study);
-    let pages = Pages {
+    let mut pages = Pages {
         rows: web.state.rows.clone(),
         owner,
         of,
         base,
         next: Some(first),
+        asked: FIRST,
         offset: 0,
     };
-    let body = stream::unfold(pages, Pages::step);
+    // a series of usual length is ready after its second page, and is remembered whole
+    let mut ready = BytesMut::new();
+    for _ in 0..2 {
+        let Some((piece, rest)) = pages.step().await else {
+            return Err(Problem::not_found());
+        };
+        ready.extend_from_slice(&piece?);
+        pages = rest;
+        if pages.next.is_none() {
+            let whole = ready.freeze();
+            let memory = &web.memory.metadata;
+            memory.put(version, key, whole.clone(), whole.len());
+            return multipart::plain("application/dicom+json", whole);
+        }
+    }
+    let ready = stream::once(async { Ok(ready.freeze()) });
+    let body = ready.chain(stream::unfold(pages, Pages::step));
     multipart::answer("application/dicom+json", Body::from_stream(body))
 }
 
@@ -147,13 +188,16 @@ struct Pages {
     of: Target,
     base: String,
     next: Option<Vec<Metadata>>,
+    /// So many were asked for.
+    asked: i64,
     offset: i64,
 }
 
 impl Pages {
     async fn step(mut self) -> Option<(Result<Bytes, sqlx::Error>, Self)> {
         let page = self.next.take()?;
-        let mut out = String::new();
+        let size: usize = page.iter().map(|one| one.metadata.len() + 256).sum();
+        let mut out = String::with_capacity(size);
         for one in &page {
             out.push(if out.is_empty() && self.offset == 0 {
                 '['
@@ -162,13 +206,15 @@ impl Pages {
             });
             complete(&mut out, one, &self.base);
         }
-        let count = i64::try_from(page.len()).unwrap_or(PAGE);
+        let count = i64::try_from(page.len()).unwrap_or(self.asked);
         self.offset += count;
-        if count < PAGE {
+        if count < self.asked {
             out.push(']');
             return Some((Ok(out.into()), self));
         }
-        match retrieve::metadata(&self.rows, &self.owner, &self.of, PAGE, self.offset).await {
+        let each = (size / page.len().max(1)).max(1);
+        self.asked = i64::try_from((PAGE_BYTES / each).clamp(1, MOST)).unwrap_or(1);
+        match retrieve::metadata(&self.rows, &self.owner, &self.of, self.asked, self.offset).await {
             Ok(page) if page.is_empty() => {
                 out.push(']');
                 Some((Ok(out.into()), self))

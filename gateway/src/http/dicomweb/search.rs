@@ -1,16 +1,17 @@
 //! QIDO-RS (PS3.18 10.6): searching for studies, series and instances, page by page.
 
-use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
+use bytes::Bytes;
 use serde_json::Value;
 
 use super::found::Found;
 use super::{Caller, Web, multipart, not_acceptable, query, target};
 use crate::archive::retrieve::{self, Target};
-use crate::archive::search::{self, Criterion, Field, Level, Rule, Search};
+use crate::archive::search::{self, Criterion, Field, Level, Rule, Scope, Search};
 use crate::http::error::Problem;
+use crate::rows::Version;
 
 /// No page is longer than this.
 const MOST_STUDIES: u32 = 500;
@@ -20,20 +21,24 @@ const MOST_INSTANCES: u32 = 10_000;
 const MOST_WITH_FIELDS: u32 = 200;
 
 /// What the path narrows a search to.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Within {
     study: Option<String>,
     series: Option<String>,
 }
 
 pub(super) async fn studies(Shared(web): Shared<Web>, caller: Caller) -> Result<Response, Problem> {
+    let asked = web.asked(&caller, Level::Study, &Within::default());
+    if let Some(answer) = web.remembered(&asked) {
+        return answer;
+    }
     let (search, query, page) = begin(&caller, Level::Study, &Within::default(), MOST_STUDIES)?;
     let mut hits = search::studies(&web.state.rows, &search).await?;
     let more = cut(&mut hits, page);
-    let holdings = search::holdings(&web.state.rows, &hits).await?;
     let mut out = Vec::with_capacity(hits.len());
-    for hit in &hits {
-        let mut found = Found::study(hit, &holdings, &caller.base);
+    for held in &hits {
+        let hit = &held.study;
+        let mut found = Found::study(held, &caller.base);
         let place = (hit.site_id.as_str(), hit.agreement_id.as_str());
         web.fields(
             &mut found,
@@ -44,7 +49,7 @@ pub(super) async fn studies(Shared(web): Shared<Web>, caller: Caller) -> Result<
         .await?;
         out.push(found);
     }
-    answer(out, &query, more)
+    web.answer(asked, out, &query, more)
 }
 
 pub(super) async fn series(web: Shared<Web>, caller: Caller) -> Result<Response, Problem> {
@@ -68,6 +73,10 @@ async fn any_series(
     caller: Caller,
     within: Within,
 ) -> Result<Response, Problem> {
+    let asked = web.asked(&caller, Level::Series, &within);
+    if let Some(answer) = web.remembered(&asked) {
+        return answer;
+    }
     let (search, query, page) = begin(&caller, Level::Series, &within, MOST_SERIES)?;
     web.must_exist(&caller, &within).await?;
     let mut hits = search::series(&web.state.rows, &search).await?;
@@ -80,7 +89,7 @@ async fn any_series(
         web.fields(&mut found, &query, place, of).await?;
         out.push(found);
     }
-    answer(out, &query, more)
+    web.answer(asked, out, &query, more)
 }
 
 pub(super) async fn instances(web: Shared<Web>, caller: Caller) -> Result<Response, Problem> {
@@ -116,6 +125,10 @@ async fn any_instances(
     caller: Caller,
     within: Within,
 ) -> Result<Response, Problem> {
+    let asked = web.asked(&caller, Level::Instance, &within);
+    if let Some(answer) = web.remembered(&asked) {
+        return answer;
+    }
     let (search, query, page) = begin(&caller, Level::Instance, &within, MOST_INSTANCES)?;
     web.must_exist(&caller, &within).await?;
     let mut hits = search::instances(&web.state.rows, &search).await?;
@@ -138,7 +151,7 @@ async fn any_instances(
         web.fields(&mut found, &query, place, of).await?;
         out.push(found);
     }
-    answer(out, &query, more)
+    web.answer(asked, out, &query, more)
 }
 
 /// The search that a request means, and how long its page is. One more is asked for, to know whether there is more.
@@ -148,14 +161,7 @@ fn begin(
     within: &Within,
     most: u32,
 ) -> Result<(Search, query::Query, u32), Problem> {
-    let json = ["application/dicom+json", "application/json"];
-    let accepted = |media: &str| {
-        caller
-            .offers()
-            .iter()
-            .any(|offer| !offer.multipart && offer.takes(media))
-    };
-    if !json.into_iter().any(accepted) {
+    if !takes_json(caller) {
         return Err(not_acceptable("application/dicom+json"));
     }
     let query = query::parse(&caller.query, level)?;
@@ -232,25 +238,105 @@ impl Web {
     }
 }
 
-fn answer(found: Vec<Found>, query: &query::Query, more: bool) -> Result<Response, Problem> {
-    let all: Vec<Value> = found
-        .into_iter()
-        .map(|found| Value::Object(found.0))
-        .collect();
-    let body = Body::from(Value::Array(all).to_string());
-    let mut response = multipart::answer("application/dicom+json", body)?;
-    let mut warn = |text: String| {
-        if let Ok(value) = HeaderValue::from_str(&format!("299 causeway: {text}")) {
-            response.headers_mut().append(header::WARNING, value);
+/// A search as it was asked, and the state of the rows that it was asked of.
+struct Asked {
+    version: Option<Version>,
+    key: Question,
+}
+
+/// All that an answer depends on beside the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Question {
+    scope: Scope,
+    base: String,
+    level: Level,
+    within: Within,
+    query: String,
+    accepts_json: bool,
+}
+
+/// An answer, with its warnings.
+#[derive(Clone, Debug)]
+pub(super) struct Answered {
+    body: Bytes,
+    warnings: Vec<HeaderValue>,
+}
+
+impl Web {
+    fn asked(&self, caller: &Caller, level: Level, within: &Within) -> Asked {
+        Asked {
+            version: self.state.rows.version(),
+            key: Question {
+                scope: caller.scope(),
+                base: caller.base.clone(),
+                level,
+                within: within.clone(),
+                query: caller.query.clone(),
+                accepts_json: takes_json(caller),
+            },
         }
-    };
-    // PS3.18 8.3.4.4
-    if more {
-        warn("there are additional results that can be requested".to_owned());
     }
-    if !query.ignored.is_empty() {
-        let which = query.ignored.join(", ");
-        warn(format!("these attributes are not matched: {which}"));
+
+    /// The same question was answered, and nothing was committed since.
+    fn remembered(&self, asked: &Asked) -> Option<Result<Response, Problem>> {
+        let answered = self.memory.answers.get(asked.version, &asked.key)?;
+        Some(answered.response())
     }
-    Ok(response)
+
+    fn answer(
+        &self,
+        asked: Asked,
+        found: Vec<Found>,
+        query: &query::Query,
+        more: bool,
+    ) -> Result<Response, Problem> {
+        let all: Vec<Value> = found
+            .into_iter()
+            .map(|found| Value::Object(found.0))
+            .collect();
+        let mut texts = Vec::new();
+        // PS3.18 8.3.4.4
+        if more {
+            texts.push("there are additional results that can be requested".to_owned());
+        }
+        if !query.ignored.is_empty() {
+            let which = query.ignored.join(", ");
+            texts.push(format!("these attributes are not matched: {which}"));
+        }
+        let warnings = texts
+            .iter()
+            .filter_map(|text| HeaderValue::from_str(&format!("299 causeway: {text}")).ok());
+        let answered = Answered {
+            body: Value::Array(all).to_string().into(),
+            warnings: warnings.collect(),
+        };
+        let response = answered.response();
+        let weight = answered.body.len() + 1024;
+        let memory = &self.memory.answers;
+        memory.put(asked.version, asked.key, answered, weight);
+        response
+    }
+}
+
+impl Answered {
+    fn response(&self) -> Result<Response, Problem> {
+        let mut response = multipart::plain("application/dicom+json", self.body.clone())?;
+        for warning in &self.warnings {
+            response
+                .headers_mut()
+                .append(header::WARNING, warning.clone());
+        }
+        Ok(response)
+    }
+}
+
+fn takes_json(caller: &Caller) -> bool {
+    let offers = caller.offers();
+    ["application/dicom+json", "application/json"]
+        .into_iter()
+        .any(|media| {
+            offers
+                .iter()
+                .any(|offer| !offer.multipart && offer.takes(media))
+        })
 }

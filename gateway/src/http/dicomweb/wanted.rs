@@ -1,5 +1,6 @@
 //! One instance whose pixels or bulk data somebody wants: where its bytes are, and each of its frames.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use axum::http::StatusCode;
@@ -11,7 +12,7 @@ use super::render::{Job, RenderError};
 use super::{Caller, EXPLICIT_LITTLE, Web, part10};
 use crate::archive::BlobKey;
 use crate::archive::frames::{Frames, FramesError, Stretch};
-use crate::archive::retrieve::{self, Served, Target};
+use crate::archive::retrieve::{Served, Target};
 use crate::http::error::Problem;
 use crate::ingest::{inflated_limit, little_endian};
 
@@ -34,8 +35,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) async fn find(web: Web, caller: &Caller, of: &Target) -> Result<Self, Problem> {
-        let owner = web.viewed(caller, of).await?;
-        let all = retrieve::served(&web.state.rows, &owner, of).await?;
+        let (_, all) = web.viewed(caller, of).await?;
         // of a series or a study: the middle one that has frames says most
         let served = if of.instance.is_some() {
             all.into_iter().next()
@@ -146,7 +146,7 @@ impl Wanted {
                 if *frame_bits % 8 != 0 || shift != 0 {
                     return Ok(bits(&bytes, shift, *frame_bits));
                 }
-                Ok(little_endian(&bytes, usize::from(*word), self.encoding().0).into())
+                Ok(swapped(bytes, usize::from(*word), self.encoding().0))
             }
             Frames::Fragments(all) => {
                 let at = usize::try_from(index).ok().and_then(|index| all.get(index));
@@ -278,6 +278,14 @@ impl Wanted {
     }
 }
 
+/// Bytes whose words are little endian now.
+pub(super) fn swapped(bytes: Bytes, word: usize, encoding: Encoding) -> Bytes {
+    match little_endian(&bytes, word, encoding) {
+        Cow::Borrowed(_) => bytes,
+        Cow::Owned(other) => other.into(),
+    }
+}
+
 /// What stands before the pixel data, their length (the four bytes before the value, PS3.5 7.1) made that of one frame, and
 /// that frame.
 pub(super) fn with_frame(before: &[u8], frame: &[u8], encoding: Encoding) -> Bytes {
@@ -319,7 +327,7 @@ impl From<RenderError> for Problem {
     }
 }
 
-fn invalid(detail: &str) -> Problem {
+pub(super) fn invalid(detail: &str) -> Problem {
     Problem::new(
         StatusCode::UNPROCESSABLE_ENTITY,
         "pixel-data-invalid",

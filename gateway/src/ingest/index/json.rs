@@ -1,5 +1,7 @@
 //! One value as DICOM JSON (PS3.18 F.2). Text is decoded strictly; what has no meaning shows as U+FFFD.
 
+use std::borrow::Cow;
+
 use causeway_proto::element::Encoding;
 use causeway_proto::text::CharacterSet;
 use dicom_core::VR;
@@ -63,14 +65,15 @@ pub(super) fn width(vr: VR) -> Option<usize> {
 }
 
 /// Swaps words when the bytes are big endian: JSON and served bulk data are little endian (PS3.18 F.2.7).
-pub(crate) fn little_endian(bytes: &[u8], word: usize, encoding: Encoding) -> Vec<u8> {
-    let mut out = bytes.to_vec();
-    if encoding == Encoding::ExplicitBig && word > 1 {
-        for chunk in out.chunks_exact_mut(word) {
-            chunk.reverse();
-        }
+pub(crate) fn little_endian(bytes: &[u8], word: usize, encoding: Encoding) -> Cow<'_, [u8]> {
+    if encoding != Encoding::ExplicitBig || word < 2 {
+        return Cow::Borrowed(bytes);
     }
-    out
+    let mut out = bytes.to_vec();
+    for chunk in out.chunks_exact_mut(word) {
+        chunk.reverse();
+    }
+    Cow::Owned(out)
 }
 
 fn base64(bytes: &[u8]) -> String {

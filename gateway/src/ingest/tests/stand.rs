@@ -111,7 +111,12 @@ pub(crate) async fn send(door: &Ingest, object: &Object) -> Result<Receipt, Inge
 impl Stand {
     pub(crate) async fn on(rows: Rows, folder: TempDir) -> Self {
         seed(&rows).await;
-        let archive = Archive::open(rows.clone(), folder.path()).unwrap();
+        let archive = Archive::open(
+            &crate::archive::Config::default(),
+            rows.clone(),
+            folder.path(),
+        )
+        .unwrap();
         let door = door(&archive).await;
         Self {
             door,
@@ -123,7 +128,12 @@ impl Stand {
 
     /// The same data folder under a new process.
     pub(super) async fn restart(self) -> Self {
-        let archive = Archive::open(self.rows.clone(), self.folder.path()).unwrap();
+        let archive = Archive::open(
+            &crate::archive::Config::default(),
+            self.rows.clone(),
+            self.folder.path(),
+        )
+        .unwrap();
         let door = door(&archive).await;
         Self {
             door,

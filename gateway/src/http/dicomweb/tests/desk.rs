@@ -109,7 +109,12 @@ impl Desk {
             signing.clone(),
         )
         .unwrap();
-        let archive = Archive::open(rows.clone(), folder.path()).unwrap();
+        let archive = Archive::open(
+            &crate::archive::Config::default(),
+            rows.clone(),
+            folder.path(),
+        )
+        .unwrap();
         let state = State {
             trail: crate::audit::Trail::new(rows.clone()),
             rows,

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use causeway_proto::element::Encoding;
 
 use crate::archive::frames::Frames;
+use crate::archive::jpegls;
 use crate::http::dicomweb::part10;
 use crate::http::dicomweb::render::{Form, Job, render_frame};
 use crate::http::dicomweb::wanted::with_frame;
@@ -58,6 +59,57 @@ async fn every_frame_of_every_public_image_can_be_had() {
         );
     }
     eprintln!("{images} images, {frames} frames");
+}
+
+const CODED: &str = "multipart/related; type=image/jls; transfer-syntax=1.2.840.10008.1.2.4.80, \
+    multipart/related; type=application/octet-stream; transfer-syntax=*";
+
+#[tokio::test]
+async fn grey_frames_are_coded_for_who_asks_for_it_and_kept() {
+    let desk = Desk::on_sqlite().await;
+    let image = |sop, samples: &'static [u8]| {
+        Object::made(
+            sop,
+            CT,
+            &[
+                (0x0028_0002, "US", samples),
+                (0x0028_0008, "IS", b"2"),
+                (0x0028_0010, "US", &[1, 0]),
+                (0x0028_0011, "US", &[3, 0]),
+                (0x0028_0100, "US", &[8, 0]),
+                (0x7FE0_0010, "OB", b"abcdefghiabcdefghi"),
+            ],
+        )
+    };
+    let (grey, colour) = (image("1.1", &[1, 0]), image("1.2", &[3, 0]));
+    for object in [&grey, &colour] {
+        desk.keep(object).await;
+    }
+    let frames = |object: &Object| format!("{}/frames/1,2", object.path());
+    let coded = |samples: &[u8]| jpegls::encode(samples, 3, 1, 1).unwrap();
+    for _ in 0..2 {
+        let answer = parts(&desk.get(&frames(&grey), CODED).await);
+        assert!(
+            answer[0]
+                .0
+                .contains("image/jls; transfer-syntax=1.2.840.10008.1.2.4.80")
+        );
+        let bytes: Vec<Vec<u8>> = answer.into_iter().map(|(_, bytes)| bytes).collect();
+        assert_eq!(bytes, [coded(b"abc"), coded(b"def")]);
+    }
+    let one = desk.get(&format!("{}/frames/2", grey.path()), CODED).await;
+    assert_eq!(parts(&one)[0].1, coded(b"def"));
+    let length = one.headers["content-length"].to_str().unwrap();
+    assert_eq!(length, one.bytes.len().to_string());
+    // a wildcard is no wish for it, and colour is not coded
+    for (object, accept) in [(&grey, EVERY), (&grey, "*/*"), (&colour, CODED)] {
+        let answer = parts(&desk.get(&frames(object), accept).await);
+        assert!(answer[0].0.contains("octet-stream"), "{accept}");
+        assert!(b"abcdefghi".starts_with(&answer[0].1), "{accept}");
+    }
+    // what was coded goes with the study
+    desk.sql("UPDATE study SET recalled_us = 1").await;
+    assert_eq!(desk.get(&frames(&grey), CODED).await.status, 410);
 }
 
 #[tokio::test]

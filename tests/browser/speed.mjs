@@ -1,0 +1,77 @@
+// How soon a reader sees a study: opens it in the viewer over a slow line and prints, as JSON, seconds from the navigation to the first image
+// on the canvas (with nothing kept, and with the viewer's files kept), and until every slice is there.
+//   SPEED_URL=… SPEED_STUDY=… SPEED_SLICES=… [CAUSEWAY_USER=… CAUSEWAY_PASSWORD=…] [SPEED_MBIT=50] [SPEED_RTT_MS=40] node speed.mjs
+// The line is Chromium's own emulation: rate and round trip of each request, no loss and no slow start.
+
+import { browser, until } from './browser.mjs';
+
+const { SPEED_URL: url, SPEED_STUDY: study, SPEED_SLICES: slices, CAUSEWAY_USER: user, CAUSEWAY_PASSWORD: password, SPEED_MBIT: mbit = '50', SPEED_RTT_MS: rtt = '40' } = process.env;
+
+const chromium = await browser();
+const context = await chromium.newContext({ viewport: { width: 1600, height: 1000 } });
+const page = await context.newPage();
+page.setDefaultTimeout(240_000);
+const errors = [];
+page.on('pageerror', (error) => errors.push(String(error)));
+
+/** How much of the canvas is lit, and how many slices of the stack are loaded. */
+const look = () => page.evaluate(() => {
+  const canvas = document.querySelector('canvas.cornerstone-canvas');
+  if (!canvas?.width) return { lit: 0, loaded: 0 };
+  const small = document.createElement('canvas');
+  [small.width, small.height] = [64, 64];
+  const pen = small.getContext('2d');
+  pen.drawImage(canvas, 0, 0, 64, 64);
+  const { data } = pen.getImageData(0, 0, 64, 64);
+  let lit = 0;
+  for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 90) lit += 1;
+  const engine = window.cornerstone?.getRenderingEngines?.()[0];
+  const ids = engine?.getViewports?.()[0]?.getImageIds?.() ?? [];
+  return { lit: lit / 4096, loaded: ids.filter((id) => window.cornerstone.cache.isLoaded(id)).length };
+}).catch(() => ({ lit: 0, loaded: 0 }));
+
+async function open() {
+  let bytes = 0;
+  const frames = new Set();
+  const finished = async (request) => {
+    const sizes = await request.sizes().catch(() => null);
+    bytes += sizes?.responseBodySize ?? 0;
+    if (request.url().includes('/frames/')) frames.add(request.url());
+  };
+  page.on('requestfinished', finished);
+  const begun = Date.now();
+  const since = () => (Date.now() - begun) / 1000;
+  await page.goto(`${url}/viewer/viewer?StudyInstanceUIDs=${study}`, { waitUntil: 'commit' });
+  await until('an image', async () => (await look()).lit > 0.02, 200);
+  const first = since();
+  let loaded = 0;
+  const all = await until('every slice', async () => {
+    loaded = Math.max(frames.size, (await look()).loaded);
+    return frames.size >= Number(slices) ? since() : 0;
+  }, 200).catch(() => null);
+  page.off('requestfinished', finished);
+  return { first, all, loaded, megabytes: bytes / 1e6 };
+}
+
+const result = {};
+try {
+  if (user) {
+    await page.goto(url);
+    await page.fill('#user', user);
+    await page.fill('#password', password);
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.list table, .list .empty');
+  }
+  const session = await context.newCDPSession(page);
+  await session.send('Network.enable');
+  await session.send('Network.emulateNetworkConditions', { offline: false, latency: Number(rtt), downloadThroughput: (Number(mbit) * 1e6) / 8, uploadThroughput: (Number(mbit) * 1e6) / 8 });
+  result.cold = await open();
+  await page.goto('about:blank');
+  result.kept = await open();
+} catch (error) {
+  result.failed = String(error);
+}
+result.errors = [...new Set(errors)].slice(0, 5);
+console.log(JSON.stringify(result));
+await chromium.close();
+process.exit(result.failed ? 1 : 0);
