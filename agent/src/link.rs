@@ -13,6 +13,7 @@ mod download;
 pub mod enrol;
 pub mod firewall;
 mod lanes;
+mod path;
 mod proxy;
 mod sending;
 mod session;
@@ -24,18 +25,21 @@ mod way;
 use std::time::Duration;
 
 use causeway_certs::tls::ClientTls;
+use causeway_line::quic::Traffic;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::session::{Farewell, Pause};
 use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
 use serde::Serialize;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::delivery::Deliveries;
 use crate::protect::Protector;
 use crate::spool::Spool;
 pub use config::{Coding, Config, Congestion};
+use path::Meter;
 pub use proxy::{NoProxy, Proxy};
 use way::Ways;
 pub use way::{Transport, Way};
@@ -61,6 +65,8 @@ pub enum State {
         way: Way,
         /// What a person should know although the link is up: the clocks differ, or the gateway is about to restart.
         remark: Option<String>,
+        /// What has gone over the line since the agent began, and what the path is like; a few seconds old.
+        traffic: Traffic,
     },
     /// There is no connection; the next try follows.
     Down {
@@ -132,15 +138,16 @@ enum Heard {
 
 /// Keeps the link up until `cancel` fires, and publishes how it stands.
 pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationToken) {
-    let first = Duration::from_millis(link.config.retry_first_ms);
-    let mut pause = Pause::new(first, Duration::from_secs(link.config.retry_longest_s));
+    let mut pause = Pause::new(link.config.pauses());
     let mut ways = Ways::new(link.config.transport, link.config.proxy.is_some());
+    let (meter, mut down) = (Meter::default(), Instant::now());
     let mut last_error = None;
     while !cancel.is_cancelled() {
         state.send_replace(State::Connecting {
             last_error: last_error.take(),
         });
-        let ended = Box::pin(one_connection(&link, ways.next(), &state, &cancel)).await;
+        let since = (down.elapsed(), &meter);
+        let ended = Box::pin(one_connection(&link, ways.next(), since, &state, &cancel)).await;
         if cancel.is_cancelled() {
             break;
         }
@@ -151,12 +158,13 @@ pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationTo
         }
         if ended.was_up {
             pause.reset();
+            down = Instant::now();
         }
         let code = (ended.farewell.code != Code::Done).then_some(ended.farewell.code);
         let wait = if ended.at_once {
             Duration::ZERO
         } else {
-            pause.after(code, ended.asked, &link.random)
+            pause.after(down.elapsed(), code, ended.asked, &link.random)
         };
         let now = link.clock.now();
         tracing::warn!(sentence = %ended.farewell.sentence, wait_ms = wait.as_millis(), "the link is down");
@@ -177,11 +185,12 @@ pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationTo
 async fn one_connection(
     link: &Link,
     way: Way,
+    (down, meter): (Duration, &Meter),
     state: &watch::Sender<State>,
     cancel: &CancellationToken,
 ) -> Ended {
     let dialled = tokio::select! {
-        dialled = dial::dial(link, way) => dialled,
+        dialled = dial::dial(link, way, down) => dialled,
         () = cancel.cancelled() => Err(Farewell::from(Code::Done).into()),
     };
     let dialled = match dialled {
@@ -200,8 +209,10 @@ async fn one_connection(
             };
         }
     };
-    let endpoint = dialled.endpoint.clone();
-    let ended = session::run(link, dialled, state, cancel).await;
+    let (endpoint, connection) = (dialled.endpoint.clone(), dialled.connection.clone());
+    let ended = session::run(link, meter, dialled, state, cancel).await;
+    meter.ended(&connection);
+    path::keep(link, way, &connection).await;
     let rest = Duration::from_secs(1);
     if tokio::time::timeout(rest, endpoint.wait_idle())
         .await

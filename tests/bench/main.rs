@@ -10,6 +10,7 @@ mod read;
 mod rig;
 mod study;
 mod viewer;
+mod wan;
 
 use clap::{Parser, ValueEnum};
 
@@ -18,6 +19,12 @@ use clap::{Parser, ValueEnum};
 struct Arguments {
     /// Which groups; all when none is named.
     group: Vec<Group>,
+    /// Less of everything, while something is worked on; only `wan` knows it.
+    #[arg(long)]
+    quick: bool,
+    /// This process runs in the namespace of the centre.
+    #[arg(long, hide = true)]
+    inside: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,11 +43,14 @@ enum Group {
     Catalogue,
     /// A reader's slow line, in a browser.
     Viewer,
+    /// A study over a long line, beside DCMTK; needs root.
+    Wan,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut groups = Arguments::parse().group;
+    let arguments = Arguments::parse();
+    let mut groups = arguments.group;
     if groups.is_empty() {
         groups = Group::value_variants().to_vec();
     }
@@ -53,6 +63,8 @@ async fn main() -> anyhow::Result<()> {
             Group::Read => read::run().await?,
             Group::Catalogue => read::catalogue::run().await?,
             Group::Viewer => viewer::run().await?,
+            Group::Wan if arguments.inside => wan::inside(arguments.quick).await?,
+            Group::Wan => wan::run(arguments.quick).await?,
         }
     }
     Ok(())

@@ -89,6 +89,8 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         replaces_uids: false,
         asks_pacs: false,
         page_image: "if-refused",
+        far: None,
+        gateway_lines: String::new(),
     };
     let stack = Stack::start(options).await?;
     steps.done("gateway up, agent enrolled and up, reader's account made");

@@ -142,6 +142,8 @@ pub(crate) async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<St
         replaces_uids: false,
         asks_pacs: true,
         page_image: "always",
+        far: None,
+        gateway_lines: String::new(),
     })
     .await
 }

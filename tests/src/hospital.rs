@@ -132,6 +132,8 @@ impl Hospital {
             } else {
                 "if-refused"
             },
+            far: None,
+            gateway_lines: String::new(),
         };
         let stack = Stack::start(options).await?;
         let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;

@@ -5,6 +5,7 @@ pub mod configs;
 pub mod facts;
 pub mod process;
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +62,19 @@ pub struct Options {
     pub asks_pacs: bool,
     /// When the PACS gets the page image of a report: `if-refused`, `always` or `never` (P8).
     pub page_image: &'static str,
+    /// The addresses of the two ends, when there is a line between them; otherwise both are on loopback.
+    pub far: Option<Far>,
+    /// More lines of the agent's `[gateway]`.
+    pub gateway_lines: String,
+}
+
+/// Two ends with a line between them.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    /// Where the agent's DICOM node listens.
+    pub site: IpAddr,
+    /// Where the gateway's link and enrolment listen.
+    pub centre: IpAddr,
 }
 
 /// The reading organisation of every stack.
@@ -219,7 +233,7 @@ impl Stack {
 
 async fn start_gateway(options: &Options) -> anyhow::Result<(Running, Value)> {
     let folder = &options.folder;
-    configs::write_gateway(options, &configs::GatewayPorts::any())?;
+    configs::write_gateway(options, &configs::GatewayPorts::any(options.far))?;
     let mut gateway = Running::start(
         &options.binaries.gateway,
         &config_argument(folder, "gateway", "serve"),
@@ -322,7 +336,9 @@ async fn start_agent(
         .and_then(Value::as_str)
         .context("the gateway has no link address")?;
     let any = "127.0.0.1:0";
-    configs::write_agent(options, agreement, link, any, any)?;
+    let far = options.far.map(|far| format!("{}:0", far.site));
+    let dicom = far.as_deref().unwrap_or(any);
+    configs::write_agent(options, agreement, link, dicom, any)?;
     agent_cli(options, &["enrol", "--gateway", enrolment, "--code", code]).await?;
     let mut agent = Running::start(
         &options.binaries.agent,

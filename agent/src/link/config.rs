@@ -3,22 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_line::pace::{Known, Terms};
+use causeway_line::quic::Settings;
+use causeway_proto::link::session::Pauses;
 use causeway_proto::link::upload::Bounds;
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{TransportConfig, VarInt};
 use serde::Deserialize;
 
 use super::proxy::Proxy;
 use super::way::Transport;
 
-/// What fills the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Congestion {
-    /// Loss means congestion.
-    Cubic,
-    /// Measures bandwidth and round trips instead; for lines that lose packets.
-    Bbr,
-}
+pub use causeway_line::quic::Congestion;
 
 /// Whether pixels are made smaller on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -52,10 +47,9 @@ pub struct Config {
     pub streams: u32,
     /// Instances sent or being sent that have no receipt yet.
     pub window_instances: u32,
-    /// Bytes sent but not confirmed that are kept in memory.
-    pub send_window_bytes: u32,
-    /// Bytes of reports and answers that the gateway may send ahead, over all streams.
-    pub receive_window_bytes: u32,
+    /// Bytes that the connection may keep in memory: two thirds for what was sent and is not confirmed, the rest for what the gateway
+    /// sends ahead.
+    pub window_budget_bytes: u32,
     /// Reports that the gateway may send at the same time.
     pub max_report_streams: u32,
     /// How long to wait for the handshake, and then for HELLO, in seconds.
@@ -66,12 +60,18 @@ pub struct Config {
     pub keep_alive_s: u32,
     /// The pause after the first failure, in milliseconds; it doubles with each.
     pub retry_first_ms: u64,
+    /// The longest pause between two tries while the link has not been down for `retry_often_s`, in milliseconds.
+    pub retry_soon_ms: u64,
+    /// For how long the link may be down before the pauses grow to `retry_longest_s`, in seconds.
+    pub retry_often_s: u64,
     /// The longest pause between two tries, in seconds.
     pub retry_longest_s: u64,
-    /// What fills the line.
+    /// What decides how much is sent: `measured`, `cubic` or `bbr`.
     pub congestion: Congestion,
     /// Make pixels that are not compressed smaller on the way; the gateway keeps them as they were.
     pub coding: Coding,
+    /// The most that is sent, in Mbit/s, so that the hospital's other traffic lives; none: what the line carries. Only `measured` keeps to it.
+    pub max_mbit_s: Option<u32>,
     /// Hand packets to the kernel in bulk; off for network cards that fail at it.
     pub segmentation_offload: bool,
 }
@@ -87,15 +87,17 @@ impl Default for Config {
             udp_again_s: 600,
             streams: 16,
             window_instances: 256,
-            send_window_bytes: 32 << 20,
-            receive_window_bytes: 8 << 20,
+            window_budget_bytes: 24 << 20,
             max_report_streams: 8,
             connect_timeout_s: 10,
-            idle_timeout_s: 30,
-            keep_alive_s: 10,
+            idle_timeout_s: 15,
+            keep_alive_s: 5,
             retry_first_ms: 500,
+            retry_soon_ms: 2000,
+            retry_often_s: 120,
             retry_longest_s: 60,
-            congestion: Congestion::Cubic,
+            congestion: Congestion::Measured,
+            max_mbit_s: None,
             coding: Coding::Auto,
             segmentation_offload: true,
         }
@@ -121,6 +123,26 @@ impl Config {
         self.tcp_address.as_deref().unwrap_or(&self.address)
     }
 
+    /// How long a dial may take when the link has been down for so long: a line that comes back is not missed by a dial that began before.
+    pub(super) fn dial_timeout(&self, down: Duration) -> Duration {
+        let soon = down < Duration::from_secs(self.retry_often_s);
+        let limit = if soon {
+            self.connect_timeout_s.min(4)
+        } else {
+            self.connect_timeout_s
+        };
+        Duration::from_secs(limit.max(1))
+    }
+
+    pub(super) fn pauses(&self) -> Pauses {
+        Pauses {
+            first: Duration::from_millis(self.retry_first_ms),
+            soon: Duration::from_millis(self.retry_soon_ms),
+            often: Duration::from_secs(self.retry_often_s),
+            longest: Duration::from_secs(self.retry_longest_s),
+        }
+    }
+
     pub(super) fn bounds(&self) -> Bounds {
         let size = |value: u32| usize::try_from(value.max(1)).unwrap_or(usize::MAX);
         Bounds {
@@ -131,29 +153,28 @@ impl Config {
         }
     }
 
-    /// quinn's bounds, each set: its own default for the receive window of a connection is unlimited.
-    pub(super) fn transport(&self) -> Arc<TransportConfig> {
-        let mut transport = TransportConfig::default();
+    /// What quinn is told. `known`: what the last connection measured of the path.
+    pub(super) fn transport(&self, known: Option<Known>) -> Arc<TransportConfig> {
+        let receive = self.window_budget_bytes / 3;
+        let settings = Settings {
+            congestion: self.congestion,
+            terms: Terms {
+                ceiling: self.max_mbit_s.map(|most| u64::from(most.max(1)) * 125_000),
+                known,
+            },
+            stream_window: receive / 2,
+            receive_window: receive,
+            send_window: self.window_budget_bytes - receive,
+            idle: Duration::from_secs(u64::from(self.idle_timeout_s.min(3600))),
+            keep_alive: Duration::from_secs(u64::from(self.keep_alive_s)),
+            segmentation_offload: self.segmentation_offload,
+        };
+        let mut transport = settings.transport();
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(0))
-            .max_concurrent_uni_streams(VarInt::from_u32(self.max_report_streams))
-            .stream_receive_window(VarInt::from_u32(self.receive_window_bytes / 4))
-            .receive_window(VarInt::from_u32(self.receive_window_bytes))
-            .send_window(u64::from(self.send_window_bytes))
-            .datagram_receive_buffer_size(None)
-            .max_idle_timeout(Some(idle(self.idle_timeout_s)))
-            .keep_alive_interval(Some(Duration::from_secs(u64::from(self.keep_alive_s))))
-            .enable_segmentation_offload(self.segmentation_offload);
-        if self.congestion == Congestion::Bbr {
-            let bbr = quinn::congestion::BbrConfig::default();
-            transport.congestion_controller_factory(Arc::new(bbr));
-        }
+            .max_concurrent_uni_streams(VarInt::from_u32(self.max_report_streams));
         Arc::new(transport)
     }
-}
-
-fn idle(seconds: u32) -> IdleTimeout {
-    IdleTimeout::from(VarInt::from_u32(seconds.min(3600).saturating_mul(1000)))
 }
 
 #[cfg(test)]
@@ -186,6 +207,9 @@ mod tests {
             parse("congestion = \"bbr\"").unwrap().congestion,
             Congestion::Bbr
         );
+        let measured = parse("max_mbit_s = 20").unwrap();
+        assert_eq!(measured.congestion, Congestion::Measured);
+        assert_eq!(measured.max_mbit_s, Some(20));
         assert!(parse("congestion = \"reno\"").is_err());
         assert_eq!(parse("coding = \"off\"").unwrap().coding, Coding::Off);
         assert!(parse("coding = \"no\"").is_err());

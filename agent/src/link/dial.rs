@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_certs::tls::Refusal;
+use causeway_line::pace::Known;
+use causeway_line::quic;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, Part, Reader, Speaker};
 use causeway_proto::link::message::HelloGateway;
 use causeway_proto::link::session::{Farewell, Greeted, agent_hello, greeted_by_gateway};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
-    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportErrorCode,
+    ClientConfig, Connection, ConnectionError, Endpoint, EndpointConfig, RecvStream, SendStream,
+    TokioRuntime, TransportErrorCode,
 };
 
-use super::Link;
 use super::alias::Leaving;
 use super::tunnel::{Carrying, Tunnel};
 use super::way::Way;
+use super::{Link, path};
 
 /// The name and version in HELLO.
 const SOFTWARE: &str = concat!("causeway-agent ", env!("CARGO_PKG_VERSION"));
@@ -65,18 +68,19 @@ impl NotDialled {
     }
 }
 
-/// Makes one connection.
+/// Makes one connection. `down`: for how long there has been none.
 ///
 /// # Errors
 /// Why there is none.
-pub(super) async fn dial(link: &Link, way: Way) -> Result<Dialled, NotDialled> {
-    let limit = Duration::from_secs(link.config.connect_timeout_s.max(1));
+pub(super) async fn dial(link: &Link, way: Way, down: Duration) -> Result<Dialled, NotDialled> {
+    let limit = link.config.dial_timeout(down);
+    let known = path::recall(link, way).await;
     let (endpoint, address, carrying) = match way {
         Way::Udp => {
             let address = resolve(link, limit).await?;
-            (endpoint(link, address.ip())?, address, None)
+            (endpoint(link, address.ip(), known)?, address, None)
         }
-        Way::Tcp => tunnelled(link, limit).await?,
+        Way::Tcp => tunnelled(link, known, limit).await?,
     };
     let name = link.config.name();
     let connecting = endpoint
@@ -105,6 +109,7 @@ pub(super) async fn dial(link: &Link, way: Way) -> Result<Dialled, NotDialled> {
 /// Opens a tunnel and an endpoint that speaks through it.
 async fn tunnelled(
     link: &Link,
+    known: Option<Known>,
     limit: Duration,
 ) -> Result<(Endpoint, SocketAddr, Option<Carrying>), NotDialled> {
     let to = link.config.tcp_address();
@@ -116,7 +121,7 @@ async fn tunnelled(
         farewell,
     })?;
     let address = tunnel.address;
-    let endpoint = endpoint(link, address.ip())?;
+    let endpoint = endpoint(link, address.ip(), known)?;
     let failed = |error| NotDialled::unanswered(local(format!("No tunnel: {error}.")));
     let own = endpoint.local_addr().map_err(failed)?;
     let carrying = tunnel.carry(own).await.map_err(failed)?;
@@ -139,13 +144,21 @@ pub(super) async fn resolve(link: &Link, limit: Duration) -> Result<SocketAddr, 
     }
 }
 
-fn endpoint(link: &Link, to: IpAddr) -> Result<Endpoint, Farewell> {
+fn endpoint(link: &Link, to: IpAddr, known: Option<Known>) -> Result<Endpoint, Farewell> {
     let any: SocketAddr = match to {
         to if to.is_loopback() => (to, 0).into(),
         IpAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         IpAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let mut endpoint = Endpoint::client(any)
+    let mut endpoint = quic::socket(any)
+        .and_then(|socket| {
+            Endpoint::new(
+                EndpointConfig::default(),
+                None,
+                socket,
+                Arc::new(TokioRuntime),
+            )
+        })
         .map_err(|error| local(format!("No UDP port could be opened: {error}.")))?;
     let tls = QuicClientConfig::try_from(Arc::clone(&link.tls.config)).map_err(|error| {
         local(format!(
@@ -153,7 +166,7 @@ fn endpoint(link: &Link, to: IpAddr) -> Result<Endpoint, Farewell> {
         ))
     })?;
     let mut config = ClientConfig::new(Arc::new(tls));
-    config.transport_config(link.config.transport());
+    config.transport_config(link.config.transport(known));
     endpoint.set_default_client_config(config);
     Ok(endpoint)
 }

@@ -18,6 +18,7 @@ use super::alias::{Alias, AliasError};
 use super::coded::Coders;
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
+use super::path::{Gauge, Meter};
 use super::talking::{Heard, Talking};
 use super::tunnel::udp_passes_again;
 use super::upload::{Refusing, Upload};
@@ -74,6 +75,15 @@ enum Leave {
     Done { at_once: bool },
     /// The link runs over TCP, and UDP passes again.
     UdpPasses,
+}
+
+impl Leave {
+    fn heard(&self) -> super::Heard {
+        match self {
+            Self::UdpPasses => super::Heard::UdpPasses,
+            _ => super::Heard::Somebody,
+        }
+    }
 }
 
 impl From<SpoolError> for Leave {
@@ -152,7 +162,8 @@ struct Session<'a> {
     alias: Alias,
     tasks: JoinSet<Done>,
     started: Instant,
-    /// When to look at spool and deliveries next.
+    /// When spool and deliveries were looked at last, and when they are next.
+    looked: Instant,
     look_at: Instant,
     /// When to say the head of the audit trail next.
     head_at: Instant,
@@ -160,12 +171,14 @@ struct Session<'a> {
     udp_at: Option<Instant>,
     serial: causeway_certs::identity::Serial,
     state: &'a watch::Sender<State>,
+    gauge: Gauge,
     asked: Option<Duration>,
 }
 
 /// Runs a connection until it ends.
 pub(super) async fn run(
     link: &Link,
+    meter: &Meter,
     dialled: Dialled,
     state: &watch::Sender<State>,
     cancel: &CancellationToken,
@@ -188,6 +201,7 @@ pub(super) async fn run(
         address: way::reached_at(link, way, &connection),
         way,
         remark,
+        traffic: meter.read(&connection),
     });
     let (now, alias) = (Instant::now(), Alias::new(link.spool.clone()));
     let coders = Coders::new(link.config.coding, &greeted.half.codings);
@@ -208,9 +222,11 @@ pub(super) async fn run(
         alias,
         tasks: JoinSet::new(),
         started: now,
+        looked: now,
         look_at: now,
         head_at: now,
-        udp_at: way::asks_for_udp(link, way).map(|wait| now + wait),
+        udp_at: way::asks_for_udp(link, way).map(|wait| now + wait.min(way::AT_ONCE)),
+        gauge: Gauge::new(meter.clone(), way),
         serial: link.tls.live.credentials().serial().clone(),
         state,
         asked: None,
@@ -220,10 +236,7 @@ pub(super) async fn run(
         Err(leave) => leave,
     };
     session.tasks.abort_all();
-    let heard = match leave {
-        Leave::UdpPasses => super::Heard::UdpPasses,
-        _ => super::Heard::Somebody,
-    };
+    let heard = leave.heard();
     let (reason, at_once) = match leave {
         Leave::Lost => (explain(link, &connection.closed().await), false),
         Leave::With(reason) => (farewell(&connection, reason), false),
@@ -286,9 +299,10 @@ impl Session<'_> {
         }
     }
 
-    /// Looks again shortly, unless a look is due sooner anyway.
+    /// Looks again at once, or shortly after the last look, unless a look is due sooner anyway.
     fn soon(&mut self) {
-        self.look_at = self.look_at.min(Instant::now() + CALM);
+        let next = (self.looked + CALM).max(Instant::now());
+        self.look_at = self.look_at.min(next);
     }
 
     async fn take(&mut self, event: Event) -> Result<(), Leave> {
@@ -325,7 +339,8 @@ impl Session<'_> {
     }
 
     async fn look(&mut self) -> Result<(), Leave> {
-        self.look_at = Instant::now() + TICK;
+        self.looked = Instant::now();
+        self.look_at = self.looked + TICK;
         if *self.link.tls.live.credentials().serial() != self.serial {
             return Err(Leave::Done { at_once: true });
         }
@@ -335,6 +350,8 @@ impl Session<'_> {
             self.tasks
                 .spawn(async move { Done::Udp(udp_passes_again(&link).await) });
         }
+        let (link, state) = (self.link, self.state);
+        self.gauge.read(link, &self.connection, state).await;
         let mut say = Vec::new();
         if self.asked.is_none() {
             self.upload.look(&mut say).await?;

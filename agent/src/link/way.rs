@@ -33,6 +33,9 @@ pub enum Transport {
 /// Tries over UDP without any answer after which TCP is tried.
 const PATIENCE: u32 = 2;
 
+/// The first question whether UDP passes: when a line comes back, chance may have it found over TCP.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
+
 /// Chooses. A try that was answered, even by a refusal, says nothing against its way.
 #[derive(Clone, Debug)]
 pub(super) struct Ways {

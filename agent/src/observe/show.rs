@@ -109,10 +109,11 @@ fn link(status: &Status) -> String {
     };
     match text("state") {
         "up" => format!(
-            "up since {} to {} ({})",
+            "up since {} to {} ({}); {}",
             time("since"),
             text("address"),
-            text("gateway")
+            text("gateway"),
+            traffic(link.get("traffic"))
         ),
         "down" => format!(
             "down since {}: {}; tried next {}",
@@ -122,6 +123,21 @@ fn link(status: &Status) -> String {
         ),
         _ => "connecting".to_owned(),
     }
+}
+
+/// What the line is like and what has gone over it.
+fn traffic(traffic: Option<&serde_json::Value>) -> String {
+    let number = |key: &str| {
+        let value = traffic.and_then(|traffic| traffic.get(key));
+        value.and_then(serde_json::Value::as_u64).unwrap_or(0)
+    };
+    format!(
+        "round trip {} ms, up to {} kbit/s lately, {} MB sent of which {} kB twice",
+        number("round_trip_us") / 1000,
+        number("kbit_s"),
+        number("sent_bytes") / 1_000_000,
+        number("lost_bytes") / 1000
+    )
 }
 
 fn study_line(study: &StudyLine) -> String {

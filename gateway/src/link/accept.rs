@@ -88,7 +88,7 @@ impl Door {
 async fn bind(listen: &str) -> io::Result<UdpSocket> {
     let address = lookup_host(listen).await?.next();
     let address = address.ok_or_else(|| io::Error::other("the name has no address"))?;
-    UdpSocket::bind(address)
+    causeway_line::quic::socket(address)
 }
 
 /// Random names of connections. quinn's own kind is keyed anew at each start and would not answer for connections of the last one.
@@ -178,7 +178,7 @@ async fn one(rooms: Rooms, incoming: Incoming) {
         Ok(Ok(greeting)) => {
             let site = greeting.peer.site.clone();
             Box::pin(session::run(&rooms, greeting)).await;
-            rooms.sites.ended(&site, &connection).await;
+            rooms.sites.ended(&rooms.config, &site, &connection).await;
         }
         Ok(Err(farewell)) => {
             tracing::warn!(%address, code = farewell.code.name(), sentence = %farewell.sentence, "an agent was not let in");
@@ -223,7 +223,10 @@ async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farew
     let ours = gateway_hello(parts.clock.now(), SOFTWARE, half);
     encode(&ours.into(), &mut frame)?;
     if to_agent.write_all(&frame).await.is_err() {
-        rooms.sites.ended(&peer.site, connection).await;
+        rooms
+            .sites
+            .ended(&rooms.config, &peer.site, connection)
+            .await;
         return Err(Farewell::from(Code::Truncated));
     }
     let skew = greeted.skew_sentence();
@@ -307,7 +310,7 @@ async fn admit(
     };
     let admitted = rooms
         .sites
-        .admit(parts, connected, &greeted.half, connection)
+        .admit(parts, &rooms.config, connected, &greeted.half, connection)
         .await;
     match admitted {
         Ok(()) => Ok(()),

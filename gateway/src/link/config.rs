@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use causeway_line::pace::Terms;
+use causeway_line::quic::Settings;
+use quinn::{TransportConfig, VarInt};
 use serde::Deserialize;
 
-/// What fills the line towards an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Congestion {
-    /// Loss means congestion.
-    Cubic,
-    /// Measures bandwidth and round trips instead; for lines that lose packets.
-    Bbr,
-}
+pub use causeway_line::quic::Congestion;
+
+/// What a connection may be sent ahead before it has its share, in bytes; also the least share.
+const FIRST_WINDOW: u32 = 1 << 20;
 
 /// `[link]` of gateway.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -39,8 +36,10 @@ pub struct Config {
     pub max_streams: u32,
     /// Bytes that one instance may be sent ahead of what was taken.
     pub stream_window_bytes: u32,
-    /// Bytes that all streams of one connection together may be sent ahead; times `max_connections` this bounds the memory.
+    /// Bytes that all streams of one connection together may be sent ahead, when there is room.
     pub receive_window_bytes: u32,
+    /// Bytes that all connections together may be sent ahead: when so many are connected that it does not suffice, each has its share.
+    pub window_budget_bytes: u32,
     /// Bytes of reports sent but not confirmed that are kept in memory.
     pub send_window_bytes: u32,
     /// How long a handshake, and then HELLO, may take, in seconds.
@@ -57,8 +56,10 @@ pub struct Config {
     pub drain_s: u64,
     /// When agents are asked to come back after GOAWAY, in milliseconds.
     pub come_back_ms: u64,
-    /// What fills the line towards an agent.
+    /// What decides how much is sent to an agent: `measured`, `cubic` or `bbr`.
     pub congestion: Congestion,
+    /// The most that is sent to one agent, in Mbit/s; none: what the line carries. Only `measured` keeps to it.
+    pub max_mbit_s: Option<u32>,
     /// Hand packets to the kernel in bulk; off for network cards that fail at it.
     pub segmentation_offload: bool,
 }
@@ -73,18 +74,20 @@ impl Default for Config {
             max_connections: 256,
             retry_from_connections: 128,
             max_greeting_per_site: 4,
-            max_streams: 32,
-            stream_window_bytes: 4 << 20,
-            receive_window_bytes: 16 << 20,
+            max_streams: 128,
+            stream_window_bytes: 8 << 20,
+            receive_window_bytes: 32 << 20,
+            window_budget_bytes: 256 << 20,
             send_window_bytes: 8 << 20,
             greeting_timeout_s: 10,
-            idle_timeout_s: 30,
-            keep_alive_s: 10,
+            idle_timeout_s: 15,
+            keep_alive_s: 5,
             stalled_stream_s: 60,
             recheck_s: 10,
             drain_s: 10,
             come_back_ms: 2000,
-            congestion: Congestion::Cubic,
+            congestion: Congestion::Measured,
+            max_mbit_s: None,
             segmentation_offload: true,
         }
     }
@@ -103,24 +106,50 @@ impl Config {
         Duration::from_secs(self.recheck_s.clamp(1, 15))
     }
 
-    /// quinn's bounds, each set: its own default for the receive window of a connection is unlimited.
+    /// What one of so many connections may be sent ahead.
+    pub(super) fn share(&self, connections: usize) -> VarInt {
+        let connections = u32::try_from(connections.max(1)).unwrap_or(u32::MAX);
+        let share = self.window_budget_bytes / connections;
+        VarInt::from_u32(share.min(self.receive_window_bytes).max(FIRST_WINDOW))
+    }
+
+    /// What quinn is told. A connection begins with little; once the site is admitted it has its share.
     pub(super) fn transport(&self) -> Arc<TransportConfig> {
-        let idle = self.idle_timeout_s.min(3600).saturating_mul(1000);
-        let mut transport = TransportConfig::default();
+        let settings = Settings {
+            congestion: self.congestion,
+            terms: Terms {
+                ceiling: self.max_mbit_s.map(|most| u64::from(most.max(1)) * 125_000),
+                known: None,
+            },
+            stream_window: self.stream_window_bytes,
+            receive_window: FIRST_WINDOW,
+            send_window: self.send_window_bytes,
+            idle: Duration::from_secs(u64::from(self.idle_timeout_s.min(3600))),
+            keep_alive: Duration::from_secs(u64::from(self.keep_alive_s)),
+            segmentation_offload: self.segmentation_offload,
+        };
+        let mut transport = settings.transport();
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(1))
-            .max_concurrent_uni_streams(VarInt::from_u32(self.max_streams))
-            .stream_receive_window(VarInt::from_u32(self.stream_window_bytes))
-            .receive_window(VarInt::from_u32(self.receive_window_bytes))
-            .send_window(u64::from(self.send_window_bytes))
-            .datagram_receive_buffer_size(None)
-            .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(idle))))
-            .keep_alive_interval(Some(Duration::from_secs(u64::from(self.keep_alive_s))))
-            .enable_segmentation_offload(self.segmentation_offload);
-        if self.congestion == Congestion::Bbr {
-            let bbr = quinn::congestion::BbrConfig::default();
-            transport.congestion_controller_factory(Arc::new(bbr));
-        }
+            .max_concurrent_uni_streams(VarInt::from_u32(self.max_streams));
         Arc::new(transport)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_share_the_windows() {
+        let config = Config::default();
+        let share = |connections| config.share(connections).into_inner();
+        assert_eq!(share(1), 32 << 20);
+        assert_eq!(share(8), 32 << 20);
+        assert_eq!(share(64), 4 << 20);
+        assert_eq!(share(256), 1 << 20);
+        for connections in 1..=256 {
+            assert!(share(connections) * u64::try_from(connections).unwrap() <= 256 << 20);
+        }
     }
 }

@@ -12,6 +12,7 @@ use causeway_proto::time::Timestamp;
 use quinn::Connection;
 use tokio::sync::Mutex;
 
+use super::Config;
 use crate::directory::{self, DirectoryError};
 use crate::parts::Parts;
 
@@ -145,6 +146,7 @@ impl Sites {
     pub(super) async fn admit(
         &self,
         parts: &Parts,
+        config: &Config,
         connected: Connected,
         half: &HelloAgent,
         connection: &Connection,
@@ -181,15 +183,17 @@ impl Sites {
             tracing::info!(%site, "a newer session of the site takes the place of the one before");
             close(&before.connection, &Farewell::from(Code::DuplicateSite));
         }
+        share(config, &live);
         Ok(())
     }
 
     /// Forgets a session that has ended, unless a newer one has taken its place.
-    pub(super) async fn ended(&self, site: &SiteId, connection: &Connection) {
+    pub(super) async fn ended(&self, config: &Config, site: &SiteId, connection: &Connection) {
         let mut live = self.live.lock().await;
         let same = |live: &Live| live.connection.stable_id() == connection.stable_id();
         if live.get(site).is_some_and(same) {
             live.remove(site);
+            share(config, &live);
         }
     }
 }
@@ -197,6 +201,14 @@ impl Sites {
 /// The same address, whether it was seen on a socket of one kind or of both.
 fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Gives each connection its share of the windows: less when one joins, more when one has ended.
+fn share(config: &Config, live: &BTreeMap<SiteId, Live>) {
+    let window = config.share(live.len());
+    for live in live.values() {
+        live.connection.set_receive_window(window);
+    }
 }
 
 /// Ends a connection with its code and sentence.

@@ -26,7 +26,7 @@ use super::message::{Hello, HelloAgent, HelloGateway};
 use crate::time::Timestamp;
 
 pub use fence::{Fence, Known, Verdict};
-pub use pause::Pause;
+pub use pause::{Pause, Pauses};
 
 /// The lowest version of the protocol that this program speaks.
 pub const VERSION_MIN: u16 = 1;

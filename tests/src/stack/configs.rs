@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{Options, PacsAddress};
+use super::{Far, Options, PacsAddress};
 
 /// Addresses that the gateway binds; port 0 means any.
 #[derive(Debug)]
@@ -17,14 +17,15 @@ pub struct GatewayPorts {
 }
 
 impl GatewayPorts {
-    /// Whatever is free on loopback.
+    /// Whatever is free on loopback, or for agents on the far side's address.
     #[must_use]
-    pub fn any() -> Self {
+    pub fn any(far: Option<Far>) -> Self {
         let any = || "127.0.0.1:0".to_owned();
+        let reached = || far.map_or_else(any, |far| format!("{}:0", far.centre));
         Self {
             http: any(),
-            link: any(),
-            enrolment: any(),
+            link: reached(),
+            enrolment: reached(),
             health: any(),
         }
     }
@@ -68,9 +69,13 @@ pub fn write_gateway(options: &Options, ports: &GatewayPorts) -> anyhow::Result<
         .as_ref()
         .map(|path| format!("viewer = \"{}\"\n", path.display()))
         .unwrap_or_default();
+    let name = options
+        .far
+        .map(|far| format!(", \"{}\"", far.centre))
+        .unwrap_or_default();
     let text = format!(
         "data = \"{data}\"\n\n[http]\nlisten = \"{http}\"\npublic_url = \"http://{http}\"\n{viewer}\n\
-         [link]\nlisten = \"{link}\"\nenrolment_listen = \"{enrolment}\"\nnames = [\"localhost\", \"127.0.0.1\"]\n\n\
+         [link]\nlisten = \"{link}\"\nenrolment_listen = \"{enrolment}\"\nnames = [\"localhost\", \"127.0.0.1\"{name}]\n\n\
          [health]\nlisten = \"{health}\"\n"
     );
     std::fs::write(options.folder.join("gateway.toml"), text).context("writing gateway.toml")
@@ -114,9 +119,10 @@ pub fn write_agent(
         "[restore]\ntruth = \"original\"\n\n".to_owned()
     };
     let shifts = options.shifts_dates;
+    let lines = &options.gateway_lines;
     let page_image = options.page_image;
     let text = format!(
-        "spool = \"{spool}\"\n\n[gateway]\naddress = \"{link}\"\nserver_name = \"localhost\"\n\n[dicom]\nlisten = \"{dicom}\"\n\n\
+        "spool = \"{spool}\"\n\n[gateway]\naddress = \"{link}\"\nserver_name = \"localhost\"\n{lines}\n[dicom]\nlisten = \"{dicom}\"\n\n\
          [[dicom.called]]\nae_title = \"CAUSEWAY\"\npurpose = \"read\"\npriority = \"routine\"\n\n\
          [[dicom.called]]\nae_title = \"CW_STAT\"\npurpose = \"read\"\npriority = \"stat\"\n\n\
          [[dicom.called]]\nae_title = \"CW_PRIOR\"\npurpose = \"comparison\"\npriority = \"routine\"\n\n\

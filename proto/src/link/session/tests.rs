@@ -140,11 +140,47 @@ fn a_gateway_that_was_restored_is_recognised() {
     assert!(has_forgotten(&seen(3, 7), &says(4, 9)));
 }
 
+const HOURS: Duration = Duration::from_secs(7200);
+
+fn pause() -> Pause {
+    Pause::new(Pauses {
+        first: Duration::from_millis(500),
+        soon: Duration::from_secs(2),
+        often: Duration::from_secs(120),
+        longest: Duration::from_secs(60),
+    })
+}
+
+/// A line that was cut is tried every two seconds for two minutes; after that the pauses grow.
+#[test]
+fn a_line_that_was_cut_is_tried_often_at_first() {
+    let random = random(5);
+    let mut pause = pause();
+    let mut down = Duration::ZERO;
+    let mut tries = 0;
+    while down < Duration::from_secs(120) {
+        let wait = pause.after(down, None, None, &random);
+        assert!(wait <= Duration::from_secs(2), "{wait:?} after {down:?}");
+        down += wait;
+        tries += 1;
+    }
+    assert!(tries >= 60, "{tries}");
+    let late: Vec<_> = (0..8)
+        .map(|_| pause.after(down, None, None, &random).as_secs_f64())
+        .collect();
+    let longest = |wait: f64, whole: f64| wait >= whole / 2.0 && wait <= whole;
+    for (wait, whole) in late.iter().zip([4.0, 8.0, 16.0, 32.0, 60.0, 60.0]) {
+        assert!(longest(*wait, whole), "{late:?}");
+    }
+}
+
 #[test]
 fn a_person_is_not_waited_for_in_a_hurry_and_a_request_is_honoured() {
     let random = random(3);
-    let pause = || Pause::new(Duration::from_millis(500), Duration::from_secs(60));
-    let seconds = |code, asked| pause().after(code, asked, &random).as_secs_f64();
+    let seconds = |code, asked| {
+        let wait = pause().after(Duration::ZERO, code, asked, &random);
+        wait.as_secs_f64()
+    };
     assert!(seconds(Some(Code::Revoked), None) >= 30.0);
     assert!(seconds(None, None) <= 0.5);
     let asked = || seconds(Some(Code::GoAway), Some(Duration::from_secs(5)));
@@ -162,11 +198,11 @@ fn a_hundred_agents_spread_over_thirty_seconds() {
     let mut waits: Vec<Duration> = (0..100)
         .map(|agent| {
             let random = random(agent * 7919 + 1);
-            let mut pause = Pause::new(Duration::from_millis(500), Duration::from_secs(60));
+            let mut pause = pause();
             for _ in 0..12 {
-                pause.after(None, None, &random);
+                pause.after(HOURS, None, None, &random);
             }
-            pause.after(None, None, &random)
+            pause.after(HOURS, None, None, &random)
         })
         .collect();
     waits.sort();
@@ -180,15 +216,15 @@ fn a_hundred_agents_spread_over_thirty_seconds() {
 
 proptest! {
     #[test]
-    fn the_pause_never_leaves_its_bounds(failures in 0_usize..200, seed in any::<u64>()) {
+    fn the_pause_never_leaves_its_bounds(failures in 0_u32..200, seed in any::<u64>()) {
         let random = random(seed);
-        let mut pause = Pause::new(Duration::from_millis(500), Duration::from_secs(60));
-        for _ in 0..failures {
-            pause.after(None, None, &random);
+        let mut pause = pause();
+        for failure in 0..failures {
+            pause.after(Duration::from_secs(u64::from(failure)), None, None, &random);
         }
-        let wait = pause.after(None, None, &random);
+        let wait = pause.after(HOURS, None, None, &random);
         prop_assert!(wait >= Duration::from_millis(250) && wait <= Duration::from_secs(60));
         pause.reset();
-        prop_assert!(pause.after(None, None, &random) <= Duration::from_millis(500));
+        prop_assert!(pause.after(HOURS, None, None, &random) <= Duration::from_secs(4));
     }
 }
