@@ -92,6 +92,8 @@ CREATE TABLE mask_rule (
 CREATE UNIQUE INDEX mask_rule_in_force ON mask_rule (device_id) WHERE gone_us IS NULL;
 
 -- handle is null when the bytes were removed after their time; lost marks a file that was found missing or short at a start.
+-- source_digest is null until the object was read again (room `protect`) or compared, pixel_digest until it was compared or its bytes
+-- are about to go; that of an object without pixels that can be reached is empty.
 -- again_us: when it was last decided anew because a failure seemed to have passed.
 -- sent_* name the form that leaves, null until it is decided; profile says by which version of the protection (0: as received);
 -- sealed holds the originals of this object alone, remarks (one a line) what the reader is told of its protection; device_id,
@@ -107,7 +109,7 @@ CREATE TABLE instance (
     image           BIGINT NOT NULL,
     syntax          TEXT NOT NULL,
     length          BIGINT NOT NULL,
-    source_digest   TEXT NOT NULL,
+    source_digest   TEXT,
     pixel_digest    TEXT,
     sent_digest     TEXT,
     sent_length     BIGINT,
@@ -146,6 +148,12 @@ CREATE INDEX instance_waiting ON instance (id) WHERE state = 'waiting';
 CREATE INDEX instance_unprotected ON instance (study_id) WHERE state = 'waiting' AND sent_digest IS NULL;
 CREATE INDEX instance_by_device ON instance (device_id) WHERE device_id IS NOT NULL;
 CREATE INDEX instance_kept ON instance (receipt_us) WHERE state = 'receipted' AND handle IS NOT NULL;
+
+-- how far the rows of the objects in a segment are written: what stands behind gets its rows at the next start
+CREATE TABLE segment (
+    name    TEXT PRIMARY KEY,
+    entered BIGINT NOT NULL
+);
 
 -- pixels that had to be coded anew to be masked, beside what was received: made again neither at a restart nor when they are sent.
 -- made holds (JSON) what stands before them and in the header, source_digest of what they were made

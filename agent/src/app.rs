@@ -136,6 +136,7 @@ struct Running {
     parts: JoinSet<&'static str>,
     associations: TaskTracker,
     cancel: CancellationToken,
+    _threads: (system::Receiving, system::Patient),
 }
 
 impl Running {
@@ -167,10 +168,12 @@ impl Running {
             control::serve(socket, desk.clone(), cancel.clone())
                 .map(|()| "the socket for `status`"),
         );
+        let receiving = system::Receiving::new().context("starting threads")?;
         let address = dicom::listen(
             config.dicom.clone(),
             spool.clone(),
             associations.clone(),
+            receiving.handles(),
             cancel.clone(),
         )
         .await?;
@@ -178,7 +181,8 @@ impl Running {
         ports::write(&config.spool, address, shown).context("writing ports.json")?;
         tracing::info!(dicom = %address, "the agent is listening");
 
-        let protector = keep_and_protect(&spool, &mut parts, &cancel);
+        let patient = system::Patient::new().context("starting threads")?;
+        let protector = keep_and_protect(&spool, patient.handle(), &mut parts, &cancel);
         parts.spawn(deliver(
             deliveries.clone(),
             restoring(&config.restore, spool.clone()),
@@ -204,6 +208,7 @@ impl Running {
             parts,
             associations,
             cancel,
+            _threads: (receiving, patient),
         })
     }
 
@@ -296,11 +301,16 @@ fn decoder(limits: Limits) -> Decoder {
 /// Starts what works on the spool: the seals and removals, and the protection.
 fn keep_and_protect(
     spool: &Spool,
+    patient: Option<tokio::runtime::Handle>,
     parts: &mut JoinSet<&'static str>,
     cancel: &CancellationToken,
 ) -> Protector {
     let protector = Protector::new(spool.clone()).with_decoder(decoder(Limits::default()));
-    let protecting = (protector.clone(), cancel.clone());
+    let mut working = protector.clone();
+    if let Some(patient) = patient {
+        working = working.with_threads(patient);
+    }
+    let protecting = (working, cancel.clone());
     parts.spawn(async move { protecting.0.run(protecting.1).await }.map(|()| "the protection"));
     let sealing = (spool.clone(), cancel.clone());
     parts.spawn(async move { sealing.0.run(sealing.1).await }.map(|()| "the spool"));

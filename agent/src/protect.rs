@@ -33,6 +33,7 @@ mod uids;
 mod worker;
 
 use thiserror::Error;
+use tokio::runtime::Handle;
 
 use crate::keys::Keys;
 use crate::mask::child::Decoder;
@@ -67,6 +68,7 @@ pub struct Protector {
     spool: Spool,
     keys: Keys,
     decoder: Option<Decoder>,
+    threads: Option<Handle>,
 }
 
 impl Protector {
@@ -78,6 +80,16 @@ impl Protector {
             spool,
             keys,
             decoder: None,
+            threads: None,
+        }
+    }
+
+    /// With threads for its own work, which is much and may wait, while receiving may not. The transactions stay with the caller's.
+    #[must_use]
+    pub fn with_threads(self, threads: Handle) -> Self {
+        Self {
+            threads: Some(threads),
+            ..self
         }
     }
 

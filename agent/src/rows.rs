@@ -4,6 +4,7 @@ use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -46,7 +47,13 @@ pub enum RowsError {
 pub struct Rows {
     write: SqlitePool,
     read: SqlitePool,
+    folder: Arc<Path>,
 }
+
+/// How a write begins whose commit is synced.
+const SYNCED: &str = "PRAGMA synchronous = FULL; BEGIN IMMEDIATE";
+/// How one begins whose commit is not: the next one that is makes both durable.
+const UNSYNCED: &str = "PRAGMA synchronous = NORMAL; BEGIN IMMEDIATE";
 
 impl Rows {
     /// Opens the rows in `folder` and brings the schema up to date.
@@ -65,7 +72,11 @@ impl Rows {
                 other => RowsError::Migrate(other),
             })?;
         let read = pool(4, options, "opening them for reading").await?;
-        Ok(Self { write, read })
+        Ok(Self {
+            write,
+            read,
+            folder: folder.into(),
+        })
     }
 
     /// Opens the rows of an agent that may be running, for reading only.
@@ -85,6 +96,7 @@ impl Rows {
         Ok(Self {
             write: read.clone(),
             read,
+            folder: folder.into(),
         })
     }
 
@@ -93,7 +105,31 @@ impl Rows {
     /// # Errors
     /// When the writer does not come free in time.
     pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.write.begin_with("BEGIN IMMEDIATE").await
+        self.write.begin_with(SYNCED).await
+    }
+
+    /// As [`Self::begin`], for what can be written again from elsewhere: its commit is not synced. [`Self::sync`], or whatever is
+    /// committed after it, makes it durable.
+    ///
+    /// # Errors
+    /// When the writer does not come free in time.
+    pub(crate) async fn begin_unsynced(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.write.begin_with(UNSYNCED).await
+    }
+
+    /// Makes everything that was committed durable.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(crate) async fn sync(&self) -> Result<(), sqlx::Error> {
+        let log = self.folder.join(format!("{FILE}-wal"));
+        let syncing = tokio::task::spawn_blocking(move || {
+            OpenOptions::new().write(true).open(log)?.sync_data()
+        });
+        match syncing.await {
+            Ok(synced) => Ok(synced?),
+            Err(_) => Err(sqlx::Error::WorkerCrashed),
+        }
     }
 
     /// For statements that only read.
@@ -190,6 +226,9 @@ fn options(folder: &Path) -> SqliteConnectOptions {
 /// A disk that is full or fails may end a transaction by itself (SQLite, "Response To Errors Within A Transaction"). Then no rollback
 /// succeeds, the connection counts as one inside a transaction for ever, and every write after it is refused: it is replaced.
 async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if !connection.is_in_transaction() {
+        return Ok(true);
+    }
     // what was dropped is rolled back in its turn: the answer comes after it
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
@@ -203,6 +242,7 @@ async fn pool(
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
         .after_release(|connection, _| Box::pin(is_usable(connection)))
         .connect_with(options)
         .await

@@ -6,12 +6,14 @@ mod association;
 pub mod choice;
 mod corrected;
 pub mod decision;
+mod digests;
 pub mod disk;
 pub mod entry;
 pub mod erasure;
 mod error;
 pub mod floor;
 mod greet;
+mod group;
 mod insert;
 pub mod leaving;
 mod manifest;
@@ -19,13 +21,18 @@ mod masked;
 pub mod masks;
 mod outgoing;
 mod own;
+mod pending;
+mod pressure;
 mod protection;
 mod recall;
+mod receive;
 mod recover;
+mod replay;
 mod retain;
 pub mod shown;
 mod store;
 pub mod study;
+mod told;
 mod uids;
 pub mod view;
 pub mod withheld;
@@ -100,6 +107,9 @@ struct Inner {
     recovery: Recovery,
     associations: Mutex<HashMap<AssociationId, association::Association>>,
     next_association: AtomicU64,
+    groups: group::Groups,
+    pending: pending::Pendings,
+    pressure: Arc<pressure::Pressure>,
     changed: Notify,
     /// Rings the one who protects.
     arrived: Notify,
@@ -123,14 +133,8 @@ impl Spool {
         let lock = lock(folder)?;
         let rows = Rows::open(folder).await?;
         let disk = disk::Disk::new(seam, random.clone());
-        let recovery = recover::recover(&rows, &disk, clock.now().0).await?;
-        if recovery.safe_mode() {
-            tracing::error!(
-                lost = recovery.lost,
-                "bytes that were promised are missing: safe mode, nothing is received"
-            );
-        }
-        Ok(Self {
+        let mut recovery = recover::recover(&rows, &disk).await?;
+        let mut spool = Self {
             inner: Arc::new(Inner {
                 config,
                 rows,
@@ -138,15 +142,30 @@ impl Spool {
                 clock,
                 random,
                 keys,
-                recovery,
+                recovery: recovery.clone(),
                 associations: Mutex::default(),
                 next_association: AtomicU64::new(1),
+                groups: group::Groups::default(),
+                pending: pending::Pendings::default(),
+                pressure: Arc::default(),
                 changed: Notify::new(),
                 arrived: Notify::new(),
                 tick: Notify::new(),
                 _lock: lock,
             }),
-        })
+        };
+        replay::replay(&spool, &mut recovery).await?;
+        recover::quieten(spool.rows(), spool.now().0).await?;
+        if recovery.safe_mode() {
+            tracing::error!(
+                lost = recovery.lost,
+                "bytes that were promised are missing: safe mode, nothing is received"
+            );
+        }
+        if let Some(inner) = Arc::get_mut(&mut spool.inner) {
+            inner.recovery = recovery;
+        }
+        Ok(spool)
     }
 
     /// What the start found.
@@ -170,46 +189,6 @@ impl Spool {
     /// The time, for the rooms to the right.
     pub(crate) fn now(&self) -> causeway_proto::time::Timestamp {
         self.inner.clock.now()
-    }
-
-    /// Whether more is taken.
-    #[must_use]
-    pub fn admission(&self) -> Admission {
-        if self.inner.recovery.safe_mode() {
-            return Admission::Full;
-        }
-        match self.inner.disk.free_bytes() {
-            Ok(free) => self.inner.config.disk.admission(free),
-            Err(error) => {
-                tracing::error!(%error, "the disk does not say how much is free");
-                Admission::Full
-            }
-        }
-    }
-
-    /// Begins an instance.
-    ///
-    /// # Errors
-    /// When nothing is taken now.
-    pub async fn begin(&self, arrival: Arrival) -> Result<Writer, StoreError> {
-        if self.inner.recovery.safe_mode() {
-            return Err(StoreError::Full(
-                "bytes that were promised are missing: safe mode",
-            ));
-        }
-        if self.admission() == Admission::Full {
-            return Err(StoreError::Full("the disk is below its hard floor"));
-        }
-        let limit = self.inner.config.disk.max_instance_bytes;
-        Ok(Writer::new(self.inner.disk.clone(), arrival, limit))
-    }
-
-    /// Makes an instance durable and says what became of it. Only after this returns may success be answered.
-    ///
-    /// # Errors
-    /// When the disk or the rows refuse; nothing of the instance is then kept.
-    pub async fn commit(&self, writer: Writer, header: Header) -> Result<Stored, StoreError> {
-        store::commit(self, writer, header).await
     }
 
     /// Something has changed that the link may want to look at: new instances, a seal, a recall. Wake-ups may be missed or come
@@ -388,8 +367,12 @@ impl Spool {
         recall::recalled(self, recalled).await
     }
 
-    /// Seals what is complete and removes what has had its time, until `cancel` fires.
+    /// Writes rows as instances come, seals what is complete and removes what has had its time, until `cancel` fires.
     pub async fn run(&self, cancel: CancellationToken) {
+        tokio::join!(pending::run(self, &cancel), self.keep_house(&cancel));
+    }
+
+    async fn keep_house(&self, cancel: &CancellationToken) {
         let mut last = tokio::time::Instant::now();
         loop {
             if let Err(error) = study::seal_complete(self).await {
@@ -425,6 +408,9 @@ impl Spool {
 
     /// Ends what is under way with the rows. Nothing may be asked of the spool afterwards.
     pub async fn close(&self) {
+        if let Err(error) = pending::settle(self).await {
+            tracing::error!(%error, "the next start writes the rows of what was received last");
+        }
         self.inner.rows.close().await;
     }
 

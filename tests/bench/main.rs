@@ -4,6 +4,8 @@
 
 mod coding;
 mod demo;
+mod ingest;
+mod many;
 mod memory;
 mod protection;
 mod read;
@@ -29,10 +31,14 @@ struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Group {
+    /// C-STORE, beside DCMTK and Orthanc.
+    Ingest,
     /// The sample study: how fast one core protects it, and how long until it can be read.
     Study,
     /// One long object.
     Memory,
+    /// Fifty sites at the same time.
+    Many,
     /// Pixels made smaller on the way, beside CharLS.
     Coding,
     /// The demo under both kinds of agreement.
@@ -56,8 +62,10 @@ async fn main() -> anyhow::Result<()> {
     }
     for group in groups {
         match group {
+            Group::Ingest => ingest::run().await?,
             Group::Study => study::run().await?,
             Group::Memory => memory::run().await?,
+            Group::Many => many::run().await?,
             Group::Coding => coding::run().await?,
             Group::Demo => demo::run().await?,
             Group::Read => read::run().await?,

@@ -56,7 +56,14 @@ impl Site {
             "#,
         )?;
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let bound = dicom::listen(config, spool.clone(), tracker.clone(), cancel.clone()).await?;
+        let bound = dicom::listen(
+            config,
+            spool.clone(),
+            tracker.clone(),
+            Vec::new(),
+            cancel.clone(),
+        )
+        .await?;
         Ok(Self {
             _folder: folder,
             spool,
@@ -68,6 +75,7 @@ impl Site {
 
     /// What it holds of first contents, by SOP Instance UID.
     async fn held(&self) -> anyhow::Result<HashMap<String, (String, Vec<u8>)>> {
+        self.spool.settle().await?;
         let mut held = HashMap::new();
         for one in self.spool.next_to_send(10_000, &HashSet::new()).await? {
             let length = usize::try_from(one.source.length)?;

@@ -175,7 +175,19 @@ impl Stack {
     /// # Errors
     /// When it does not come up again.
     pub async fn restart_agent(&mut self) -> anyhow::Result<()> {
+        self.restart_agent_after(|| Ok(())).await
+    }
+
+    /// The same, with something that happens while it does not run.
+    ///
+    /// # Errors
+    /// When that fails, or the agent does not come up again.
+    pub async fn restart_agent_after(
+        &mut self,
+        between: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.agent.kill().await?;
+        between()?;
         let folder = self.options.folder.clone();
         self.agent = Running::start(
             &self.options.binaries.agent,

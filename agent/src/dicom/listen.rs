@@ -10,6 +10,7 @@ use dicom_ul::Pdu;
 use dicom_ul::pdu::{AbortRQSource, AssociationRQ};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,7 +42,8 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Listens until `cancel` fires; every connection is a task of `tracker`. Answers the bound address.
+/// Listens until `cancel` fires; every connection is a task of `tracker`, on one of `threads` in turn when there are any: a task of
+/// theirs may block for a sync of the disk. Answers the bound address.
 ///
 /// # Errors
 /// [`ListenError`] when the address cannot be bound.
@@ -49,6 +51,7 @@ pub async fn listen(
     config: Config,
     spool: Spool,
     tracker: TaskTracker,
+    threads: Vec<Handle>,
     cancel: CancellationToken,
 ) -> Result<SocketAddr, ListenError> {
     let address = config.listen;
@@ -59,6 +62,7 @@ pub async fn listen(
         config,
         spool,
         tracker: tracker.clone(),
+        threads,
         cancel,
         counts: Mutex::default(),
     });
@@ -72,6 +76,7 @@ struct Door {
     config: Config,
     spool: Spool,
     tracker: TaskTracker,
+    threads: Vec<Handle>,
     cancel: CancellationToken,
     counts: Mutex<Counts>,
 }
@@ -176,16 +181,27 @@ async fn accept(door: Arc<Door>, listener: TcpListener) {
             continue;
         };
         let span = tracing::info_span!("dicom", connection = place.number);
-        door.tracker
-            .spawn(connection(place, stream).instrument(span));
+        let mut threads = door.threads.iter().cycle();
+        let turn = usize::try_from(place.number).unwrap_or(0) % door.threads.len().max(1);
+        match (threads.nth(turn), stream.into_std()) {
+            (None, Ok(stream)) => {
+                door.tracker
+                    .spawn(connection(place, stream).instrument(span));
+            }
+            (Some(thread), Ok(stream)) => {
+                door.tracker
+                    .spawn_on(connection(place, stream).instrument(span), thread);
+            }
+            (_, Err(error)) => tracing::warn!(%error, "a DICOM connection was lost at once"),
+        }
     }
 }
 
 /// One connection from its first byte to its last.
-async fn connection(mut place: Place, stream: TcpStream) {
+async fn connection(mut place: Place, stream: std::net::TcpStream) {
     let door = Arc::clone(&place.door);
     let artim = Duration::from_secs(door.config.artim_timeout_s);
-    let mut wire = match Wire::new(stream) {
+    let mut wire = match TcpStream::from_std(stream).and_then(Wire::new) {
         Ok(wire) => wire,
         Err(error) => {
             tracing::debug!(%error, "connection lost before its first byte");

@@ -117,9 +117,8 @@ impl Association<'_> {
             address: self.address,
         };
         match store.take(&mut self.puller, context, command).await? {
-            Ok(stored) => {
+            Ok(()) => {
                 count.stored += 1;
-                tracing::debug!(?stored, "stored");
                 self.answer(context, command, SUCCESS, "").await
             }
             Err(Refusal { status, comment }) => {

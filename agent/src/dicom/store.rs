@@ -13,9 +13,7 @@ use super::status::{
     CANNOT_UNDERSTAND, CLASS_NOT_SUPPORTED, DOES_NOT_MATCH, MISTYPED_ARGUMENT, Refusal,
 };
 use super::wire::{Fault, Stop};
-use crate::spool::{
-    Arrival, AssociationId, Header, Private, Spool, StoreError, Stored, Turn, Writer,
-};
+use crate::spool::{Arrival, AssociationId, Header, Private, Spool, StoreError, Turn, Writer};
 
 /// How much of a data set that was refused for its size is still read, so that the sender can be told.
 const SURPLUS_BYTES: u64 = 64 << 20;
@@ -51,7 +49,7 @@ impl Store<'_> {
         puller: &mut Puller,
         context: u8,
         command: &Command,
-    ) -> Result<Result<Stored, Refusal>, Stop> {
+    ) -> Result<Result<(), Refusal>, Stop> {
         if !command.data_set {
             let refusal = Refusal::new(MISTYPED_ARGUMENT, "C-STORE without a data set");
             return Ok(Err(refusal));
@@ -120,10 +118,10 @@ impl Store<'_> {
     }
 
     /// Looks at what was received under bounds, and makes it durable.
-    async fn keep(&self, named: &Named, mut writer: Writer) -> Result<Stored, Refusal> {
+    async fn keep(&self, named: &Named, mut writer: Writer) -> Result<(), Refusal> {
         let scan = look(&mut writer, named.syntax.clone()).await?;
         let header = check(named, scan)?;
-        let stored = self.spool.commit(writer, header).await;
+        let stored = self.spool.receive(writer, header).await;
         stored.map_err(|error| refused(&error))
     }
 }
@@ -214,13 +212,15 @@ fn expect_data(command: bool, of: u8, context: u8) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The bounded look, on a thread where reading a file may block.
+/// The bounded look: what is in memory is looked at there, what is not on a thread where reading a file may block.
 async fn look(writer: &mut Writer, syntax: TransferSyntaxUid) -> Result<Scan, Refusal> {
     let limits = Limits {
         total_bytes: Some(writer.length()),
-        digest_pixels: true,
         ..Limits::default()
     };
+    if let Some(content) = writer.content() {
+        return prescan::prescan(content, &syntax, &limits).map_err(|error| Refusal::from(&error));
+    }
     let reader = writer.reader().await.map_err(|error| refused(&error))?;
     let looking = tokio::task::spawn_blocking(move || {
         prescan::prescan(

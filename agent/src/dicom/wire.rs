@@ -161,8 +161,8 @@ impl Wire {
         Ok(())
     }
 
-    /// The kernel falls back to delayed acknowledgements by itself, so this is said again after each read: a sender that
-    /// leaves Nagle on would otherwise wait 40 ms for each message (performance.md 3.2).
+    /// The kernel falls back to delayed acknowledgements by itself, so this is said again after each read and each write: a peer
+    /// that leaves Nagle on would otherwise wait 40 ms for each message.
     fn acknowledge_at_once(&self) {
         #[cfg(target_os = "linux")]
         if let Err(error) = rustix::net::sockopt::set_tcp_quickack(&self.stream, true) {
@@ -175,7 +175,10 @@ impl Wire {
     /// # Errors
     /// [`Stop`] when the connection fails or the peer does not read.
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        match timeout(WRITE_PATIENCE, self.stream.write_all(bytes)).await {
+        let written = timeout(WRITE_PATIENCE, self.stream.write_all(bytes)).await;
+        // what we say is taken for a conversation, in which the kernel would acknowledge the answer with our next word
+        self.acknowledge_at_once();
+        match written {
             Ok(done) => Ok(done?),
             Err(_) => Err(Stop::Silent),
         }

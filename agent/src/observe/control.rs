@@ -229,6 +229,10 @@ async fn answer(stream: UnixStream, desk: &Desk) -> io::Result<()> {
 
 impl Desk {
     async fn answer(&self, ask: Ask) -> Answer {
+        // what was acknowledged is told, too
+        if let Err(error) = self.spool.settle().await {
+            tracing::warn!(%error, "what was received last is not told yet");
+        }
         let rows = self.spool.rows();
         let answered = match ask {
             Ask::Status => self.status().await.map(|s| Answer::Status(Box::new(s))),

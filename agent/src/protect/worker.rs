@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
+use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +89,7 @@ impl Protector {
     pub(crate) async fn work(&self) -> Result<usize, ProtectError> {
         let mut failed = 0;
         let mut last = None;
+        while self.spool.name_plain(AT_ONCE).await? == AT_ONCE {}
         loop {
             let found = self.spool.next_to_protect(AT_ONCE, failed).await?;
             let count = found.len();
@@ -141,8 +143,16 @@ impl Protector {
         failures
     }
 
-    async fn decide(&self, instance: Unprotected) -> Result<(Unprotected, Verdict), ProtectError> {
-        let (reason, blocks, looked) = match self.prepared(&instance).await {
+    async fn decide(
+        &self,
+        mut instance: Unprotected,
+    ) -> Result<(Unprotected, Verdict), ProtectError> {
+        self.spool.give_way().await;
+        let prepared = match self.with_digest(&mut instance).await {
+            Ok(()) => self.prepared(&instance).await,
+            Err(error) => Err(error),
+        };
+        let (reason, blocks, looked) = match prepared {
             Ok(verdict) => return Ok((instance, verdict)),
             Err(PrepareError::Spool(error)) => return Err(error.into()),
             Err(error @ PrepareError::OtherPatient) => {
@@ -159,7 +169,7 @@ impl Protector {
         };
         let (this, of) = (self.clone(), instance.clone());
         // what made the decision panic may do it again: then nothing is said
-        let named = blocking(move || study_may_be_named(&this, &of)).await;
+        let named = self.blocking(move || study_may_be_named(&this, &of)).await;
         let verdict = Verdict::Withheld {
             reason,
             blocks,
@@ -167,6 +177,18 @@ impl Protector {
             named: named.ok().flatten(),
         };
         Ok((instance, verdict))
+    }
+
+    /// Gives an object its digest, which nobody has needed so far.
+    async fn with_digest(&self, instance: &mut Unprotected) -> Result<(), PrepareError> {
+        if instance.source.digest.is_none() {
+            let (spool, kept) = (self.spool.clone(), instance.source.clone());
+            let Ok(digest) = self.blocking(move || spool.digest_of(&kept)).await? else {
+                return Err(PrepareError::Unread);
+            };
+            instance.source.digest = Some(digest);
+        }
+        Ok(())
     }
 
     async fn prepared(&self, instance: &Unprotected) -> Result<Verdict, PrepareError> {
@@ -183,13 +205,15 @@ impl Protector {
     /// Reads the object, and codes its pixels anew where that is what masks them.
     async fn drafted(&self, instance: &Unprotected, rules: Rules) -> Result<Draft, PrepareError> {
         let (this, of, by) = (self.clone(), instance.clone(), rules.clone());
-        let coded = match blocking(move || draft(&this, &of, &by, None)).await?? {
+        let drafting = self.blocking(move || draft(&this, &of, &by, None));
+        let coded = match drafting.await?? {
             Drafted::Ready(draft) => return Ok(*draft),
             Drafted::Coded(coded) => coded,
         };
         let pixels = coded::anew(self, *coded).await?;
         let (this, of, with) = (self.clone(), instance.clone(), pixels.clone());
-        let made = blocking(move || draft(&this, &of, &rules, Some(&with))).await;
+        let drafting = self.blocking(move || draft(&this, &of, &rules, Some(&with)));
+        let made = drafting.await;
         match made {
             Ok(Ok(Drafted::Ready(draft))) if draft.pixels.is_some() => Ok(*draft),
             other => {
@@ -216,18 +240,18 @@ impl Protector {
                 let (this, of) = (self.clone(), instance.clone());
                 let originals = seal::of_study(&draft.plan.originals);
                 let plain = seal::plain(&originals, &draft.plan.character_set);
-                let made = blocking(move || {
+                let sealing = self.blocking(move || {
                     this.keys
                         .seal_study(&of.agreement, of.study.as_str(), &plain)
-                })
-                .await??;
+                });
+                let made = sealing.await??;
                 self.spool
                     .study_seal(instance, (&draft.pseudonym, days), &made)
                     .await?
             }
         };
         let this = self.clone();
-        blocking(move || {
+        self.blocking(move || {
             let own = this.keys.seal(&seal::plain(
                 &draft.plan.originals,
                 &draft.plan.character_set,
@@ -297,11 +321,28 @@ pub(super) async fn made_again(
     Err(ProtectError::Other)
 }
 
+impl Protector {
+    /// As [`blocking`], on the threads of the protection where it has some.
+    pub(super) async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, PrepareError> {
+        match &self.threads {
+            Some(threads) => ended(threads.spawn_blocking(work).await),
+            None => blocking(work).await,
+        }
+    }
+}
+
 /// Runs something that blocks where it may; a panic there withholds the object, and no other.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PrepareError> {
-    match tokio::task::spawn_blocking(work).await {
+    ended(tokio::task::spawn_blocking(work).await)
+}
+
+fn ended<T>(done: Result<T, JoinError>) -> Result<T, PrepareError> {
+    match done {
         Ok(done) => Ok(done),
         Err(error) if error.is_panic() => Err(PrepareError::Withheld(
             "protecting it failed; its object may be damaged".to_owned(),

@@ -123,7 +123,7 @@ async fn join(
 struct Both {
     from: i64,
     into: i64,
-    /// The same bytes.
+    /// The same bytes; whatever stands against bytes that were lost before they had a digest, and so before they left.
     same: bool,
     /// The one that is there needs the bytes of the other: its own were lost before the gateway had them.
     needs: bool,
@@ -133,7 +133,7 @@ struct Both {
 /// aside (P24). Files that no row names any more are collected as orphans.
 async fn settle(tx: &mut SqliteConnection, study: i64, agreement: &str) -> Result<(), sqlx::Error> {
     let both: Vec<Both> = sqlx::query_as(
-        "SELECT i.id AS \"from\", j.id AS \"into\", i.source_digest = j.source_digest AS same, \
+        "SELECT i.id AS \"from\", j.id AS \"into\", COALESCE(i.source_digest = j.source_digest, i.source_digest IS NOT NULL) AS same, \
          j.state <> 'receipted' AND (j.handle IS NULL OR j.lost = 1) AND i.handle IS NOT NULL AND i.lost = 0 AS needs \
          FROM instance i JOIN instance j ON j.agreement = $2 AND j.sop_uid = i.sop_uid WHERE i.study_id = $1",
     )
@@ -162,7 +162,8 @@ async fn settle(tx: &mut SqliteConnection, study: i64, agreement: &str) -> Resul
 /// The bytes that were lost have come again, as in a repeated store.
 async fn give_bytes(tx: &mut SqliteConnection, both: &Both) -> Result<bool, sqlx::Error> {
     for statement in [
-        "UPDATE instance SET handle = i.handle, lost = 0, refusals = 0, next_try_us = 0, state = 'waiting', reason = '' \
+        "UPDATE instance SET handle = i.handle, syntax = i.syntax, length = i.length, source_digest = i.source_digest, \
+         lost = 0, refusals = 0, next_try_us = 0, state = 'waiting', reason = '' \
          FROM instance i WHERE instance.id = $2 AND i.id = $1",
         "UPDATE study SET state = 'arriving', send_now = 0 WHERE state IN ('complete', 'handed-off') \
          AND id = (SELECT study_id FROM instance WHERE id = $2) AND $1 > 0",
@@ -178,11 +179,11 @@ async fn put_aside(tx: &mut SqliteConnection, both: &Both) -> Result<bool, sqlx:
     let aside = sqlx::query(
         "INSERT INTO aside (instance_id, kind, study_uid, syntax, length, source_digest, pixel_digest, handle, patient_id, \
          patient_issuer, patient_name, accession, calling, received_us, seen_us) \
-         SELECT j.id, CASE WHEN i.pixel_digest = j.pixel_digest AND s.study_uid = t.study_uid THEN 'correction' ELSE 'conflict' END, \
+         SELECT j.id, CASE WHEN NULLIF(i.pixel_digest, '') = j.pixel_digest AND s.study_uid = t.study_uid THEN 'correction' ELSE 'conflict' END, \
          s.study_uid, i.syntax, i.length, i.source_digest, i.pixel_digest, CASE WHEN i.lost = 0 THEN i.handle END, s.patient_id, \
          s.patient_issuer, s.patient_name, s.accession, i.calling, i.received_us, i.seen_us \
          FROM instance i JOIN study s ON s.id = i.study_id JOIN instance j ON j.id = $2 JOIN study t ON t.id = j.study_id \
-         WHERE i.id = $1 ON CONFLICT (instance_id, source_digest) DO NOTHING",
+         WHERE i.id = $1 AND i.source_digest IS NOT NULL ON CONFLICT (instance_id, source_digest) DO NOTHING",
     )
     .bind(both.from)
     .bind(both.into)

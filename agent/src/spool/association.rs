@@ -39,6 +39,9 @@ impl Spool {
 
     /// An association has ended, in whatever way: the silence that completes its studies begins (P30).
     pub async fn association_closed(&self, association: AssociationId) {
+        if let Err(error) = super::pending::settle(self).await {
+            tracing::warn!(%error, "what an association brought has no rows yet");
+        }
         let (silent, closed): (Vec<i64>, Association) = {
             let mut open = self.associations();
             let Some(closed) = open.remove(&association) else {

@@ -1,22 +1,44 @@
 //! Where the bytes lie. Callers append and get a handle, and read a range of a handle; how handles become files stays in here.
 //!
-//! Today one file per instance, named by the digest of its content and chance. Every write goes through [`Seam`], six calls and a
-//! listing (house.md rule 5): the real one, and one in memory that can fail at any call and forget what was not synced.
+//! Objects of up to a mebibyte lie one behind the other in segments ([`pack`]), so that one sync makes all of them durable that wait for
+//! it; each longer one, and each report, has a file of its own, named by its digest or by chance alone, and chance. Every write goes
+//! through [`Seam`], seven calls and a listing (house.md rule 5): the real one, and one in memory that can fail at any call and forget
+//! what was not synced.
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use causeway_proto::digest::Digest;
 use causeway_proto::random::Random;
 
+mod block;
 pub mod memory;
+mod pack;
 pub mod real;
+
+pub(super) use block::Block;
 
 /// Bytes that lie on the disk. Opaque outside of this file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle(String);
+
+/// Where the bytes of a handle lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place<'a> {
+    /// In a file of their own.
+    File(&'a str),
+    /// In a segment, from an offset on.
+    Packed {
+        /// Its name.
+        segment: &'a str,
+        /// Where they begin.
+        offset: u64,
+        /// How many there are.
+        length: u64,
+    },
+}
 
 impl Handle {
     /// The form that is stored in a row.
@@ -37,6 +59,25 @@ impl Handle {
     pub(crate) fn from_row(text: String) -> Self {
         Self(text)
     }
+
+    fn packed(segment: &str, offset: u64, length: u64) -> Self {
+        Self(format!("{segment}:{offset}:{length}"))
+    }
+
+    /// Where its bytes lie.
+    #[must_use]
+    pub(super) fn place(&self) -> Place<'_> {
+        let packed = || {
+            let (segment, rest) = self.0.split_once(':')?;
+            let (offset, length) = rest.split_once(':')?;
+            Some(Place::Packed {
+                segment,
+                offset: offset.parse().ok()?,
+                length: length.parse().ok()?,
+            })
+        };
+        packed().unwrap_or(Place::File(&self.0))
+    }
 }
 
 /// The folders of the spool.
@@ -46,11 +87,13 @@ pub enum Folder {
     Partial,
     /// What was kept.
     Kept,
+    /// Segments.
+    Packed,
 }
 
 impl Folder {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Partial, Self::Kept];
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Partial, Self::Kept, Self::Packed];
 
     /// Its name on the disk.
     #[must_use]
@@ -58,6 +101,7 @@ impl Folder {
         match self {
             Self::Partial => "partial",
             Self::Kept => "kept",
+            Self::Packed => "packed",
         }
     }
 }
@@ -118,6 +162,12 @@ pub trait Seam: Send + Sync + fmt::Debug {
     /// As the disk says; a file that is not there is an error of kind `NotFound`.
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()>;
 
+    /// Gives the room of a stretch of a file back, where the file system can: it reads as zeros from then on.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn punch(&self, folder: Folder, name: &str, offset: u64, length: u64) -> io::Result<()>;
+
     /// Every file of a folder.
     ///
     /// # Errors
@@ -142,6 +192,8 @@ pub trait Seam: Send + Sync + fmt::Debug {
 pub struct Disk {
     seam: Arc<dyn Seam>,
     random: Random,
+    packs: Arc<Mutex<pack::Packs>>,
+    spare: Arc<block::Spare>,
 }
 
 /// A file in the folder of what is still arriving.
@@ -171,7 +223,12 @@ impl Disk {
     /// Over the given seam.
     #[must_use]
     pub fn new(seam: Arc<dyn Seam>, random: Random) -> Self {
-        Self { seam, random }
+        Self {
+            seam,
+            random,
+            packs: Arc::default(),
+            spare: Arc::default(),
+        }
     }
 
     /// Begins a file.
@@ -188,9 +245,20 @@ impl Disk {
     ///
     /// # Errors
     /// As the disk says.
-    pub fn keep(&self, mut partial: Partial, digest: &Digest) -> io::Result<Handle> {
+    pub fn keep(&self, partial: Partial, digest: &Digest) -> io::Result<Handle> {
         let chance: String = self.random.token().chars().take(8).collect();
-        let handle = format!("{digest}-{chance}");
+        self.keep_as(partial, format!("{digest}-{chance}"))
+    }
+
+    /// As [`Self::keep`], for bytes whose digest is not known.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub fn keep_unnamed(&self, partial: Partial) -> io::Result<Handle> {
+        self.keep_as(partial, self.random.token())
+    }
+
+    fn keep_as(&self, mut partial: Partial, handle: String) -> io::Result<Handle> {
         if let Err(error) = partial.file.sync() {
             self.discard(&partial.name);
             return Err(error);
@@ -221,7 +289,15 @@ impl Disk {
     /// # Errors
     /// As the disk says; bytes that are gone already are no error.
     pub fn remove(&self, handle: &Handle) -> io::Result<()> {
-        match self.seam.remove(Folder::Kept, &handle.0) {
+        let removed = match handle.place() {
+            Place::File(name) => self.seam.remove(Folder::Kept, name),
+            Place::Packed {
+                segment,
+                offset,
+                length,
+            } => self.remove_packed(segment, offset, length),
+        };
+        match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             other => other,
         }
@@ -232,9 +308,19 @@ impl Disk {
     /// # Errors
     /// As the disk says.
     pub fn read(&self, handle: &Handle, offset: u64, max: usize) -> io::Result<Bytes> {
-        self.seam
-            .read(Folder::Kept, &handle.0, offset, max)
-            .map(Bytes::from)
+        let read = match handle.place() {
+            Place::File(name) => self.seam.read(Folder::Kept, name, offset, max),
+            Place::Packed {
+                segment,
+                offset: from,
+                length,
+            } => {
+                let left = usize::try_from(length.saturating_sub(offset)).unwrap_or(usize::MAX);
+                let at = from.saturating_add(offset);
+                self.seam.read(Folder::Packed, segment, at, max.min(left))
+            }
+        };
+        read.map(Bytes::from)
     }
 
     /// Up to `max` bytes of what is still arriving.
@@ -245,7 +331,7 @@ impl Disk {
         self.seam.read(Folder::Partial, name, offset, max)
     }
 
-    /// Everything kept, with its length.
+    /// Every file that was kept, with its length.
     ///
     /// # Errors
     /// As the disk says.

@@ -53,6 +53,11 @@ pub enum CallingKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AssociationId(pub(super) u64);
 
+impl AssociationId {
+    /// One of an earlier process.
+    pub(super) const OVER: Self = Self(0);
+}
+
 /// One C-STORE request, before its bytes.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -96,7 +101,7 @@ pub struct Header {
     /// Whether a reader looks at its pixels: late images re-open a sealed study, other objects attach to it (P5).
     pub image: bool,
     /// Digest of the value of the pixel data element: equal pixels under another header are a correction (P24). None when there
-    /// is no pixel data, or when it cannot be reached without decoding.
+    /// is no pixel data, when it cannot be reached without decoding, or when it was not computed: it is when the UID comes again.
     pub pixel_digest: Option<Digest>,
     /// (0010,0020).
     pub patient_id: Private,
@@ -112,7 +117,7 @@ pub struct Header {
 
 /// When an instance of a study goes out, so that the study can be looked at early: localisers, then every sixteenth slice, every eighth
 /// and so on, the rest last. By its number, because that is known as soon as it is here, whatever else is not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Turn(u8);
 
 impl Turn {
@@ -186,8 +191,8 @@ pub struct Kept {
     pub syntax: TransferSyntaxUid,
     /// Length of the dataset as received, in bytes.
     pub length: u64,
-    /// Digest over the bytes as received; stays at the site.
-    pub digest: Digest,
+    /// Digest over the bytes as received; stays at the site. None until they were read again, or compared with what came later.
+    pub digest: Option<Digest>,
 }
 
 /// What names the form of an instance that leaves.

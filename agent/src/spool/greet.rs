@@ -5,7 +5,7 @@ use causeway_proto::link::session::has_forgotten;
 use sqlx::SqliteConnection;
 
 use super::insert::leaves_as_received;
-use super::{Spool, SpoolError, adopt, refused_row, uids};
+use super::{Spool, SpoolError, adopt, digests, refused_row, uids};
 use crate::rows::{fact, number, set_fact, to_row};
 
 const SPOOL: &str = "spool_id";
@@ -50,6 +50,7 @@ pub(super) async fn greeted(spool: &Spool, hello: &HelloGateway) -> Result<(), S
     agreements(spool, &mut tx, hello)
         .await
         .map_err(refused_row("taking the gateway's agreements"))?;
+    digests::of_twins(spool, &mut tx).await?;
     adopt::adopt(&mut tx, hello, spool.inner.clock.now())
         .await
         .map_err(refused_row("naming what came before its agreement"))?;

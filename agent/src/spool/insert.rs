@@ -78,43 +78,54 @@ pub(super) async fn grow_study(
     Ok(())
 }
 
-pub(super) async fn insert_instance(
+/// Instances whose UIDs are new, each with its study, in this order.
+pub(super) async fn insert_instances(
     tx: &mut SqliteConnection,
-    incoming: &Incoming,
-    handle: &Handle,
-    study: i64,
+    all: &[(i64, &Incoming, &Handle)],
 ) -> Result<(), SpoolError> {
-    let (header, arrival) = (&incoming.header, &incoming.arrival);
+    let rows: Vec<_> = all
+        .iter()
+        .map(|(study, incoming, handle)| {
+            let (header, arrival) = (&incoming.header, &incoming.arrival);
+            serde_json::json!({
+                "study": study,
+                "sop": header.instance,
+                "series": header.series,
+                "class": header.class,
+                "modality": header.modality,
+                "image": i64::from(header.image),
+                "syntax": arrival.syntax,
+                "length": to_row(incoming.length),
+                "digest": incoming.digest,
+                "pixels": header.pixel_digest,
+                "handle": handle.as_row(),
+                "calling": arrival.calling,
+                "called": arrival.called,
+                "address": arrival.address,
+                "turn": header.turn.as_row(),
+                "now": incoming.now.0,
+            })
+        })
+        .collect();
+    // under an agreement that this site lets be identified its form is what was received, as soon as that has its digest
     sqlx::query(
         "INSERT INTO instance (study_id, agreement, sop_uid, series_uid, sop_class, modality, image, syntax, length, \
-         source_digest, pixel_digest, handle, calling, called, address, turn, state, reason, received_us, seen_us) \
-         SELECT id, agreement, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $16, \
+         source_digest, pixel_digest, handle, calling, called, address, turn, state, reason, received_us, seen_us, \
+         sent_digest, sent_length, sent_syntax) \
+         SELECT id, agreement, v ->> 'sop', v ->> 'series', v ->> 'class', v ->> 'modality', v ->> 'image', v ->> 'syntax', \
+         v ->> 'length', v ->> 'digest', v ->> 'pixels', v ->> 'handle', v ->> 'calling', v ->> 'called', v ->> 'address', v ->> 'turn', \
          CASE WHEN state = 'recalled' THEN 'withheld' ELSE 'waiting' END, \
-         CASE WHEN state = 'recalled' THEN 'the site has recalled the study' ELSE '' END, $15, $15 \
-         FROM study WHERE id = $1",
+         CASE WHEN state = 'recalled' THEN 'the site has recalled the study' ELSE '' END, v ->> 'now', v ->> 'now', \
+         CASE WHEN plain THEN v ->> 'digest' END, CASE WHEN plain THEN v ->> 'length' END, CASE WHEN plain THEN v ->> 'syntax' END \
+         FROM (SELECT s.id, s.agreement, s.state, j.value AS v, j.value ->> 'digest' IS NOT NULL AND s.state <> 'recalled' \
+         AND s.uids <> 'replaced' AND EXISTS (SELECT 1 FROM agreement a WHERE a.id = s.agreement AND a.identity = 'identified') AS plain \
+         FROM json_each($1) j JOIN study s ON s.id = j.value ->> 'study' ORDER BY j.key)",
     )
-    .bind(study)
-    .bind(header.instance.as_str())
-    .bind(header.series.as_str())
-    .bind(header.class.as_str())
-    .bind(&header.modality)
-    .bind(i64::from(header.image))
-    .bind(arrival.syntax.as_str())
-    .bind(to_row(incoming.length))
-    .bind(incoming.digest.to_string())
-    .bind(header.pixel_digest.map(|d| d.to_string()))
-    .bind(handle.as_row())
-    .bind(arrival.calling.as_str())
-    .bind(arrival.called.as_str())
-    .bind(arrival.address.to_string())
-    .bind(incoming.now.0)
-    .bind(header.turn.as_row())
+    .bind(serde_json::Value::from(rows).to_string())
     .execute(&mut *tx)
     .await
-    .map_err(refused_row("naming an instance"))?;
-    leaves_as_received(tx)
-        .await
-        .map_err(refused_row("naming the form of an instance"))
+    .map_err(refused_row("naming instances"))?;
+    Ok(())
 }
 
 /// Under an agreement that this site lets be identified, everything leaves as it was received; but what has begun to leave under other
@@ -122,7 +133,7 @@ pub(super) async fn insert_instance(
 pub(super) async fn leaves_as_received(tx: &mut SqliteConnection) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE instance SET sent_digest = source_digest, sent_length = length, sent_syntax = syntax, profile = 0 \
-         WHERE state = 'waiting' AND sent_digest IS NULL \
+         WHERE state = 'waiting' AND sent_digest IS NULL AND source_digest IS NOT NULL \
          AND agreement IN (SELECT id FROM agreement WHERE identity = 'identified') \
          AND study_id NOT IN (SELECT id FROM study WHERE uids = 'replaced')",
     )
@@ -155,7 +166,7 @@ pub(super) async fn insert_aside(
     .bind(header.study.as_str())
     .bind(arrival.syntax.as_str())
     .bind(to_row(incoming.length))
-    .bind(incoming.digest.to_string())
+    .bind(incoming.digest.map(|d| d.to_string()))
     .bind(header.pixel_digest.map(|d| d.to_string()))
     .bind(handle.as_row())
     .bind(header.patient_id.reveal())

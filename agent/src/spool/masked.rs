@@ -111,7 +111,7 @@ impl Spool {
             "SELECT handle, length, made FROM masked WHERE instance_id = $1 AND source_digest = $2",
         )
         .bind(instance.id)
-        .bind(instance.source.digest.to_string())
+        .bind(instance.source.digest.map(|digest| digest.to_string()))
         .fetch_optional(self.inner.rows.read())
         .await
         .map_err(refused_row("looking for masked pixels"))?;
@@ -139,7 +139,7 @@ pub(super) async fn keep(
             "INSERT INTO masked (instance_id, source_digest, handle, length, made) VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(instance.id)
-        .bind(instance.source.digest.to_string())
+        .bind(instance.source.digest.map(|digest| digest.to_string()))
         .bind(pixels.handle.as_row())
         .bind(to_row(pixels.length))
         .bind(&pixels.made)

@@ -143,11 +143,12 @@ fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoin
     let read = || -> Result<Outgoing, sqlx::Error> {
         let source = kept(row, 4)?;
         let agreement: AgreementId = parsed(study, 2, "an agreement")?;
+        let undecided = || sqlx::Error::Decode("a form of an object without a digest".into());
         Ok(Outgoing {
             key: InstanceKey {
                 agreement,
                 instance: parsed(row, 0, "an instance UID")?,
-                source_tag: source.digest,
+                source_tag: source.digest.ok_or_else(undecided)?,
             },
             study: parsed(study, 1, "a study UID")?,
             series: parsed(row, 1, "a series UID")?,
@@ -165,7 +166,7 @@ fn outgoing(spool: &Spool, study: &SqliteRow, row: &SqliteRow) -> Result<Outgoin
         })
     };
     let mut next = read().map_err(refused_row("reading an instance to send"))?;
-    next.key.source_tag = tag(spool, &next.key.agreement, &next.source.digest)?;
+    next.key.source_tag = tag(spool, &next.key.agreement, &next.key.source_tag)?;
     Ok(next)
 }
 
@@ -180,9 +181,15 @@ pub(super) fn kept(row: &SqliteRow, first: usize) -> Result<Kept, sqlx::Error> {
     Ok(Kept {
         syntax: parsed(row, first, "a transfer syntax")?,
         length: from_row(row.try_get(first + 1)?),
-        digest: parsed(row, first + 2, "a digest")?,
+        digest: digest(row, first + 2)?,
         handle: Handle::from_row(row.try_get(first + 3)?),
     })
+}
+
+/// The digest of the bytes as received, once it is known.
+pub(super) fn digest(row: &SqliteRow, column: usize) -> Result<Option<Digest>, sqlx::Error> {
+    let known: Option<&str> = row.try_get(column)?;
+    known.map(|_| parsed(row, column, "a digest")).transpose()
 }
 
 fn tag(spool: &Spool, agreement: &AgreementId, source: &Digest) -> Result<Digest, SpoolError> {
@@ -200,7 +207,7 @@ struct Answered {
 async fn row_of(spool: &Spool, key: &InstanceKey) -> Result<Option<Answered>, SpoolError> {
     let row = sqlx::query(
         "SELECT id, source_digest, sent_digest, COALESCE(sent_length, 0), profile FROM instance \
-         WHERE agreement = $1 AND sop_uid = $2",
+         WHERE agreement = $1 AND sop_uid = $2 AND source_digest IS NOT NULL",
     )
     .bind(key.agreement.as_str())
     .bind(key.instance.as_str())

@@ -396,8 +396,8 @@ async fn leaves(
         return Ok(false);
     };
     let changed = sqlx::query(
-        "UPDATE instance SET sent_digest = $2, sent_length = $3, sent_syntax = $4, profile = $5, sealed = $6, remarks = $7 \
-         WHERE id = $1 AND state = 'waiting' AND source_digest = $8",
+        "UPDATE instance SET sent_digest = $2, sent_length = $3, sent_syntax = $4, profile = $5, sealed = $6, remarks = $7, \
+         source_digest = COALESCE(source_digest, $9) WHERE id = $1 AND state = 'waiting' AND handle = $8 AND $9 IS NOT NULL",
     )
     .bind(instance.id)
     .bind(sent.digest.to_string())
@@ -406,7 +406,8 @@ async fn leaves(
     .bind(i64::from(*profile))
     .bind(sealed.as_deref())
     .bind(remarks.join("\n"))
-    .bind(instance.source.digest.to_string())
+    .bind(instance.source.handle.as_row())
+    .bind(instance.source.digest.map(|digest| digest.to_string()))
     .execute(&mut *tx)
     .await?
     .rows_affected();
@@ -443,11 +444,13 @@ async fn withhold(
     blocks: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     let changed = sqlx::query(
-        "UPDATE instance SET state = 'withheld', reason = $2 WHERE id = $1 AND state = 'waiting' AND source_digest = $3",
+        "UPDATE instance SET state = 'withheld', reason = $2, source_digest = COALESCE(source_digest, $4) \
+         WHERE id = $1 AND state = 'waiting' AND handle = $3",
     )
     .bind(instance.id)
     .bind(reason)
-    .bind(instance.source.digest.to_string())
+    .bind(instance.source.handle.as_row())
+    .bind(instance.source.digest.map(|digest| digest.to_string()))
     .execute(&mut *tx)
     .await?
     .rows_affected();

@@ -11,7 +11,7 @@ use sqlx::Row;
 
 use super::disk::{Disk, Handle};
 use super::manifest::{SILENCE, new_version};
-use super::{OpenError, Spool, SpoolError, refused_row};
+use super::{OpenError, Spool, SpoolError, refused_row, replay};
 use crate::audit;
 use crate::rows::{Rows, from_row, number, to_row};
 
@@ -28,6 +28,8 @@ pub struct Recovery {
     pub gone_after_receipt: usize,
     /// Corrections and conflicts whose bytes are gone; sent again they are kept aside again.
     pub lost_aside: usize,
+    /// Acknowledged instances whose rows had to be written again.
+    pub replayed: usize,
     /// Reports whose bytes are gone; the gateway is asked for those that are not delivered everywhere.
     pub lost_reports: usize,
 }
@@ -69,11 +71,11 @@ pub fn lock(folder: &Path) -> Result<File, OpenError> {
 ///
 /// # Errors
 /// When the disk or the rows refuse.
-pub(super) async fn recover(rows: &Rows, disk: &Disk, now_us: i64) -> Result<Recovery, OpenError> {
+pub(super) async fn recover(rows: &Rows, disk: &Disk) -> Result<Recovery, OpenError> {
     let for_disk = disk.clone();
-    let (partial_removed, kept) = super::off_runtime(move || {
+    let (partial_removed, kept, segments) = super::off_runtime(move || {
         let removed = for_disk.clear_partial()?;
-        Ok::<_, std::io::Error>((removed, for_disk.kept()?))
+        Ok::<_, std::io::Error>((removed, for_disk.kept()?, for_disk.segments()?))
     })
     .await?
     .map_err(|source| OpenError::Disk {
@@ -84,19 +86,42 @@ pub(super) async fn recover(rows: &Rows, disk: &Disk, now_us: i64) -> Result<Rec
         partial_removed,
         ..Recovery::default()
     };
-    let mut files: HashMap<Handle, u64> = kept.into_iter().collect();
+    let mut files = Files {
+        own: kept.into_iter().collect(),
+        segments: segments
+            .into_iter()
+            .map(|it| (it.name, it.length))
+            .collect(),
+        disk: disk.clone(),
+    };
     compare(rows, &mut files, &mut recovery).await?;
-    note_orphans(rows, &files, &mut recovery).await?;
-    quieten(rows, now_us).await?;
+    note_orphans(rows, &files.own, &mut recovery).await?;
     Ok(recovery)
 }
 
+/// What lies on the disk, with lengths.
+struct Files {
+    own: HashMap<Handle, u64>,
+    segments: HashMap<String, u64>,
+    disk: Disk,
+}
+
+impl Files {
+    /// Whether the bytes that a row names are there; a file is then taken out, and an object of a segment counted.
+    fn take(&mut self, handle: &Handle, length: u64) -> bool {
+        if let Some(there) = self.own.remove(handle) {
+            return there == length;
+        }
+        let there = replay::is_there(handle, &self.segments);
+        if there {
+            self.disk.count(handle);
+        }
+        there
+    }
+}
+
 /// Takes every file that a row names out of `files`; marks rows whose file is missing or short.
-async fn compare(
-    rows: &Rows,
-    files: &mut HashMap<Handle, u64>,
-    recovery: &mut Recovery,
-) -> Result<(), OpenError> {
+async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Result<(), OpenError> {
     let named = sqlx::query(
         "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
          UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL \
@@ -126,7 +151,7 @@ async fn compare(
         };
         let (id, what, handle, length, receipted) =
             read().map_err(refused_row("reading what should be there"))?;
-        if files.remove(&Handle::from_row(handle)) == Some(from_row(length)) {
+        if files.take(&Handle::from_row(handle), from_row(length)) {
             continue;
         }
         let change = match (what.as_str(), receipted) {
@@ -188,7 +213,7 @@ async fn note_orphans(
 }
 
 /// No association outlives its process: whatever was arriving is silent from now on.
-async fn quieten(rows: &Rows, now_us: i64) -> Result<(), OpenError> {
+pub(super) async fn quieten(rows: &Rows, now_us: i64) -> Result<(), OpenError> {
     let mut tx = rows
         .begin()
         .await

@@ -9,7 +9,7 @@ use causeway_proto::time::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::disk::Handle;
-use super::{Spool, SpoolError, refused_row};
+use super::{Spool, SpoolError, digests, refused_row};
 use crate::rows::{number, set_fact, to_row};
 
 /// Fact: seconds that this agent has been running, over all its processes.
@@ -56,6 +56,9 @@ const MASKED: Kind = Kind {
 pub(super) async fn prune(spool: &Spool, elapsed: Duration) -> Result<usize, SpoolError> {
     let keep = Duration::from_secs(u64::from(spool.inner.config.disk.keep_after_receipt_h) * 3600);
     let before = spool.inner.clock.now().minus(keep);
+    let so_far = running_s(spool).await?.saturating_add(elapsed.as_secs());
+    let before_running = to_row(so_far).saturating_sub(to_row(keep.as_secs()));
+    digests::before_removal(spool, before, before_running, AT_ONCE).await?;
     let mut tx = spool.begin_rows().await?;
     let running = number(&mut tx, RUNNING)
         .await
@@ -64,7 +67,6 @@ pub(super) async fn prune(spool: &Spool, elapsed: Duration) -> Result<usize, Spo
     set_fact(&mut tx, RUNNING, running)
         .await
         .map_err(refused_row("counting the time of running"))?;
-    let before_running = to_row(running).saturating_sub(to_row(keep.as_secs()));
     let mut handles = Vec::new();
     for kind in [&INSTANCES, &ASIDE, &MASKED] {
         handles.extend(over(&mut tx, kind, before, before_running).await?);
@@ -87,6 +89,15 @@ pub(super) async fn prune(spool: &Spool, elapsed: Duration) -> Result<usize, Spo
         spool.remove_bytes(&Handle::from_row(handle)).await;
     }
     Ok(count)
+}
+
+async fn running_s(spool: &Spool) -> Result<u64, SpoolError> {
+    let work = async {
+        let mut rows = spool.inner.rows.read().acquire().await?;
+        number(&mut rows, RUNNING).await
+    };
+    work.await
+        .map_err(refused_row("reading the time of running"))
 }
 
 /// Takes the files off their rows. The row first: a file without a row is collected, a row without a file would look like a loss.

@@ -70,7 +70,7 @@ fn read(row: &SqliteRow) -> Result<(Shown, Option<i64>), sqlx::Error> {
             handle: Handle::from_row(handle),
             syntax: parsed(row, 7, "a transfer syntax")?,
             length: from_row(row.try_get(4)?),
-            digest: parsed(row, 12, "a digest")?,
+            digest: super::outgoing::digest(row, 12)?,
         }),
     };
     let shown = Shown {

@@ -3,44 +3,60 @@
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{Priority, Purpose};
 use causeway_proto::time::Timestamp;
-use sqlx::{Row, SqliteConnection, SqliteExecutor};
+use sqlx::{Row, Sqlite, SqliteConnection, SqliteExecutor, Transaction};
+use tokio::sync::oneshot;
 
 use super::corrected;
 use super::disk::Handle;
 use super::entry::{Arrival, CallingKind, Header, Stored};
 use super::insert::{
-    block_other_patient, correct_study, grow_study, insert_aside, insert_instance, insert_study,
+    block_other_patient, correct_study, grow_study, insert_aside, insert_instances, insert_study,
 };
 use super::outgoing::NOT_TAKEN;
-use super::{Spool, SpoolError, StoreError, Writer, refused_row};
+use super::{Spool, SpoolError, StoreError, Writer, digests, group, refused_row, told};
+use crate::rows::to_row;
 
 /// Everything known of an instance when its row is written.
+#[derive(Debug)]
 pub(super) struct Incoming {
     pub(super) arrival: Arrival,
     pub(super) header: Header,
     pub(super) agreement: String,
     pub(super) kind: CallingKind,
-    pub(super) digest: Digest,
+    /// None as long as nobody has needed it.
+    pub(super) digest: Option<Digest>,
     pub(super) length: u64,
     pub(super) now: Timestamp,
 }
 
-/// What the row says about the file that was made durable for it.
-struct Recorded {
-    stored: Stored,
-    study: Option<i64>,
-    keeps_file: bool,
+/// What a received instance is, as far as its sender has to wait for it: durable.
+#[derive(Debug)]
+pub(super) enum Received {
+    /// Its rows are written.
+    Entered(Stored),
+    /// They will be: with those of whatever comes meanwhile.
+    Queued(oneshot::Receiver<Stored>),
 }
 
-/// See [`Spool::commit`].
-pub(super) async fn commit(
+/// What the row says about the bytes that were made durable for it.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) stored: Stored,
+    pub(super) study: Option<i64>,
+    keeps_file: bool,
+    /// A study was opened with it.
+    pub(super) opens: bool,
+}
+
+/// See [`Spool::receive`] and [`Spool::commit`].
+pub(super) async fn receive(
     spool: &Spool,
-    writer: Writer,
+    mut writer: Writer,
     header: Header,
-) -> Result<Stored, StoreError> {
+) -> Result<Received, StoreError> {
     let arrival = writer.arrival().clone();
-    let mut incoming = Incoming {
-        agreement: agreement(spool, spool.inner.rows.read(), &arrival, &header).await?,
+    let incoming = Incoming {
+        agreement: String::new(),
         kind: spool.kind_of(arrival.association),
         digest: writer.digest(),
         length: writer.length(),
@@ -48,49 +64,97 @@ pub(super) async fn commit(
         arrival,
         header,
     };
-    if let Some(stored) = known(spool, &incoming).await? {
-        return Ok(stored);
+    if let Some(mut block) = writer.take_block() {
+        if block.seal(&told::tell(&incoming)) {
+            return group::commit(spool, incoming, block).await;
+        }
+        writer.put_back(block);
     }
+    // it is long: a file of its own
     let handle = writer.keep(incoming.digest).await?;
-    let named = async {
-        let mut tx = spool.begin_rows().await?;
-        // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
-        incoming.agreement =
-            agreement(spool, &mut *tx, &incoming.arrival, &incoming.header).await?;
-        let recorded = record(spool, &mut tx, &incoming, &handle).await?;
-        Ok::<_, SpoolError>((tx, recorded))
-    };
-    let (tx, recorded) = match named.await {
+    Ok(Received::Entered(enter(spool, incoming, handle).await?))
+}
+
+/// Writes the rows of one instance whose bytes are durable; when they are refused nothing of it is kept.
+async fn enter(
+    spool: &Spool,
+    mut incoming: Incoming,
+    handle: Handle,
+) -> Result<Stored, SpoolError> {
+    let (tx, recorded) = match named(spool, &mut incoming, &handle).await {
         Ok(named) => named,
         Err(error) => {
             spool.remove_bytes(&handle).await;
-            return Err(error.into());
+            return Err(error);
         }
     };
     // When the commit's own outcome is unknown the file stays: without a row the next start collects it, with one it is needed.
     tx.commit()
         .await
         .map_err(refused_row("committing an instance"))?;
-    if !recorded.keeps_file {
-        spool.remove_bytes(&handle).await;
-    }
-    match recorded.stored {
-        Stored::Correction => tracing::info!("a correction of a received object is kept aside"),
-        Stored::Conflict => {
-            tracing::warn!("other content under a received UID is kept aside; see `held`")
-        }
-        Stored::New | Stored::Same | Stored::OurReport => {}
-    }
-    if let Some(study) = recorded.study {
-        spool.touched(incoming.arrival.association, study);
-    }
+    recorded.settle(spool, &incoming, &handle).await;
     spool.wake();
     Ok(recorded.stored)
 }
 
+/// As [`enter`], for an instance that was acknowledged: whatever happens its bytes stay.
+pub(super) async fn again(
+    spool: &Spool,
+    mut incoming: Incoming,
+    handle: &Handle,
+) -> Result<Stored, SpoolError> {
+    let (tx, recorded) = named(spool, &mut incoming, handle).await?;
+    tx.commit()
+        .await
+        .map_err(refused_row("committing an instance again"))?;
+    recorded.settle(spool, &incoming, handle).await;
+    Ok(recorded.stored)
+}
+
+async fn named(
+    spool: &Spool,
+    incoming: &mut Incoming,
+    handle: &Handle,
+) -> Result<(Transaction<'static, Sqlite>, Recorded), SpoolError> {
+    let mut tx = spool.begin_rows().await?;
+    let recorded = record(spool, &mut tx, incoming, handle).await?;
+    Ok((tx, recorded))
+}
+
+impl Recorded {
+    /// The first of its UID.
+    pub(super) fn new(study: i64, opens: bool) -> Self {
+        Self {
+            stored: Stored::New,
+            study: Some(study),
+            keeps_file: true,
+            opens,
+        }
+    }
+
+    /// What is left to be done when the rows are committed.
+    pub(super) async fn settle(&self, spool: &Spool, incoming: &Incoming, handle: &Handle) {
+        if !self.keeps_file {
+            spool.remove_bytes(handle).await;
+        }
+        match self.stored {
+            Stored::Correction => {
+                tracing::info!("a correction of a received object is kept aside");
+            }
+            Stored::Conflict => {
+                tracing::warn!("other content under a received UID is kept aside; see `held`");
+            }
+            Stored::New | Stored::Same | Stored::OurReport => {}
+        }
+        if let Some(study) = self.study {
+            spool.touched(incoming.arrival.association, study);
+        }
+    }
+}
+
 /// The agreement's name for a row: the one of the called title or of a rule, that of its study if it is in force, the site's default
 /// or only one, that of its study all the same, or none yet. A study has one agreement unless a title or a rule says otherwise.
-async fn agreement(
+pub(super) async fn agreement(
     spool: &Spool,
     rows: impl SqliteExecutor<'_>,
     arrival: &Arrival,
@@ -114,20 +178,8 @@ async fn agreement(
     .map_err(refused_row("reading the agreements"))
 }
 
-/// Answers what needs no new file: our own report coming back, and bytes that are held already.
-async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, SpoolError> {
-    let seen: i64 = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM own_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM own_page WHERE sop_uid = $1) \
-         OR EXISTS (SELECT 1 FROM home_report WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)",
-    )
-    .bind(incoming.header.instance.as_str())
-    .fetch_one(spool.inner.rows.read())
-    .await
-    .map_err(refused_row("looking for the same instance"))?;
-    if seen == 0 {
-        return Ok(None);
-    }
-    let mut tx = spool.begin_rows().await?;
+/// Whether it is a report of ours that comes back, which is noted and dropped (P5).
+async fn ours(tx: &mut SqliteConnection, incoming: &Incoming) -> Result<bool, SpoolError> {
     let mut ours = 0;
     for own in [
         "UPDATE own_report SET returned = returned + 1, noted_us = $2 WHERE sop_uid = $1 \
@@ -142,28 +194,7 @@ async fn known(spool: &Spool, incoming: &Incoming) -> Result<Option<Stored>, Spo
             .map_err(refused_row("noting a report of ours"))?;
         ours += noted.rows_affected();
     }
-    let mut study = None;
-    let stored = if ours > 0 {
-        Some(Stored::OurReport)
-    } else if let Some(there) = existing(&mut tx, incoming).await? {
-        study = Some(there.study_id);
-        repeated(&mut tx, incoming, &there).await?
-    } else {
-        None
-    };
-    if stored.is_none() {
-        return Ok(None);
-    }
-    if let Some(study) = study {
-        not_silent(&mut tx, study, incoming.now).await?;
-    }
-    tx.commit()
-        .await
-        .map_err(refused_row("noting a repeated instance"))?;
-    if let Some(study) = study {
-        spool.touched(incoming.arrival.association, study);
-    }
-    Ok(stored)
+    Ok(ours > 0)
 }
 
 /// A sender that repeats what is here may be about to send the rest of a study that is still arriving (P30).
@@ -188,7 +219,7 @@ pub(super) struct There {
     pub(super) id: i64,
     study_id: i64,
     study_uid: String,
-    source_digest: String,
+    source_digest: Option<String>,
     pixel_digest: Option<String>,
     /// Its bytes are not here: they were found missing, or removed after their time.
     gone: bool,
@@ -197,6 +228,7 @@ pub(super) struct There {
 }
 
 async fn existing(
+    spool: &Spool,
     tx: &mut SqliteConnection,
     incoming: &Incoming,
 ) -> Result<Option<There>, SpoolError> {
@@ -209,10 +241,11 @@ async fn existing(
     .bind(incoming.header.instance.as_str())
     .bind(&incoming.agreement)
     .bind(NOT_TAKEN)
-    .fetch_optional(tx)
+    .fetch_optional(&mut *tx)
     .await
     .map_err(refused_row("looking for the same instance"))?;
-    let read = |row: sqlx::sqlite::SqliteRow| {
+    let Some(row) = row else { return Ok(None) };
+    let read = || {
         Ok(There {
             id: row.try_get(0)?,
             study_id: row.try_get(1)?,
@@ -223,9 +256,13 @@ async fn existing(
             parked: row.try_get::<i64, _>(6)? != 0,
         })
     };
-    row.map(read)
-        .transpose()
-        .map_err(refused_row("reading the same instance"))
+    let mut there = read().map_err(refused_row("reading the same instance"))?;
+    if there.source_digest.is_none() || there.pixel_digest.is_none() {
+        let (source, pixels) = digests::of_row(spool, tx, there.id).await?;
+        there.source_digest = there.source_digest.or(source);
+        there.pixel_digest = there.pixel_digest.or(pixels);
+    }
+    Ok(Some(there))
 }
 
 /// Bytes that are held already, first or aside: notes that they were seen again. Those that were removed have to be kept anew.
@@ -234,8 +271,8 @@ async fn repeated(
     incoming: &Incoming,
     there: &There,
 ) -> Result<Option<Stored>, SpoolError> {
-    let digest = incoming.digest.to_string();
-    if there.source_digest == digest {
+    let digest = incoming.digest.map(|digest| digest.to_string());
+    if digest.is_some() && there.source_digest == digest {
         if there.gone {
             return Ok(None);
         }
@@ -265,37 +302,44 @@ async fn repeated(
     }))
 }
 
-/// Writes the rows for bytes that are durable now.
-async fn record(
+/// Writes the rows for bytes that are durable now, whatever is there of them.
+pub(super) async fn record(
     spool: &Spool,
     tx: &mut SqliteConnection,
-    incoming: &Incoming,
+    incoming: &mut Incoming,
     handle: &Handle,
 ) -> Result<Recorded, SpoolError> {
-    let Some(there) = existing(tx, incoming).await? else {
-        let study = study_row(spool, tx, incoming).await?;
-        insert_instance(tx, incoming, handle, study).await?;
+    if ours(tx, incoming).await? {
         return Ok(Recorded {
-            stored: Stored::New,
-            study: Some(study),
-            keeps_file: true,
-        });
-    };
-    if there.gone && there.source_digest == incoming.digest.to_string() {
-        mend(tx, incoming, handle, &there).await?;
-        return Ok(Recorded {
-            stored: Stored::Same,
-            study: Some(there.study_id),
-            keeps_file: true,
+            stored: Stored::OurReport,
+            study: None,
+            keeps_file: false,
+            opens: false,
         });
     }
-    // the same bytes may have become durable on another association since they were looked for
+    // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
+    incoming.agreement = agreement(spool, &mut *tx, &incoming.arrival, &incoming.header).await?;
+    let Some(there) = existing(spool, tx, incoming).await? else {
+        let (study, opens) = study_of(spool, tx, incoming).await?;
+        insert_instances(tx, &[(study, incoming, handle)]).await?;
+        return Ok(Recorded::new(study, opens));
+    };
+    digests::of_incoming(spool, incoming, handle).await?;
+    let again = |stored, keeps_file| Recorded {
+        stored,
+        study: Some(there.study_id),
+        keeps_file,
+        opens: false,
+    };
+    let digest = incoming.digest.map(|digest| digest.to_string());
+    // what was lost before it had a digest has not left: whatever comes in its place is it
+    if there.gone && (there.source_digest.is_none() || there.source_digest == digest) {
+        mend(tx, incoming, handle, &there).await?;
+        return Ok(again(Stored::Same, true));
+    }
     if let Some(stored) = repeated(tx, incoming, &there).await? {
-        return Ok(Recorded {
-            stored,
-            study: Some(there.study_id),
-            keeps_file: false,
-        });
+        not_silent(tx, there.study_id, incoming.now).await?;
+        return Ok(again(stored, false));
     }
     let stored = judge(incoming, &there);
     insert_aside(tx, incoming, handle, &there, stored).await?;
@@ -306,10 +350,21 @@ async fn record(
         corrected::compare(spool, tx, there.id, later).await?;
     }
     Ok(Recorded {
-        stored,
         study: None,
-        keeps_file: true,
+        ..again(stored, true)
     })
+}
+
+/// The study of a new instance, and whether it was opened for it.
+pub(super) async fn study_of(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    incoming: &Incoming,
+) -> Result<(i64, bool), SpoolError> {
+    match study_row_of(tx, incoming).await? {
+        Some(id) => Ok((id, false)),
+        None => Ok((insert_study(spool, tx, incoming).await?, true)),
+    }
 }
 
 /// Bytes that were lost or removed have come again: the instance takes its place, whatever had become of it.
@@ -321,11 +376,15 @@ async fn mend(
 ) -> Result<(), SpoolError> {
     sqlx::query(
         "UPDATE instance SET handle = $2, lost = 0, seen_us = $3, quarantined = 0, receipt_us = NULL, \
-         receipt_running = NULL, receipt_number = NULL, receipt_epoch = NULL WHERE id = $1",
+         receipt_running = NULL, receipt_number = NULL, receipt_epoch = NULL, syntax = $4, length = $5, source_digest = $6 \
+         WHERE id = $1",
     )
     .bind(there.id)
     .bind(handle.as_row())
     .bind(incoming.now.0)
+    .bind(incoming.arrival.syntax.as_str())
+    .bind(to_row(incoming.length))
+    .bind(incoming.digest.map(|digest| digest.to_string()))
     .execute(&mut *tx)
     .await
     .map_err(refused_row("mending an instance"))?;
@@ -372,19 +431,7 @@ fn judge(incoming: &Incoming, there: &There) -> Stored {
     }
 }
 
-/// The study of a new instance: made at its first one, re-opened by a late image (P5), raised by a more urgent title (P4).
-async fn study_row(
-    spool: &Spool,
-    tx: &mut SqliteConnection,
-    incoming: &Incoming,
-) -> Result<i64, SpoolError> {
-    match study_row_of(tx, incoming).await? {
-        Some(id) => Ok(id),
-        None => insert_study(spool, tx, incoming).await,
-    }
-}
-
-/// Grows the study of an instance when there is one.
+/// Grows the study of an instance when there is one: it is re-opened by a late image (P5), raised by a more urgent title (P4).
 async fn study_row_of(
     tx: &mut SqliteConnection,
     incoming: &Incoming,

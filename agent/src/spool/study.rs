@@ -11,7 +11,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::entry::CallingKind;
 use super::manifest::{SILENCE, new_version};
-use super::{Spool, SpoolError, refused_row};
+use super::{Spool, SpoolError, pending, refused_row};
 use crate::audit;
 
 /// How long a sender must be silent before a study counts as complete.
@@ -106,6 +106,7 @@ impl Arriving {
 /// # Errors
 /// When the rows refuse.
 pub(super) async fn seal_complete(spool: &Spool) -> Result<usize, SpoolError> {
+    pending::settle(spool).await?;
     not_from_the_future(spool).await?;
     let rows = sqlx::query(
         "SELECT id, kind, paused, send_now, last_us, silent_from_us FROM study WHERE state = 'arriving'",

@@ -1,38 +1,46 @@
-//! One instance on its way to the disk: buffered, hashed, bounded, and readable before it is kept.
+//! One instance on its way to the disk: gathered in memory as long as it is short, bounded, and readable before it is kept.
 
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use causeway_proto::digest::{ContentHasher, Digest};
+use causeway_proto::ids::TransferSyntaxUid;
 
-use super::disk::{Disk, Handle, Partial};
+use super::disk::{Block, Disk, Handle, Partial};
 use super::entry::{Arrival, Kept};
+use super::pressure::Pressure;
 use super::{StoreError, off_runtime};
-
-/// Bytes gathered before one write.
-const PIECE: usize = 256 * 1024;
 
 /// One instance on its way to the disk. Dropped without [`super::Spool::commit`], nothing of it is kept.
 #[derive(Debug)]
 pub struct Writer {
     disk: Disk,
+    pressure: Arc<Pressure>,
     arrival: Arrival,
     limit: u64,
     length: u64,
-    buffer: Vec<u8>,
-    hasher: ContentHasher,
+    block: Option<Block>,
+    /// Only where the digest is needed at once; else the protection computes it when it reads the object.
+    hasher: Option<ContentHasher>,
     partial: Option<Partial>,
     failed: bool,
 }
 
 impl Writer {
-    pub(super) fn new(disk: Disk, arrival: Arrival, limit: u64) -> Self {
+    pub(super) fn new(
+        disk: Disk,
+        pressure: Arc<Pressure>,
+        arrival: Arrival,
+        limit: u64,
+        hashed: bool,
+    ) -> Self {
         Self {
-            disk,
             limit,
             length: 0,
-            buffer: Vec::new(),
-            hasher: ContentHasher::new(&arrival.syntax),
+            block: Some(disk.block()),
+            disk,
+            pressure,
+            hasher: hashed.then(|| ContentHasher::new(&arrival.syntax)),
             arrival,
             partial: None,
             failed: false,
@@ -43,25 +51,29 @@ impl Writer {
         &self.arrival
     }
 
-    /// Takes the next bytes of the dataset, as they came. Writes in pieces of 256 KiB and hashes as it goes.
+    /// Takes the next bytes of the dataset, as they came. What does not fit into memory is written in pieces of a mebibyte.
     ///
     /// # Errors
     /// When the disk refuses, or the instance is larger than the site allows. The writer is then of no more use.
     pub async fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.pressure.brought(bytes.len());
         self.length = self.length.saturating_add(bytes.len() as u64);
         if self.length > self.limit {
             self.failed = true;
             return Err(StoreError::TooLarge(self.limit));
         }
         let mut rest = bytes;
-        while self.buffer.len() + rest.len() >= PIECE {
-            let (now, later) =
-                rest.split_at(PIECE.saturating_sub(self.buffer.len()).min(rest.len()));
-            self.buffer.extend_from_slice(now);
-            self.flush().await?;
+        while !rest.is_empty() {
+            if self.block.as_ref().is_none_or(|block| block.room() == 0) {
+                self.flush().await?;
+            }
+            let Some(block) = &mut self.block else {
+                return Err(StoreError::Full(EARLIER));
+            };
+            let (now, later) = rest.split_at(block.room().min(rest.len()));
+            block.push(now);
             rest = later;
         }
-        self.buffer.extend_from_slice(rest);
         Ok(())
     }
 
@@ -71,17 +83,40 @@ impl Writer {
         self.length
     }
 
+    /// Everything taken so far, while that is in memory.
+    #[must_use]
+    pub fn content(&self) -> Option<&[u8]> {
+        match (&self.partial, &self.block) {
+            (None, Some(block)) => Some(block.content()),
+            _ => None,
+        }
+    }
+
+    /// The memory of an instance that is all in it, and may go into a segment.
+    pub(super) fn take_block(&mut self) -> Option<Block> {
+        if self.failed || self.partial.is_some() {
+            return None;
+        }
+        self.block.take()
+    }
+
+    /// Gives back what [`Self::take_block`] took.
+    pub(super) fn put_back(&mut self, block: Block) {
+        self.block = Some(block);
+    }
+
     /// Everything taken so far, to be read from the beginning, on a blocking thread. Wrap it in a `BufReader`.
     ///
     /// # Errors
     /// When the disk refuses.
     pub async fn reader(&mut self) -> Result<Reader, StoreError> {
-        if self.partial.is_some() && !self.buffer.is_empty() {
+        let more = self.block.as_ref().is_some_and(|b| !b.content().is_empty());
+        if self.partial.is_some() && more {
             self.flush().await?;
         }
         let source = match &self.partial {
             Some(partial) => Source::File(self.disk.clone(), partial.name().to_owned()),
-            None => Source::Memory(Arc::from(self.buffer.as_slice())),
+            None => Source::Memory(Arc::from(self.content().unwrap_or_default())),
         };
         Ok(Reader {
             source,
@@ -91,72 +126,89 @@ impl Writer {
     }
 
     async fn flush(&mut self) -> Result<(), StoreError> {
-        if self.failed {
-            return Err(StoreError::Full("an earlier write of this instance failed"));
-        }
+        let (false, Some(mut block)) = (self.failed, self.block.take()) else {
+            return Err(StoreError::Full(EARLIER));
+        };
         let partial = self.partial.take();
-        let buffer = std::mem::take(&mut self.buffer);
         let disk = self.disk.clone();
         let mut hasher = self.hasher.clone();
         self.failed = true;
-        let (partial, mut buffer, hasher) = off_runtime(move || {
+        let (partial, block, hasher) = off_runtime(move || {
             let mut partial = match partial {
                 Some(partial) => partial,
                 None => disk.begin()?,
             };
-            hasher.update(&buffer);
-            if let Err(error) = partial.append(&buffer) {
+            if let Some(hasher) = &mut hasher {
+                hasher.update(block.content());
+            }
+            if let Err(error) = partial.append(block.content()) {
                 disk.discard(partial.name());
                 return Err(error);
             }
-            Ok((partial, buffer, hasher))
+            block.clear();
+            Ok((partial, block, hasher))
         })
         .await?
         .map_err(|source| StoreError::Disk {
             tried: "writing an instance",
             source,
         })?;
-        buffer.clear();
-        self.buffer = buffer;
+        self.block = Some(block);
         self.hasher = hasher;
         self.partial = Some(partial);
         self.failed = false;
         Ok(())
     }
 
-    /// The digest over everything taken.
-    pub(super) fn digest(&self) -> Digest {
-        let mut hasher = self.hasher.clone();
-        hasher.update(&self.buffer);
-        hasher.finish()
+    /// The digest over everything taken, where it was computed while the bytes came.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        let mut hasher = self.hasher.clone()?;
+        hasher.update(self.block.as_ref().map_or(&[], Block::content));
+        Some(hasher.finish())
     }
 
-    /// Makes everything taken durable under its final name.
-    pub(super) async fn keep(mut self, digest: Digest) -> Result<Handle, StoreError> {
-        if self.failed {
-            return Err(StoreError::Full("an earlier write of this instance failed"));
-        }
+    /// Makes everything taken durable in a file of its own.
+    pub(super) async fn keep(mut self, digest: Option<Digest>) -> Result<Handle, StoreError> {
+        let (false, Some(block)) = (self.failed, self.block.take()) else {
+            return Err(StoreError::Full(EARLIER));
+        };
         let partial = self.partial.take();
-        let buffer = std::mem::take(&mut self.buffer);
         let disk = self.disk.clone();
         off_runtime(move || {
             let mut partial = match partial {
                 Some(partial) => partial,
                 None => disk.begin()?,
             };
-            if !buffer.is_empty()
-                && let Err(error) = partial.append(&buffer)
+            if !block.content().is_empty()
+                && let Err(error) = partial.append(block.content())
             {
                 disk.discard(partial.name());
                 return Err(error);
             }
-            disk.keep(partial, &digest)
+            match digest {
+                Some(digest) => disk.keep(partial, &digest),
+                None => disk.keep_unnamed(partial),
+            }
         })
         .await?
         .map_err(|source| StoreError::Disk {
             tried: "making an instance durable",
             source,
         })
+    }
+}
+
+const EARLIER: &str = "an earlier write of this instance failed";
+
+/// The content digest of a dataset. Blocks.
+pub(super) fn digest_of(mut read: impl Read, syntax: &TransferSyntaxUid) -> io::Result<Digest> {
+    let mut hasher = ContentHasher::new(syntax);
+    let mut buffer = vec![0; 256 * 1024];
+    loop {
+        match read.read(&mut buffer)? {
+            0 => return Ok(hasher.finish()),
+            n => hasher.update(buffer.get(..n).unwrap_or_default()),
+        }
     }
 }
 

@@ -190,6 +190,9 @@ fn kept(row: &SqliteRow) -> Result<Kept, sqlx::Error> {
         handle: Handle::from_row(row.try_get(0)?),
         syntax,
         length: crate::rows::from_row(row.try_get(2)?),
-        digest: super::parsed(&row.try_get::<String, _>(3)?)?,
+        digest: match row.try_get::<Option<String>, _>(3)? {
+            Some(digest) => Some(super::parsed(&digest)?),
+            None => None,
+        },
     })
 }

@@ -38,6 +38,24 @@ impl Usage {
         Ok(all)
     }
 
+    /// Of those threads of a process that bear this name.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub(crate) fn of_threads(pid: u32, name: &str) -> anyhow::Result<Self> {
+        let mut all = Self::default();
+        for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+            let read = |file: &str| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+            if read("comm").trim() == name
+                && let Some((_, fields)) = read("stat").rsplit_once(')')
+            {
+                let ticks = fields.split_whitespace().skip(11).take(2);
+                all.cpu_s += ticks.filter_map(|it| it.parse::<f64>().ok()).sum::<f64>() / TICKS;
+            }
+        }
+        Ok(all)
+    }
+
     /// Processor time since `before`.
     pub(crate) fn since(self, before: Self) -> f64 {
         self.cpu_s - before.cpu_s

@@ -48,9 +48,15 @@ impl Site {
         let bench = Bench::new().await;
         bench.greet(1, 0).await;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
-        let address = listen(config, bench.spool.clone(), tracker.clone(), cancel.clone())
-            .await
-            .unwrap();
+        let address = listen(
+            config,
+            bench.spool.clone(),
+            tracker.clone(),
+            Vec::new(),
+            cancel.clone(),
+        )
+        .await
+        .unwrap();
         Self {
             bench,
             address,
@@ -73,6 +79,7 @@ impl Site {
     /// What the spool holds: UID and bytes, in order of arrival.
     pub(in crate::dicom) async fn held(&self) -> Vec<(String, Vec<u8>)> {
         let spool = &self.bench.spool;
+        spool.settle().await.unwrap();
         let nothing = std::collections::HashSet::new();
         let mut held = Vec::new();
         for one in spool.next_to_send(1000, &nothing).await.unwrap() {

@@ -87,6 +87,12 @@ impl MemoryDisk {
         state.faults.insert(call, so_far.saturating_add(nth));
     }
 
+    /// How many calls of a kind there were.
+    #[must_use]
+    pub fn count(&self, call: Call) -> u64 {
+        self.state().counts.get(&call).copied().unwrap_or(0)
+    }
+
     /// No call fails any more.
     pub fn mend(&self) {
         self.state().faults.clear();
@@ -111,20 +117,26 @@ impl MemoryDisk {
         state.durable = names;
         for (data, synced) in state.data.values_mut() {
             if !survives() {
-                data.truncate(*synced);
+                // nothing of what was not synced, or half of it: a torn write
+                let torn = if survives() {
+                    (data.len() - *synced) / 2
+                } else {
+                    0
+                };
+                data.truncate(*synced + torn);
             }
             *synced = data.len();
         }
         state.faults.clear();
     }
 
-    /// Changes the bytes of a kept file behind the spool's back, or removes it.
+    /// Changes the bytes of a kept file or of a segment behind the spool's back, or removes it.
     pub fn damage(&self, change: impl Fn(&mut Vec<u8>) -> bool) {
         let mut state = self.state();
         let kept: Vec<_> = state
             .names
             .iter()
-            .filter(|((folder, _), _)| *folder == Folder::Kept)
+            .filter(|((folder, _), _)| *folder != Folder::Partial)
             .map(|(name, file)| (name.clone(), *file))
             .collect();
         for (name, file) in kept {
@@ -219,6 +231,20 @@ impl Seam for MemoryDisk {
         state.call(Call::Remove)?;
         state.named(folder, name)?;
         state.names.remove(&(folder, name.to_owned()));
+        Ok(())
+    }
+
+    fn punch(&self, folder: Folder, name: &str, offset: u64, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.named(folder, name)?;
+        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if let Some((data, _)) = state.data.get_mut(&file) {
+            data.iter_mut()
+                .skip(from)
+                .take(length)
+                .for_each(|byte| *byte = 0);
+        }
         Ok(())
     }
 

@@ -1,10 +1,17 @@
-//! The real disk: two folders under the spool folder, files 0600, data synced with fdatasync.
+//! The real disk: three folders under the spool folder, files 0600, data synced with fdatasync.
+//!
+//! A segment has its room from the start and is written past the page cache: what a sync then has to wait for is the data alone,
+//! and not the journal of a file that grows. Where the file system cannot do one or the other, it is written like any file.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, OFlags, fallocate};
+use rustix::io::Errno;
+
+use super::pack::SEGMENT;
 use super::{Appending, Folder, Found, Seam};
 
 /// The folders of a spool on a real file system.
@@ -49,14 +56,68 @@ impl Appending for RealFile {
     }
 }
 
+/// A segment: written at its own position, so that its length does not tell how far.
+#[derive(Debug)]
+struct RealSegment {
+    file: File,
+    path: PathBuf,
+    at: u64,
+}
+
+impl RealSegment {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let file = new_file().open(&path)?;
+        match fallocate(&file, FallocateFlags::empty(), 0, SEGMENT) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(error) => {
+                drop(fs::remove_file(&path));
+                return Err(error.into());
+            }
+        }
+        let direct = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+        let direct = OpenOptions::new()
+            .write(true)
+            .custom_flags(direct)
+            .open(&path);
+        Ok(Self {
+            file: direct.unwrap_or(file),
+            path,
+            at: 0,
+        })
+    }
+}
+
+impl Appending for RealSegment {
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut written = self.file.write_all_at(bytes, self.at);
+        if let Err(error) = &written
+            && error.kind() == io::ErrorKind::InvalidInput
+        {
+            self.file = OpenOptions::new().write(true).open(&self.path)?;
+            written = self.file.write_all_at(bytes, self.at);
+        }
+        self.at = self.at.saturating_add(bytes.len() as u64);
+        written
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+fn new_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options
+}
+
 impl Seam for RealDisk {
     fn open(&self, folder: Folder, name: &str) -> io::Result<Box<dyn Appending>> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(self.path(folder, name))?;
-        Ok(Box::new(RealFile(file)))
+        let path = self.path(folder, name);
+        match folder {
+            Folder::Packed => Ok(Box::new(RealSegment::open(path)?)),
+            Folder::Partial | Folder::Kept => Ok(Box::new(RealFile(new_file().open(path)?))),
+        }
     }
 
     fn rename(
@@ -75,6 +136,17 @@ impl Seam for RealDisk {
 
     fn remove(&self, folder: Folder, name: &str) -> io::Result<()> {
         fs::remove_file(self.path(folder, name))
+    }
+
+    fn punch(&self, folder: Folder, name: &str, offset: u64, length: u64) -> io::Result<()> {
+        let file = OpenOptions::new()
+            .write(true)
+            .open(self.path(folder, name))?;
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match fallocate(&file, hole, offset, length) {
+            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn list(&self, folder: Folder) -> io::Result<Vec<Found>> {

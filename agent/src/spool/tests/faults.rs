@@ -6,7 +6,7 @@ use super::super::disk::memory::Call;
 use super::*;
 
 /// Every content that the rows name, checked against its digest.
-async fn intact(bench: &Bench) -> HashSet<Vec<u8>> {
+pub(super) async fn intact(bench: &Bench) -> HashSet<Vec<u8>> {
     let rows = sqlx::query(
         "SELECT handle, source_digest, length FROM instance WHERE handle IS NOT NULL \
          UNION ALL SELECT handle, source_digest, length FROM aside WHERE handle IS NOT NULL",
@@ -17,7 +17,7 @@ async fn intact(bench: &Bench) -> HashSet<Vec<u8>> {
     let mut contents = HashSet::new();
     for row in rows {
         let handle = Handle::from_row(row.get(0));
-        let bytes = bench.spool.read(&handle, 0, 1 << 20).await.unwrap();
+        let bytes = bench.spool.read(&handle, 0, 1 << 22).await.unwrap();
         let mut hasher = ContentHasher::new(&"1.2.840.10008.1.2.1".parse().unwrap());
         hasher.update(&bytes);
         assert_eq!(hasher.finish().to_string(), row.get::<String, _>(1));
@@ -29,17 +29,26 @@ async fn intact(bench: &Bench) -> HashSet<Vec<u8>> {
 
 #[tokio::test]
 async fn every_failing_call_fails_one_instance_and_no_other() {
-    for call in [
-        Call::Open,
-        Call::Append,
-        Call::Sync,
-        Call::Rename,
-        Call::SyncDir,
+    for (call, long) in [
+        (Call::Open, false),
+        (Call::SyncDir, false),
+        (Call::Append, false),
+        (Call::Sync, false),
+        (Call::Open, true),
+        (Call::Append, true),
+        (Call::Sync, true),
+        (Call::Rename, true),
+        (Call::SyncDir, true),
     ] {
         let bench = Bench::new().await;
         let before = What::image("1.2.3", "1.2.3.1");
         bench.store(&before).await.unwrap();
-        let poor = What::image("1.2.3", "1.2.3.2");
+        // the next one begins a segment
+        let bench = bench.restart().await;
+        let mut poor = What::image("1.2.3", "1.2.3.2");
+        if long {
+            poor = poor.with_bytes(&[7; 1_100_000]);
+        }
         bench.disk.fail(call, 1);
         let stored = bench.store(&poor).await;
         assert!(
@@ -59,7 +68,7 @@ async fn every_failing_call_fails_one_instance_and_no_other() {
 async fn a_large_instance_survives_no_failing_write() {
     for nth in 1..=4 {
         let bench = Bench::new().await;
-        let large = What::image("1.2.3", "1.2.3.1").with_bytes(&vec![7; 900_000]);
+        let large = What::image("1.2.3", "1.2.3.1").with_bytes(&vec![7; 3_500_000]);
         bench.disk.fail(Call::Append, nth);
         assert!(bench.store(&large).await.is_err(), "write {nth}");
         assert!(bench.disk_is_empty(), "write {nth} leaves nothing");
@@ -98,9 +107,11 @@ async fn lost_bytes_stop_receiving_but_not_sending() {
     bench.greet(1, 0).await;
     let short = What::image("1.2.3", "1.2.3.1").with_bytes(b"will be short");
     bench.store(&short).await.unwrap();
+    // in another segment
+    let bench = bench.restart().await;
     bench.store(&What::image("1.2.3", "1.2.3.2")).await.unwrap();
     bench.disk.damage(|data| {
-        if data.starts_with(b"will") {
+        if data.windows(13).any(|it| it == b"will be short") {
             data.truncate(4);
         }
         true
@@ -174,10 +185,10 @@ async fn a_damaged_report_is_not_taken_for_the_one_that_was_kept() {
 }
 
 #[tokio::test]
-async fn rows_that_refuse_leave_no_file_and_no_harm() {
+async fn while_rows_refuse_nothing_is_taken_and_what_is_durable_gets_its_row_when_they_do_not() {
     let bench = Bench::new().await;
-    let what = What::image("1.2.3", "1.2.3.1");
-    for (breaks, mends) in [
+    let long = What::image("1.2.3", "1.2.3.9").with_bytes(&[7; 1_100_000]);
+    for (number, (breaks, mends)) in [
         (
             "ALTER TABLE study RENAME TO s",
             "ALTER TABLE s RENAME TO study",
@@ -186,18 +197,37 @@ async fn rows_that_refuse_leave_no_file_and_no_harm() {
             "CREATE TRIGGER no BEFORE INSERT ON instance BEGIN SELECT RAISE(ABORT, 'no'); END",
             "DROP TRIGGER no",
         ),
-    ] {
-        let mut tx = bench.spool.rows().begin().await.unwrap();
-        sqlx::query(breaks).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-        let stored = bench.store(&what).await;
-        assert!(matches!(stored, Err(StoreError::Spool(_))), "{stored:?}");
-        assert!(bench.disk_is_empty(), "{breaks}");
-        let mut tx = bench.spool.rows().begin().await.unwrap();
-        sqlx::query(mends).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let what = What::image("1.2.3", &format!("1.2.3.{number}"));
+        change(&bench, breaks).await;
+        for what in [&long, &what, &long] {
+            let stored = bench.store(what).await;
+            assert!(matches!(stored, Err(StoreError::Spool(_))), "{stored:?}");
+        }
+        assert_eq!(
+            files(&bench, disk::Folder::Kept),
+            0,
+            "{breaks}: a file of its own stays nowhere"
+        );
+        change(&bench, mends).await;
+        assert_eq!(bench.store(&what).await.unwrap(), Stored::Same, "{breaks}");
     }
-    assert_eq!(bench.store(&what).await.unwrap(), Stored::New);
+    assert_eq!(bench.store(&long).await.unwrap(), Stored::New);
+    assert_eq!(intact(&bench).await.len(), 3);
+}
+
+async fn change(bench: &Bench, statement: &'static str) {
+    let mut tx = bench.spool.rows().begin().await.unwrap();
+    sqlx::query(statement).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+pub(super) fn files(bench: &Bench, folder: disk::Folder) -> usize {
+    use disk::Seam;
+    bench.disk.list(folder).unwrap().len()
 }
 
 #[derive(Clone, Debug)]

@@ -36,7 +36,7 @@ async fn nothing_leaves_before_an_agreement_is_known_and_tags_do_not_reveal_dige
     bench.greet(1, 0).await;
     let out = waiting(&bench).await;
     assert_eq!(out[0].key.agreement.as_str(), "a1");
-    assert_ne!(out[0].key.source_tag, out[0].source.digest);
+    assert_ne!(Some(out[0].key.source_tag), out[0].source.digest);
     let tag = out[0].key.source_tag;
     let bench = bench.restart().await;
     assert_eq!(

@@ -214,7 +214,8 @@ async fn masked_pixels_outlive_a_restart_and_go_with_their_rule_and_their_object
         .of(&device())
         .unwrap()
         .id;
-    let given = next(&bench).await.remove(0);
+    let mut given = next(&bench).await.remove(0);
+    given.source.digest = Some(bench.spool.digest_of(&given.source).unwrap());
     let pixels = written(&bench, b"black").await;
     let verdict = leaves(rule, Some(pixels.clone()));
     bench

@@ -44,6 +44,8 @@ async fn site(bytes: &[u8]) -> Bench {
         ..What::image("1.2.9", NEIGHBOUR)
     };
     bench.store(&harmed.with_bytes(bytes)).await.unwrap();
+    // each in a segment of its own
+    let bench = bench.restart().await;
     bench.store(&other.with_bytes(&neighbour)).await.unwrap();
     bench
 }
@@ -181,7 +183,11 @@ pub(super) async fn received(table: &mut Table) {
         true
     };
     let swap: fn(&mut Vec<u8>) -> bool = |data| {
-        data.iter_mut().take(60).for_each(|byte| *byte ^= 0x55);
+        // behind the head of its frame
+        data.iter_mut()
+            .skip(4096)
+            .take(60)
+            .for_each(|byte| *byte ^= 0x55);
         true
     };
     for (name, change) in [

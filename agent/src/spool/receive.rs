@@ -1,0 +1,79 @@
+//! Taking an instance in: whether more is taken, its bytes, and the word that it is durable.
+
+use super::entry::{Arrival, Header, Stored};
+use super::floor::Admission;
+use super::{Spool, SpoolError, StoreError, Writer, pending, store};
+
+impl Spool {
+    /// Whether more is taken.
+    #[must_use]
+    pub fn admission(&self) -> Admission {
+        if self.inner.recovery.safe_mode() {
+            return Admission::Full;
+        }
+        match self.inner.disk.free_bytes() {
+            Ok(free) => self.inner.config.disk.admission(free),
+            Err(error) => {
+                tracing::error!(%error, "the disk does not say how much is free");
+                Admission::Full
+            }
+        }
+    }
+
+    /// Begins an instance.
+    ///
+    /// # Errors
+    /// When nothing is taken now.
+    pub async fn begin(&self, arrival: Arrival) -> Result<Writer, StoreError> {
+        if self.inner.recovery.safe_mode() {
+            return Err(StoreError::Full(
+                "bytes that were promised are missing: safe mode",
+            ));
+        }
+        if self.admission() == Admission::Full {
+            return Err(StoreError::Full("the disk is below its hard floor"));
+        }
+        if self.inner.pending.is_behind() {
+            pending::settle(self).await?;
+        }
+        let limit = self.inner.config.disk.max_instance_bytes;
+        // what leaves as it was received needs its digest at once
+        let hashed = !self.inner.config.agreement.identified.is_empty();
+        let (disk, pressure) = (self.inner.disk.clone(), self.inner.pressure.clone());
+        Ok(Writer::new(disk, pressure, arrival, limit, hashed))
+    }
+
+    /// Makes an instance durable and says what became of it. Only after this returns may success be answered.
+    ///
+    /// # Errors
+    /// When the disk or the rows refuse; nothing of the instance is then kept.
+    pub async fn commit(&self, writer: Writer, header: Header) -> Result<Stored, StoreError> {
+        match store::receive(self, writer, header).await? {
+            store::Received::Entered(stored) => Ok(stored),
+            store::Received::Queued(entered) => {
+                pending::settle(self).await?;
+                match entered.await {
+                    Ok(stored) => Ok(stored),
+                    Err(_) => Err(SpoolError::Ending.into()),
+                }
+            }
+        }
+    }
+
+    /// Makes an instance durable, as [`Self::commit`] does, and leaves it to be found out what became of it: success may be answered,
+    /// and its rows are written with those of whatever comes meanwhile.
+    ///
+    /// # Errors
+    /// When the disk or the rows refuse; nothing of the instance is then kept.
+    pub async fn receive(&self, writer: Writer, header: Header) -> Result<(), StoreError> {
+        store::receive(self, writer, header).await.map(drop)
+    }
+
+    /// Writes the rows of everything that was acknowledged by now. Otherwise they follow by themselves while [`Self::run`] does.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn settle(&self) -> Result<(), SpoolError> {
+        pending::settle(self).await
+    }
+}
