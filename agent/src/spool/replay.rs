@@ -1,6 +1,9 @@
 //! Writes the rows again that a crash took: a group is acknowledged when its frames are durable, before the log of its rows is.
 
 use std::collections::HashMap;
+use std::io;
+
+use bytes::Bytes;
 
 use super::disk::Handle;
 use super::recover::Recovery;
@@ -35,32 +38,83 @@ async fn one(
     mut at: u64,
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
+    // removed when the segment is read to its end: with its last object it goes itself
+    let mut unneeded = Vec::new();
     loop {
         let (disk, name) = (spool.inner.disk.clone(), segment.to_owned());
         let read = off_runtime(move || disk.frame(&name, at)).await?;
         let Some(frame) = read.map_err(refused("reading a segment"))? else {
-            return Ok(());
+            break;
         };
         at = frame.end;
-        let Some(content) = frame.content else {
-            tracing::warn!(segment, "a frame without its object is passed over");
-            continue;
-        };
-        match told::hear(&frame.told, content.len() as u64) {
-            Some(incoming) => {
-                spool.inner.disk.count(&frame.handle);
-                let stored = store::again(spool, incoming, &frame.handle).await?;
-                tracing::info!(?stored, "the row of a received object is written again");
-                recovery.replayed += 1;
-            }
-            None => recovery.lost += 1,
+        let mut ends = vec![(segment.to_owned(), at)];
+        match &frame.content {
+            None => tracing::warn!(segment, "a frame without its object is passed over"),
+            Some(_) if is_named(spool, &frame.handle).await? => {}
+            Some(content) => match told::hear(&frame.told, content.len() as u64) {
+                Some(incoming) => {
+                    let (handle, end) = moved(spool, content.clone(), frame.told.clone()).await?;
+                    let named = store::again(spool, incoming, &handle).await?;
+                    tracing::info!(named, "the row of a received object is written again");
+                    if !named {
+                        unneeded.push(handle);
+                    }
+                    unneeded.push(frame.handle);
+                    ends.push(end);
+                    recovery.replayed += 1;
+                }
+                None => recovery.lost += 1,
+            },
         }
         let mut tx = spool.begin_rows().await?;
-        pending::entered(&mut tx, segment, at).await?;
+        for (segment, end) in ends {
+            pending::entered(&mut tx, &segment, end).await?;
+        }
         tx.commit()
             .await
             .map_err(refused_row("noting how far a segment goes"))?;
     }
+    for handle in unneeded {
+        spool.remove_bytes(&handle).await;
+    }
+    Ok(())
+}
+
+/// Whether a row names these very bytes already.
+async fn is_named(spool: &Spool, handle: &Handle) -> Result<bool, OpenError> {
+    let named: i64 = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM instance WHERE handle = $1) OR EXISTS (SELECT 1 FROM aside WHERE handle = $1)",
+    )
+    .bind(handle.as_row())
+    .fetch_one(spool.inner.rows.read())
+    .await
+    .map_err(refused_row("looking for an object's row"))?;
+    Ok(named != 0)
+}
+
+/// Writes an object into a segment of this process. Where it was found it may never have been synced: it can be what a sync failed for,
+/// and no later one would say so.
+async fn moved(
+    spool: &Spool,
+    content: Bytes,
+    told: Vec<u8>,
+) -> Result<(Handle, (String, u64)), OpenError> {
+    let disk = spool.inner.disk.clone();
+    let writing = move || {
+        let mut block = disk.block();
+        block.push(&content);
+        if !block.seal(&told) {
+            return Err(io::Error::other("what is told of it does not fit"));
+        }
+        let placed = disk.place(&[&block]);
+        disk.write(&placed, &mut [block])?;
+        let place = placed.handles.into_iter().zip(placed.ends).next();
+        let (handle, end) = place.ok_or_else(|| io::Error::other("it has no place"))?;
+        Ok((handle, (placed.segment, end)))
+    };
+    off_runtime(writing)
+        .await?
+        .map_err(refused("writing an object again"))
 }
 
 async fn forget(spool: &Spool, gone: &[String]) -> Result<(), OpenError> {

@@ -97,18 +97,19 @@ async fn enter(
     Ok(recorded.stored)
 }
 
-/// As [`enter`], for an instance that was acknowledged: whatever happens its bytes stay.
+/// As [`enter`], for an instance that was acknowledged: whatever happens its bytes stay. Answers whether a row names them; those that
+/// none does are the caller's to remove, who may still be reading what lies behind them.
 pub(super) async fn again(
     spool: &Spool,
     mut incoming: Incoming,
     handle: &Handle,
-) -> Result<Stored, SpoolError> {
+) -> Result<bool, SpoolError> {
     let (tx, recorded) = named(spool, &mut incoming, handle).await?;
     tx.commit()
         .await
         .map_err(refused_row("committing an instance again"))?;
-    recorded.settle(spool, &incoming, handle).await;
-    Ok(recorded.stored)
+    recorded.tell(spool, &incoming);
+    Ok(recorded.keeps_file)
 }
 
 async fn named(
@@ -137,6 +138,10 @@ impl Recorded {
         if !self.keeps_file {
             spool.remove_bytes(handle).await;
         }
+        self.tell(spool, incoming);
+    }
+
+    fn tell(&self, spool: &Spool, incoming: &Incoming) {
         match self.stored {
             Stored::Correction => {
                 tracing::info!("a correction of a received object is kept aside");

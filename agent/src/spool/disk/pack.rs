@@ -24,6 +24,8 @@ pub(super) const SEGMENT: u64 = 64 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Packs {
     current: Option<Current>,
+    /// The segment whose file is in the hands of a writer: it is not in `current` then, and must not go.
+    in_hand: Option<String>,
     /// Where in each segment objects lie that a row names, or is about to.
     live: HashMap<String, HashSet<u64>>,
 }
@@ -162,13 +164,10 @@ impl Disk {
     /// # Errors
     /// As the disk says.
     pub(in crate::spool) fn write(&self, placed: &Placed, blocks: &mut [Block]) -> io::Result<()> {
-        let mut current = self.current(&placed.segment)?;
-        for block in blocks.iter_mut() {
-            current.file.append(block.frame())?;
-        }
-        current.file.sync()?;
-        current.at = placed.ends.last().copied().unwrap_or(current.at);
+        let written = self.write_in_hand(placed, blocks);
         let mut packs = self.packs();
+        packs.in_hand = None;
+        let current = written?;
         let offsets = placed.handles.iter().filter_map(offset);
         packs
             .live
@@ -179,9 +178,23 @@ impl Disk {
         Ok(())
     }
 
+    fn write_in_hand(&self, placed: &Placed, blocks: &mut [Block]) -> io::Result<Current> {
+        let mut current = self.current(&placed.segment)?;
+        for block in blocks.iter_mut() {
+            current.file.append(block.frame())?;
+        }
+        current.file.sync()?;
+        current.at = placed.ends.last().copied().unwrap_or(current.at);
+        Ok(current)
+    }
+
     /// Takes the segment that is written, or begins the one of this name in its place.
     fn current(&self, segment: &str) -> io::Result<Current> {
-        let before = self.packs().current.take();
+        let before = {
+            let mut packs = self.packs();
+            packs.in_hand = Some(segment.to_owned());
+            packs.current.take()
+        };
         match before {
             Some(current) if current.name == segment => return Ok(current),
             Some(full) => self.forget_when_empty(&full.name),
@@ -211,7 +224,8 @@ impl Disk {
     /// Gives back the room of an object that no row names any more, and removes its segment with the last one.
     pub(super) fn remove_packed(&self, segment: &str, offset: u64, length: u64) -> io::Result<()> {
         let mut packs = self.packs();
-        let being_written = packs.current.as_ref().is_some_and(|it| it.name == segment);
+        let being_written = packs.in_hand.as_deref() == Some(segment)
+            || packs.current.as_ref().is_some_and(|it| it.name == segment);
         let others = packs.live.get_mut(segment).is_some_and(|live| {
             live.remove(&offset);
             !live.is_empty()
@@ -247,14 +261,22 @@ impl Disk {
         }
     }
 
-    /// Removes the segments of earlier processes in which no row names anything.
+    /// Removes the segments in which no row names anything, but for the one that is being written.
     ///
     /// # Errors
     /// As the disk says.
     pub(in crate::spool) fn sweep(&self) -> io::Result<()> {
         for found in self.segments()? {
-            let live = self.packs().live.get(&found.name).map_or(0, HashSet::len);
-            if live == 0 {
+            let needed = {
+                let packs = self.packs();
+                let live = packs.live.get(&found.name);
+                live.is_some_and(|live| !live.is_empty())
+                    || packs
+                        .current
+                        .as_ref()
+                        .is_some_and(|it| it.name == found.name)
+            };
+            if !needed {
                 self.seam.remove(Folder::Packed, &found.name)?;
             }
         }
