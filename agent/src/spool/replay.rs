@@ -149,6 +149,6 @@ pub(super) fn is_there(handle: &Handle, files: &HashMap<String, u64>) -> bool {
     }
 }
 
-fn refused(tried: &'static str) -> impl FnOnce(std::io::Error) -> OpenError {
+fn refused(tried: &'static str) -> impl FnOnce(io::Error) -> OpenError {
     move |source| OpenError::Disk { tried, source }
 }

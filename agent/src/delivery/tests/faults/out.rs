@@ -184,10 +184,7 @@ pub(super) async fn received(table: &mut Table) {
     };
     let swap: fn(&mut Vec<u8>) -> bool = |data| {
         // behind the head of its frame
-        data.iter_mut()
-            .skip(4096)
-            .take(60)
-            .for_each(|byte| *byte ^= 0x55);
+        data[4096..4156].iter_mut().for_each(|byte| *byte ^= 0x55);
         true
     };
     for (name, change) in [
