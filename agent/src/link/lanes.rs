@@ -13,8 +13,17 @@ use tokio::task::JoinSet;
 
 /// So much is written before a stream looks whether something more urgent has come: what all streams are in the middle of has to go first.
 const SLICE_BYTES: usize = 32 * 1024;
-/// Streams of the most urgent come first.
+/// Words go before all images: without OPEN nothing of a study is taken.
+const WORDS: i32 = 4;
+/// Of the images those of the most urgent come first.
 const FIRST: i32 = 3;
+
+/// The control stream goes before all others.
+pub(super) fn words_first(control: &SendStream) {
+    if control.set_priority(WORDS).is_err() {
+        tracing::trace!("the connection has ended before it began");
+    }
+}
 
 /// How urgent a stream is: what may hold it up has a lower number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,9 +68,10 @@ struct Inner {
 }
 
 impl Lanes {
-    /// `streams` are written at the same time; half as many more may be on their way beside them.
+    /// `streams` are written at the same time; of those that are not urgent four times as many may be on their way, which is half of
+    /// what a gateway allows.
     pub(super) fn new(streams: usize) -> Self {
-        let open = streams.saturating_add(streams / 2).max(1);
+        let open = streams.saturating_mul(4).max(1);
         Self(Arc::new(Inner {
             writing: watch::Sender::new([0; URGENT_LEVELS]),
             beside: Arc::new(Semaphore::new(1)),

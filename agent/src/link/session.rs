@@ -18,6 +18,7 @@ use super::alias::{Alias, AliasError};
 use super::coded::Coders;
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
+use super::lanes::words_first;
 use super::path::{Gauge, Meter};
 use super::talking::{Heard, Talking};
 use super::tunnel::udp_passes_again;
@@ -205,6 +206,7 @@ pub(super) async fn run(
     });
     let (now, alias) = (Instant::now(), Alias::new(link.spool.clone()));
     let coders = Coders::new(link.config.coding, &greeted.half.codings);
+    words_first(&to_gateway);
     let mut session = Session {
         link,
         connection: connection.clone(),

@@ -161,6 +161,10 @@ async fn drain(session: &Session) {
 
 /// Writes what the session says, as much at once as there is: receipts of instances that became durable together go together.
 async fn write(mut to_agent: SendStream, mut said: mpsc::Receiver<Message>) {
+    // before reports, which have streams of their own: receipts and answers are waited for
+    if to_agent.set_priority(1).is_err() {
+        return;
+    }
     let mut messages = Vec::with_capacity(BATCH);
     let mut bytes = Vec::new();
     while said.recv_many(&mut messages, BATCH).await > 0 {

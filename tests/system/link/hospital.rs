@@ -130,6 +130,17 @@ impl Hospital {
 
     /// Stores one image, as the DICOM listener does.
     pub(super) async fn store(&self, study: u32, number: u32, side: u16) -> anyhow::Result<u64> {
+        self.store_as(Priority::Routine, study, number, side).await
+    }
+
+    /// The same, this urgent.
+    pub(super) async fn store_as(
+        &self,
+        priority: Priority,
+        study: u32,
+        number: u32,
+        side: u16,
+    ) -> anyhow::Result<u64> {
         let bytes = image(study, number, side)?;
         let association = self
             .spool
@@ -147,7 +158,7 @@ impl Hospital {
                 called: "CAUSEWAY".parse()?,
                 address: IpAddr::V4(Ipv4Addr::LOCALHOST),
                 purpose: Purpose::Read,
-                priority: Priority::Routine,
+                priority,
                 agreement: None,
             })
             .await?;

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::net::UdpSocket;
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -15,6 +17,8 @@ struct Line {
     open: AtomicBool,
     up: AtomicU64,
     cut_at: AtomicU64,
+    /// Bytes a second from the agent.
+    rate: AtomicU64,
 }
 
 /// The line between one agent and one gateway.
@@ -35,6 +39,7 @@ impl Relay {
             open: AtomicBool::new(true),
             up: AtomicU64::new(0),
             cut_at: AtomicU64::new(u64::MAX),
+            rate: AtomicU64::new(u64::MAX),
         });
         let cancel = CancellationToken::new();
         let tracker = TaskTracker::new();
@@ -58,6 +63,11 @@ impl Relay {
     /// Bytes that the agent has sent through it.
     pub(super) fn up(&self) -> u64 {
         self.line.up.load(Ordering::Relaxed)
+    }
+
+    /// Carries so many bytes a second from the agent from now on.
+    pub(super) fn slow(&self, bytes_per_s: u64) {
+        self.line.rate.store(bytes_per_s.max(1), Ordering::Relaxed);
     }
 
     /// Goes deaf after so many more bytes from the agent.
@@ -94,8 +104,13 @@ async fn up(
 ) -> anyhow::Result<()> {
     let mut lines: HashMap<SocketAddr, Arc<UdpSocket>> = HashMap::new();
     let mut packet = vec![0; 65_536];
+    let mut free_at = Instant::now();
     loop {
+        // what comes before the line is free waits in the socket, and is lost when that is full
+        tokio::time::sleep_until(free_at).await;
         let (length, from) = agents.recv_from(&mut packet).await?;
+        let micros = (length as u64).saturating_mul(1_000_000) / line.rate.load(Ordering::Relaxed);
+        free_at = free_at.max(Instant::now()) + Duration::from_micros(micros);
         let bytes = packet.get(..length).context("a packet")?;
         let total = line.up.fetch_add(length as u64, Ordering::Relaxed) + length as u64;
         if total >= line.cut_at.load(Ordering::Relaxed) {
