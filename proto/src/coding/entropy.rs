@@ -62,6 +62,7 @@ const fn class(token: u32) -> (u32, u32) {
 }
 
 /// Whether all of a block is zero.
+#[inline(always)]
 pub(super) fn is_zero(block: &[u16; BLOCK]) -> bool {
     block.iter().fold(0, |all, one| all | one) == 0
 }

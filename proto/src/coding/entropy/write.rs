@@ -37,6 +37,7 @@ impl Counts {
         }
     }
 
+    #[inline]
     pub(in crate::coding) fn add_flag(&mut self, flag: u8) {
         self.add(&[flag_symbol(flag)]);
     }
@@ -53,10 +54,12 @@ impl Counts {
     }
 }
 
+#[inline(always)]
 fn place(symbol: u32) -> usize {
     (symbol & 0xFFFF) as usize
 }
 
+#[inline]
 fn flag_symbol(flag: u8) -> u32 {
     u32::try_from(FLAGS * TOKENS).unwrap_or_default() + u32::from(flag)
 }
