@@ -1,5 +1,7 @@
 //! The transport coding on real pictures beside CharLS (JPEG-LS) of imagecodecs: one thread each, in turn; speed both ways, and ratio.
 
+pub(crate) mod line;
+
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
@@ -46,7 +48,8 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     }
     drop(peer.ask);
     ensure!(peer.process.wait().await?.success(), "CharLS failed");
-    figures.report().close()
+    figures.report().close()?;
+    crate::wan::within(&["coding", "--inside"]).await
 }
 
 impl Peer {

@@ -7,6 +7,7 @@ mod demo;
 mod ingest;
 mod many;
 mod memory;
+mod order;
 mod protection;
 mod read;
 mod rig;
@@ -39,7 +40,7 @@ enum Group {
     Memory,
     /// Fifty sites at the same time.
     Many,
-    /// Pixels made smaller on the way, beside CharLS.
+    /// Pixels made smaller on the way, beside CharLS; with root over a long line, too.
     Coding,
     /// The demo under both kinds of agreement.
     Demo,
@@ -49,6 +50,8 @@ enum Group {
     Catalogue,
     /// A reader's slow line, in a browser.
     Viewer,
+    /// An emergency behind bulk on a long line; needs root.
+    Order,
     /// A study over a long line, beside DCMTK; needs root.
     Wan,
 }
@@ -66,11 +69,14 @@ async fn main() -> anyhow::Result<()> {
             Group::Study => study::run().await?,
             Group::Memory => memory::run().await?,
             Group::Many => many::run().await?,
+            Group::Coding if arguments.inside => coding::line::inside().await?,
             Group::Coding => coding::run().await?,
             Group::Demo => demo::run().await?,
             Group::Read => read::run().await?,
             Group::Catalogue => read::catalogue::run().await?,
             Group::Viewer => viewer::run().await?,
+            Group::Order if arguments.inside => order::inside().await?,
+            Group::Order => order::run().await?,
             Group::Wan if arguments.inside => wan::inside(arguments.quick).await?,
             Group::Wan => wan::run(arguments.quick).await?,
         }

@@ -3,9 +3,9 @@
 //!
 //! The bench runs itself again inside the namespace of the centre, so that everything of the gateway is on its own loopback.
 
-mod ends;
+pub(crate) mod ends;
 mod events;
-mod line;
+pub(crate) mod line;
 
 use std::time::Duration;
 
@@ -36,8 +36,17 @@ struct Extent {
     cut: Duration,
 }
 
-/// Makes the line and runs this program again inside the centre. `quick`: less of everything, while something is worked on.
+/// `quick`: less of everything, while something is worked on.
 pub(crate) async fn run(quick: bool) -> anyhow::Result<()> {
+    if quick {
+        within(&["wan", "--inside", "--quick"]).await
+    } else {
+        within(&["wan", "--inside"]).await
+    }
+}
+
+/// Makes the line and runs this program again inside the centre, with these words.
+pub(crate) async fn within(words: &[&str]) -> anyhow::Result<()> {
     let line = match Line::find() {
         Ok(line) => line,
         Err(reason) => {
@@ -48,11 +57,7 @@ pub(crate) async fn run(quick: bool) -> anyhow::Result<()> {
     line.run(&["up"]).await?;
     let this = std::env::current_exe()?;
     let mut inside = line.command(&["exec", "center"]);
-    inside.arg(this).args(["wan", "--inside"]);
-    if quick {
-        inside.arg("--quick");
-    }
-    let ended = inside.status().await;
+    let ended = inside.arg(this).args(words).status().await;
     line.run(&["down"]).await?;
     ensure!(ended?.success(), "the bench in the centre failed");
     Ok(())

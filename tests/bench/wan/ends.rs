@@ -17,34 +17,34 @@ use super::line::{CENTRE, Line, SITE};
 use crate::rig::Usage;
 
 /// A run that is not over by then is cut, and its rate is that of what had arrived.
-pub(super) const CUT: Duration = Duration::from_secs(60);
+pub(crate) const CUT: Duration = Duration::from_secs(60);
 
 /// Both programs, and a reader at the gateway.
-pub(super) struct Ends {
-    pub(super) stack: Stack,
-    pub(super) reader: Reader,
+pub(crate) struct Ends {
+    pub(crate) stack: Stack,
+    pub(crate) reader: Reader,
     folder: TempDir,
 }
 
 /// A study on disk.
-pub(super) struct Study {
-    pub(super) uid: String,
-    pub(super) megabits: f64,
+pub(crate) struct Study {
+    pub(crate) uid: String,
+    pub(crate) megabits: f64,
     folder: TempDir,
 }
 
 /// One transfer.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Took {
+pub(crate) struct Took {
     /// Mbit/s of file bytes.
-    pub(super) mbit_s: f64,
+    pub(crate) mbit_s: f64,
     /// Seconds of processor time of both ends for each GB.
-    pub(super) cpu_s_gb: f64,
-    pub(super) cut: bool,
+    pub(crate) cpu_s_gb: f64,
+    pub(crate) cut: bool,
 }
 
 impl Study {
-    pub(super) fn write(number: u32, slices: u16) -> anyhow::Result<Self> {
+    pub(crate) fn write(number: u32, slices: u16) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut identity = Identity::sample(&format!("2.25.4712.{number}"), "20261121", "093000");
         identity.accession = format!("TEST-ACC-{number}");
@@ -89,7 +89,7 @@ impl Study {
 
 impl Ends {
     /// Starts both ends over a clear line; `lines` go into the agent's `[gateway]`.
-    pub(super) async fn start(line: &Line, lines: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn start(line: &Line, lines: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let binaries = build::binaries().await?;
         let agent = line.script(&binaries.agent, folder.path().join("agent"))?;
@@ -132,13 +132,13 @@ impl Ends {
     }
 
     /// How the agent's link says it stands.
-    pub(super) async fn link(&self) -> anyhow::Result<Value> {
+    pub(crate) async fn link(&self) -> anyhow::Result<Value> {
         let said = self.stack.agent_cli(&["status", "--json"]).await?;
         let mut status: Value = serde_json::from_str(&said).context("reading the status")?;
         Ok(status.get_mut("link").map_or(Value::Null, Value::take))
     }
 
-    pub(super) fn cpu(&self) -> anyhow::Result<f64> {
+    pub(crate) fn cpu(&self) -> anyhow::Result<f64> {
         let mut all = 0.0;
         for process in [&self.stack.agent, &self.stack.gateway] {
             all += Usage::of(process.pid().context("it has ended")?)?.cpu_s;
@@ -147,7 +147,7 @@ impl Ends {
     }
 
     /// From the first byte to the agent until the gateway has sealed the study.
-    pub(super) async fn carry(&self, line: &Line, study: &Study) -> anyhow::Result<Took> {
+    pub(crate) async fn carry(&self, line: &Line, study: &Study) -> anyhow::Result<Took> {
         let (before, start) = (self.cpu()?, Instant::now());
         self.send(line, study).await?;
         self.reader.wait_ready(&study.uid, CUT * 4).await?;
@@ -156,8 +156,18 @@ impl Ends {
     }
 
     /// Gives the study to the agent.
-    pub(super) async fn send(&self, line: &Line, study: &Study) -> anyhow::Result<()> {
-        let mut sender = study.sender(line, "CAUSEWAY", &self.stack.dicom());
+    pub(crate) async fn send(&self, line: &Line, study: &Study) -> anyhow::Result<()> {
+        self.send_to(line, study, "CAUSEWAY").await
+    }
+
+    /// The same, to one of the agent's titles.
+    pub(crate) async fn send_to(
+        &self,
+        line: &Line,
+        study: &Study,
+        called: &str,
+    ) -> anyhow::Result<()> {
+        let mut sender = study.sender(line, called, &self.stack.dicom());
         ensure!(
             sender.status().await?.success(),
             "the agent took less than all"
@@ -165,7 +175,19 @@ impl Ends {
         Ok(())
     }
 
-    pub(super) async fn stop(self, line: &Line) -> anyhow::Result<()> {
+    /// How many instances of a study are at the gateway.
+    pub(crate) async fn arrived(&self, study: &Study) -> anyhow::Result<u64> {
+        let list = self.reader.get("/api/v1/worklist").await?;
+        let items = list.get("items").and_then(Value::as_array);
+        let of = |item: &Value| {
+            let studies = item.get("studies")?.as_array()?;
+            let uid = |it: &&Value| it.get("uid").and_then(Value::as_str) == Some(&study.uid);
+            studies.iter().find(uid)?.get("instances")?.as_u64()
+        };
+        Ok(items.into_iter().flatten().find_map(of).unwrap_or(0))
+    }
+
+    pub(crate) async fn stop(self, line: &Line) -> anyhow::Result<()> {
         line.clear().await?;
         self.stack.stop().await?;
         self.folder.close().context("deleting the folder")
@@ -173,7 +195,7 @@ impl Ends {
 }
 
 /// DCMTK over the same line: `storescu` at the hospital, `storescp` that syncs nothing in the centre.
-pub(super) async fn dcmtk(line: &Line, study: &Study, cut: Duration) -> anyhow::Result<Took> {
+pub(crate) async fn dcmtk(line: &Line, study: &Study, cut: Duration) -> anyhow::Result<Took> {
     let folder = tempfile::tempdir()?;
     let received = folder.path().join("received");
     std::fs::create_dir_all(&received)?;

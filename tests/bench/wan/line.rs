@@ -9,12 +9,12 @@ use causeway_tests::stack::build::root;
 use tokio::process::Command;
 
 /// The address of each end.
-pub(super) const SITE: &str = "10.77.0.1";
-pub(super) const CENTRE: &str = "10.77.0.2";
+pub(crate) const SITE: &str = "10.77.0.1";
+pub(crate) const CENTRE: &str = "10.77.0.2";
 
 /// The tool; it finds its line by a number in the environment.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     tool: PathBuf,
 }
 
@@ -23,7 +23,7 @@ impl Line {
     ///
     /// # Errors
     /// What is missing.
-    pub(super) fn find() -> anyhow::Result<Self> {
+    pub(crate) fn find() -> anyhow::Result<Self> {
         ensure!(
             rustix::process::geteuid().is_root(),
             "only root can make network namespaces"
@@ -34,7 +34,7 @@ impl Line {
     }
 
     /// A command of the tool.
-    pub(super) fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.tool);
         command.args(words).stdin(Stdio::null());
         if words == ["up"] {
@@ -48,7 +48,7 @@ impl Line {
     ///
     /// # Errors
     /// When it fails.
-    pub(super) async fn run(&self, words: &[&str]) -> anyhow::Result<String> {
+    pub(crate) async fn run(&self, words: &[&str]) -> anyhow::Result<String> {
         let output = self.command(words).output().await?;
         ensure!(
             output.status.success(),
@@ -59,7 +59,7 @@ impl Line {
     }
 
     /// A program at the hospital's end, which ends with the command.
-    pub(super) fn at_site(&self, program: impl AsRef<OsStr>) -> Command {
+    pub(crate) fn at_site(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.command(&["exec", "site"]);
         command
             .arg(program)
@@ -74,7 +74,7 @@ impl Line {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(super) fn script(
+    pub(crate) fn script(
         &self,
         program: &std::path::Path,
         path: PathBuf,
@@ -94,7 +94,7 @@ impl Line {
     ///
     /// # Errors
     /// When the tool refuses.
-    pub(super) async fn set(&self, cell: Cell) -> anyhow::Result<()> {
+    pub(crate) async fn set(&self, cell: Cell) -> anyhow::Result<()> {
         let delay = format!("delay={}ms", f64::from(cell.round_trip_ms) / 2.0);
         let loss = format!("loss={}", cell.loss);
         let rate = format!("rate={}", cell.mbit_s);
@@ -107,7 +107,7 @@ impl Line {
     ///
     /// # Errors
     /// When the tool refuses.
-    pub(super) async fn clear(&self) -> anyhow::Result<()> {
+    pub(crate) async fn clear(&self) -> anyhow::Result<()> {
         self.run(&["set", "delay=0ms", "loss=0", "rate=0"]).await?;
         Ok(())
     }
@@ -115,15 +115,15 @@ impl Line {
 
 /// One kind of line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Cell {
-    pub(super) mbit_s: u32,
-    pub(super) round_trip_ms: u32,
+pub(crate) struct Cell {
+    pub(crate) mbit_s: u32,
+    pub(crate) round_trip_ms: u32,
     /// Percent of the packets, in each direction.
-    pub(super) loss: f64,
+    pub(crate) loss: f64,
 }
 
 impl Cell {
-    pub(super) const fn new(mbit_s: u32, round_trip_ms: u32, loss: f64) -> Self {
+    pub(crate) const fn new(mbit_s: u32, round_trip_ms: u32, loss: f64) -> Self {
         Self {
             mbit_s,
             round_trip_ms,
@@ -131,7 +131,7 @@ impl Cell {
         }
     }
 
-    pub(super) fn name(self) -> String {
+    pub(crate) fn name(self) -> String {
         format!(
             "{} Mbit/s, {} ms, {} %",
             self.mbit_s, self.round_trip_ms, self.loss
