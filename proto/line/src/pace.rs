@@ -33,6 +33,8 @@ const MEMORY: u64 = 10;
 const CRUISE: u32 = 6;
 /// How old the shortest round trip may become before it is measured anew.
 const STALE: Duration = Duration::from_secs(10);
+/// After so many rounds that waited longer than what we send explains the shortest round trip is measured anew: the way may have changed.
+const STRANGE: u32 = 3;
 /// What may be under way before anything is known, in bytes.
 const FIRST_WINDOW: u64 = 96 * 1024;
 /// The queue that keeps the narrowest place busy, as time at the bandwidth, and in packets. The second part is the same for all who share a line:
@@ -113,6 +115,8 @@ pub struct Pace {
     acked: u64,
     /// Bytes delivered and lost that have not been judged.
     judged: (u64, u64),
+    /// Rounds in a row that waited longer than what we send explains.
+    strange: u32,
     /// Nothing was heard for long; rounds for which what is lost was lost to that outage.
     returned: u32,
 }
@@ -136,6 +140,7 @@ impl Pace {
             window: FIRST_WINDOW,
             acked: 0,
             judged: (0, 0),
+            strange: 0,
             returned: 0,
         }
     }
@@ -284,6 +289,11 @@ impl Pace {
         self.returned = self.returned.saturating_sub(1);
         let queue = self.queue(&round);
         let overflows = self.overflows(&round, queue) || round.marked;
+        self.strange = if self.explains(queue) {
+            0
+        } else {
+            self.strange + 1
+        };
         if !round.limited {
             self.busy_rounds = self.busy_rounds.saturating_add(1);
             self.proven |= !matches!(self.phase, Phase::Start { .. });
@@ -300,6 +310,12 @@ impl Pace {
                 self.shortest = Some(shortest);
                 self.shortest_at = now;
                 Phase::Cruise { left: CRUISE }
+            }
+            _ if self.strange >= STRANGE => {
+                self.strange = 0;
+                Phase::Rest {
+                    shortest: Duration::MAX,
+                }
             }
             _ if overflows => Phase::Settle,
             _ if now.saturating_sub(self.shortest_at) > STALE && !round.limited => Phase::Rest {
@@ -381,6 +397,12 @@ impl Pace {
             return Duration::ZERO;
         };
         now.saturating_sub(empty)
+    }
+
+    /// Whether what we have under way can be why a round waited as long as this: a longer way, or the queue of others, cannot be told by it.
+    fn explains(&self, queue: Duration) -> bool {
+        let ours = precise(self.window) / self.bandwidth.highest().max(1.0) - self.seconds();
+        queue.as_secs_f64() <= 2.0 * ours.max(0.0) + 0.010
     }
 
     fn overflows(&mut self, round: &Round, queue: Duration) -> bool {

@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) outage: Option<(Duration, Duration)>,
     /// From when on the narrowest place has another width.
     pub(super) then: Option<(Duration, f64)>,
+    /// From when on the way has another length.
+    pub(super) longer: Option<(Duration, Duration)>,
     pub(super) seed: u64,
 }
 
@@ -36,6 +38,7 @@ impl Line {
             queue: Duration::from_millis(50),
             outage: None,
             then: None,
+            longer: None,
             seed: 7,
         }
     }
@@ -139,6 +142,14 @@ impl Run {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// From one end to the other.
+    fn way(&self) -> Duration {
+        match self.line.longer {
+            Some((from, round_trip)) if self.now >= from => round_trip / 2,
+            _ => self.line.round_trip / 2,
+        }
     }
 
     fn is_dead(&self) -> bool {
@@ -277,7 +288,7 @@ impl Run {
         if self.chance() * 1000.0 < self.line.loss {
             return;
         }
-        let at = self.free_at + self.line.round_trip / 2;
+        let at = self.free_at + self.way();
         self.at(at, Event::Arrives(index, packet));
     }
 
@@ -304,7 +315,7 @@ impl Run {
             return; // the next answer names these packets too
         }
         let packets = std::mem::take(&mut self.flows[index].answering);
-        let at = self.now + self.line.round_trip / 2;
+        let at = self.now + self.way();
         self.at(at, Event::Answer(index, packets));
     }
 

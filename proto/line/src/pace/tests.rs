@@ -111,6 +111,33 @@ fn a_line_that_becomes_narrow_or_wide_is_followed() {
     }
 }
 
+/// From a fibre to a radio, from a wire beside it to an ocean: the old round trip would leave the line all but empty.
+#[test]
+fn a_way_that_becomes_longer_is_followed_within_a_second() {
+    for (from, from_ms, to, to_ms) in [
+        (100.0, 20, 100.0, 60),
+        (1000.0, 1, 100.0, 80),
+        (1000.0, 1, 100.0, 200),
+        (200.0, 5, 20.0, 80),
+    ] {
+        let line = Line {
+            then: Some((seconds(3), to)),
+            longer: Some((seconds(3), ms(to_ms))),
+            ..Line::new(from, from_ms, 1.0)
+        };
+        let run = alone(line, Terms::default(), 12);
+        let share = |second| run.share(0, second, second + 1) * from / to;
+        println!(
+            "{from_ms} to {to_ms} ms: {:.2} {:.2} {:.2} {:.2}",
+            share(3),
+            share(4),
+            share(5),
+            share(6)
+        );
+        assert!(share(5) > 0.8, "{from_ms} to {to_ms} ms: {:.2}", share(5));
+    }
+}
+
 #[test]
 fn two_share_a_line() {
     for (round_trip, late) in [(20, 0), (20, 10), (80, 0), (80, 10), (200, 0)] {
