@@ -299,7 +299,9 @@ impl Pace {
             self.proven |= !matches!(self.phase, Phase::Start { .. });
         }
         if overflows {
-            self.bandwidth.forget(self.busy_rounds, round.fastest);
+            if !round.limited {
+                self.bandwidth.forget(self.busy_rounds, round.fastest);
+            }
             if !matches!(self.phase, Phase::Start { .. }) {
                 self.room = (self.room / 2.0).max(1.0 / 16.0);
             }

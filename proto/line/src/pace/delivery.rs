@@ -60,7 +60,8 @@ impl Delivery {
             delivered: self.delivered,
             delivered_at: self.delivered_at,
             first_sent: self.first_sent,
-            limited: self.limited_until > self.delivered,
+            // up to the mark itself: what is sent into an idle line right after it does not fill it either
+            limited: self.limited_until >= self.delivered.max(1),
         });
     }
 

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
-use super::{Pace, Terms};
+use super::{Known, Pace, Terms};
 
 const PACKET: u64 = 1452;
 const HEADER: u64 = 28;
@@ -129,6 +129,16 @@ impl Run {
 
     pub(super) fn in_turns(&mut self, flow: usize, sends: Duration, of: Duration) {
         self.flows[flow].turns = Some((sends, of));
+    }
+
+    /// From now on the flow always has something to send.
+    pub(super) fn always(&mut self, flow: usize) {
+        self.flows[flow].turns = None;
+        self.send(flow);
+    }
+
+    pub(super) fn known(&self, flow: usize) -> Option<Known> {
+        self.flows[flow].pace.known()
     }
 
     fn at(&mut self, at: Duration, event: Event) {

@@ -200,6 +200,37 @@ fn a_path_that_has_changed_is_measured_anew() {
     assert!(other.share(0, 1, 10) > 0.9 && other.lost_share(0) < 0.01);
 }
 
+/// Signs of life are no measurement of the line.
+#[test]
+fn minutes_of_little_to_say_forget_nothing() {
+    let mut run = Run::new(Line::new(100.0, 80, 1.0));
+    let flow = run.flow(Terms::default(), Duration::ZERO);
+    // three seconds of everything, then a packet every five seconds for five minutes
+    run.until(seconds(3));
+    run.in_turns(flow, Duration::from_micros(1), seconds(5));
+    run.until(seconds(300));
+    let known = run.known(flow).unwrap();
+    assert!(known.bandwidth > 11_000_000, "{known:?}");
+    run.always(flow);
+    run.until(seconds(310));
+    let share = run.share(flow, 301, 303);
+    assert!(share > 0.9, "{share:.3}");
+}
+
+/// A connection that had nothing to send for its first minute starts as a fresh one does.
+#[test]
+fn a_connection_that_begins_with_little_to_say_still_starts() {
+    let mut run = Run::new(Line::new(100.0, 80, 1.0));
+    let flow = run.flow(Terms::default(), Duration::ZERO);
+    run.in_turns(flow, Duration::from_micros(1), seconds(5));
+    run.until(seconds(60));
+    assert_eq!(run.known(flow), None, "nothing has filled the line");
+    run.always(flow);
+    run.until(seconds(63));
+    let share = run.share(flow, 60, 63);
+    assert!(share > 0.8, "{share:.3}");
+}
+
 #[test]
 fn a_pause_forgets_nothing() {
     let mut run = Run::new(Line::new(100.0, 80, 1.0));
