@@ -31,6 +31,7 @@ async function refresh(background = false) {
   } catch (error) {
     if (error instanceof Problem && error.status === 404) {
       letGo();
+      images.clear();
       fill(top);
       message(h('strong', null, 'There is no such case for you.'), h('p', null, 'It may have been withdrawn, or given to somebody else.'));
     } else if (!data) {

@@ -33,6 +33,9 @@ export class Images {
   constructor() {
     this.frame = null;
     this.address = null;
+    // the document that is taking arrivals in, and what is to be taken in after that
+    this.growing = null;
+    this.next = null;
     this.element = h('div', { class: 'images' });
   }
 
@@ -55,22 +58,36 @@ export class Images {
   async grow(data, title) {
     const [frame, now] = [this.frame, objects(data)];
     const more = now - this.objects;
-    if (more <= 0 || this.growing) return;
-    this.growing = true;
+    if (more <= 0) return;
+    // a viewer that was replaced or loaded again never ends what it began: what counts is the one that is there
+    const viewer = frame.contentDocument;
+    if (viewer && this.growing === viewer) {
+      this.next = [data, title];
+      return;
+    }
+    [this.growing, this.next] = [viewer, null];
+    const there = () => frame === this.frame && frame.contentDocument === viewer;
     const notice = (...words) => fill(this.later, h('div', { class: 'later', role: 'status' }, ...words));
     try {
       await frame.contentWindow.takeInArrivals();
-      if (frame !== this.frame) return;
+      if (!there()) return;
       this.objects = now;
       notice(h('span', null, `${count(more, 'more object has', 'more objects have')} joined the images.`));
-      setTimeout(() => { if (frame === this.frame && this.objects === now) fill(this.later); }, NOTICE_MS);
+      setTimeout(() => { if (there() && this.objects === now) fill(this.later); }, NOTICE_MS);
     } catch {
-      if (frame !== this.frame) return;
+      if (!there()) return;
       notice(h('span', null, `${count(more, 'more object has', 'more objects have')} arrived.`),
         h('button', { type: 'button', class: 'small', onclick: () => { this.clear(); this.show(data, title); } }, 'Load them'));
     } finally {
-      this.growing = false;
+      if (there() && this.growing === viewer) this.grown();
     }
+  }
+
+  /** What came while the viewer was taking in goes on from there. */
+  grown() {
+    const next = this.next;
+    [this.growing, this.next] = [null, null];
+    if (next) this.grow(...next);
   }
 
   loaded() {

@@ -26,9 +26,14 @@ const watching = setInterval(async () => {
 
 let services = null;
 
-/** An image set takes in what came later, in its place. */
+/** Whether the viewer, opened anew, would lay this image on a stack: a clip stands alone, and so does each view of a plain radiograph. */
+const stacks = (one) => one.Rows > 0 && !(one.NumberOfFrames > 1) && !['CR', 'MG', 'DX'].includes(one.Modality);
+
+/** A stack takes in what came later and belongs on it; the viewer makes sets of the rest. One that says it took something is loaded again. */
 function takeIn(instances) {
-  this.images.push(...instances);
+  const mine = instances.filter(stacks);
+  if (!mine.length) return undefined;
+  this.images.push(...mine);
   this.sort(services.customizationService);
   this.setAttributes({ numImageFrames: this.images.length });
   return this;
@@ -57,7 +62,7 @@ window.takeInArrivals = async () => {
   const { displaySetService } = services;
   const [source] = displaySetService.extensionManager.getActiveDataSource();
   for (const set of displaySetService.getActiveDisplaySets()) {
-    if (set.images && !set.isDynamicVolume) set.addInstances ??= takeIn;
+    if (set.images?.every(stacks) && !set.isDynamicVolume) set.addInstances ??= takeIn;
   }
   for (const uid of watched) {
     // what the source has asked before it keeps under this name
