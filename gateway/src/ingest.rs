@@ -4,6 +4,7 @@
 //! SOP Instance UID, `source_tag`); the same key is answered with the same receipt and has no effect.
 
 mod admit;
+mod have;
 mod index;
 pub mod quarantine;
 mod record;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use causeway_proto::ids::{AgreementId, SiteId};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::message::{Have, Held, Instance, InstanceKey, Query, Receipt};
+use causeway_proto::link::message::{Instance, InstanceKey, Receipt};
 use causeway_proto::link::upload::{CODING_NONE, CODINGS};
 use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
@@ -53,6 +54,9 @@ pub struct Config {
     pub max_parallel: u32,
     /// How much of `max_incoming_bytes` and of `max_parallel` one site may take, in percent.
     pub site_share_percent: u8,
+    /// For how long an instance waits for room while no byte comes of those that have it, in seconds; longer than a link that is silent
+    /// lives.
+    pub stuck_s: u64,
 }
 
 impl Default for Config {
@@ -63,6 +67,7 @@ impl Default for Config {
             incoming_age_h: 72,
             max_parallel: 64,
             site_share_percent: 25,
+            stuck_s: 20,
         }
     }
 }
@@ -248,12 +253,12 @@ struct Inner {
     slots: Slots,
     active: Mutex<HashSet<PartName>>,
     opened: Notify,
+    /// Rings when a stream has let go of its instance.
+    released: Notify,
     /// When the parts were last swept, and what they held then.
     swept: Mutex<(Timestamp, HashMap<String, u64>)>,
 }
 
-/// A query asks about at most this many instances.
-const MAX_KEYS: usize = 256;
 const EPOCH: &str = "epoch";
 
 impl Ingest {
@@ -280,6 +285,7 @@ impl Ingest {
             slots,
             active: Mutex::new(HashSet::new()),
             opened: Notify::new(),
+            released: Notify::new(),
             swept: Mutex::new((Timestamp(i64::MIN), HashMap::new())),
         })))
     }
@@ -344,74 +350,6 @@ impl Ingest {
         .fetch_optional(self.archive().rows.read())
         .await?;
         row.map(|_| ()).ok_or(IngestError::Forbidden)
-    }
-
-    /// What is held of an instance under this `source_tag`, and whether it is in quarantine.
-    async fn durable(
-        &self,
-        site: &SiteId,
-        key: &InstanceKey,
-    ) -> Result<Option<Receipt>, IngestError> {
-        let tag = key.source_tag.to_string();
-        for (quarantined, sql) in [
-            (
-                false,
-                "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM instance
-                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
-            ),
-            (
-                true,
-                "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
-                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
-            ),
-            (
-                false,
-                "SELECT length, sent_digest, source_tag, '' AS blob_key, receipt_number, receipt_epoch FROM deleted_instance
-                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
-            ),
-        ] {
-            let row: Option<ContentRow> = sqlx::query_as(sql)
-                .bind(site.as_str())
-                .bind(key.agreement.as_str())
-                .bind(key.instance.as_str())
-                .bind(tag.as_str())
-                .fetch_optional(self.archive().rows.read())
-                .await?;
-            // a receipt of another epoch is given anew, with a new number, when the content is offered again
-            if let Some(row) = row
-                && row.receipt_epoch == record::signed(self.epoch())
-            {
-                return Ok(Some(receipt_of(key.clone(), &row, quarantined)?));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Says how much of some instances is there, in the order asked.
-    ///
-    /// # Errors
-    /// More than 256 keys, or when the database or the archive refuses.
-    pub async fn have(&self, site: &SiteId, query: &Query) -> Result<Have, IngestError> {
-        if query.keys.len() > MAX_KEYS {
-            return Err(IngestError::Malformed("more than 256 keys in one query"));
-        }
-        let mut entries = Vec::with_capacity(query.keys.len());
-        for key in &query.keys {
-            let receipt = self.durable(site, key).await?;
-            let name = admit::part_name(site, key);
-            let arriving = self.active().contains(&name);
-            let offset = match &receipt {
-                Some(receipt) => receipt.length,
-                None if arriving => 0,
-                None => self.archive().parts.length(&name).await?,
-            };
-            entries.push(Held {
-                key: key.clone(),
-                offset,
-                receipt,
-            });
-        }
-        Ok(Have { entries })
     }
 
     /// Begins an instance; bytes follow from [`Incoming::offset`], which is the message's offset. Waits a

@@ -75,6 +75,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         self.door.active().remove(&self.name);
+        self.door.0.released.notify_waiters();
     }
 }
 
@@ -93,7 +94,7 @@ pub struct Incoming {
     hasher: ContentHasher,
     place: Place,
     offset: u64,
-    _permits: Permits,
+    permits: Permits,
 }
 
 impl Incoming {
@@ -123,7 +124,7 @@ impl Incoming {
             hasher,
             place,
             offset,
-            _permits: permits,
+            permits,
         })
     }
 
@@ -131,6 +132,11 @@ impl Incoming {
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.offset
+    }
+
+    /// Bytes of it have come, though they may not have been appended yet.
+    pub fn moved(&self) {
+        self.permits.moved();
     }
 
     /// Takes the next bytes.

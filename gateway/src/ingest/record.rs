@@ -19,8 +19,9 @@ use crate::audit;
 use crate::deletion;
 use crate::worklist::{self, ANOTHER_PATIENT, Changed};
 
-/// OPEN travels on another stream than the instances: how long an instance waits for it.
-const OPEN_WAIT: Duration = Duration::from_secs(5);
+/// OPEN travels on another stream than the instances: how long an instance waits for it. As long as a line may be silent: what is refused
+/// is sent a second time.
+const OPEN_WAIT: Duration = Duration::from_secs(15);
 /// What a quarantine row says of a second content.
 const CONFLICT: &str = "another object with the same SOP Instance UID was received first";
 

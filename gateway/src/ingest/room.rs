@@ -1,6 +1,8 @@
 //! How much may be under way at a time, over all sites and of one: bytes of partial instances, and instances being received.
 
 use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,9 +15,8 @@ use super::{Ingest, IngestError};
 
 /// How often the parts are looked through for old ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// How long an instance waits for others to be finished. The bytes of one that waits fill the window of its connection, which
-/// those it waits for may need, so that it must not wait for ever.
-const WAIT: Duration = Duration::from_secs(5);
+/// How often one that waits looks whether those it waits for have moved, within the time that it waits while they do not.
+const LOOKS: u32 = 4;
 
 /// So much of what may be received at the same time is there for urgent instances alone, on top of the rest: one of so many.
 const URGENT_PART: usize = 4;
@@ -25,6 +26,16 @@ const URGENT_PART: usize = 4;
 pub(super) struct Permits {
     _of_site: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
+    moves: [Arc<AtomicU64>; 2],
+}
+
+impl Permits {
+    /// Bytes have come of what was let in: those that wait go on waiting.
+    pub(super) fn moved(&self) {
+        for moves in &self.moves {
+            moves.fetch_add(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// How many instances may be received at the same time.
@@ -40,6 +51,8 @@ pub(super) struct Slots {
 struct Pool {
     any: Arc<Semaphore>,
     urgent: Arc<Semaphore>,
+    /// Counts up whenever bytes of an instance come that has room.
+    moves: Arc<AtomicU64>,
 }
 
 impl Pool {
@@ -47,6 +60,7 @@ impl Pool {
         Self {
             any: Arc::new(Semaphore::new(slots)),
             urgent: Arc::new(Semaphore::new((slots / URGENT_PART).max(1))),
+            moves: Arc::default(),
         }
     }
 }
@@ -60,14 +74,33 @@ impl Slots {
     }
 }
 
-/// First among the site's own, so that a site that waits for itself takes nothing from others.
-async fn both(of_site: Arc<Semaphore>, of_all: Arc<Semaphore>) -> Option<Permits> {
-    let of_site = of_site.acquire_owned().await.ok()?;
-    let of_all = of_all.acquire_owned().await.ok()?;
-    Some(Permits {
-        _of_site: of_site,
-        _of_all: of_all,
-    })
+/// What one site may take, and what there is for all.
+struct Room {
+    mine: Pool,
+    all: Pool,
+}
+
+impl Room {
+    /// First among the site's own, so that a site that waits for itself takes nothing from others.
+    async fn take(&self, of: fn(&Pool) -> &Arc<Semaphore>) -> Option<Permits> {
+        let of_site = of(&self.mine).clone().acquire_owned().await.ok()?;
+        let of_all = of(&self.all).clone().acquire_owned().await.ok()?;
+        Some(Permits {
+            _of_site: of_site,
+            _of_all: of_all,
+            moves: [self.mine.moves.clone(), self.all.moves.clone()],
+        })
+    }
+
+    /// How often those have moved that one waits for: the site's own, and others where the gateway has no room left.
+    fn moves(&self) -> u64 {
+        let count = |pool: &Pool| pool.moves.load(Ordering::Relaxed);
+        let others = match self.all.any.available_permits() {
+            0 => count(&self.all),
+            _ => 0,
+        };
+        count(&self.mine).wrapping_add(others)
+    }
 }
 
 impl Ingest {
@@ -101,25 +134,38 @@ impl Ingest {
         Ok(())
     }
 
-    /// Waits a little for the right to receive one more instance.
+    /// Waits for the right to receive one more instance, for as long as bytes come of those that have it, however slowly: what is refused
+    /// is sent a second time. The bytes of one that waits fill the window of its connection, which those it waits for may need: where
+    /// none moves it does not wait for ever.
     pub(super) async fn permits(&self, study: &StudyKey) -> Result<Permits, IngestError> {
-        let (mine, all) = (self.slots_of(&study.site), &self.0.slots.all);
-        let at_once = both(mine.any.clone(), all.any.clone()).now_or_never();
-        if let Some(Some(permits)) = at_once {
+        let room = Room {
+            mine: self.slots_of(&study.site),
+            all: self.0.slots.all.clone(),
+        };
+        if let Some(Some(permits)) = room.take(|pool| &pool.any).now_or_never() {
             return Ok(permits);
         }
         let urgent = self.is_urgent(study).await?;
-        let either = async {
+        let mut either = pin!(async {
             tokio::select! {
-                permits = both(mine.urgent.clone(), all.urgent.clone()), if urgent => permits,
-                permits = both(mine.any.clone(), all.any.clone()) => permits,
+                permits = room.take(|pool| &pool.urgent), if urgent => permits,
+                permits = room.take(|pool| &pool.any) => permits,
             }
-        };
-        match tokio::time::timeout(WAIT, either).await {
-            Ok(Some(permits)) => Ok(permits),
-            Ok(None) => Err(IngestError::Busy("the gateway is closing")),
-            Err(_) => Err(IngestError::Busy("too many instances are arriving")),
+        });
+        let look = Duration::from_secs(self.config().stuck_s) / LOOKS;
+        let (mut seen, mut still) = (room.moves(), 0);
+        while still < LOOKS {
+            match tokio::time::timeout(look, &mut either).await {
+                Ok(Some(permits)) => return Ok(permits),
+                Ok(None) => return Err(IngestError::Busy("the gateway is closing")),
+                Err(_) => {
+                    let now = room.moves();
+                    still = if now == seen { still + 1 } else { 0 };
+                    seen = now;
+                }
+            }
         }
+        Err(IngestError::Busy("too many instances are arriving"))
     }
 
     async fn is_urgent(&self, study: &StudyKey) -> Result<bool, IngestError> {

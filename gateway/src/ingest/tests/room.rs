@@ -1,8 +1,10 @@
 //! What one site may have under way: it never takes the room of others, and what it has begun it may finish.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use causeway_proto::ids::{Purpose, SiteId};
-use causeway_proto::link::message::Instance;
+use causeway_proto::link::message::{Instance, Query};
 
 use super::stand::{CT, Object, clock, open, random, site, stands};
 use crate::archive::Archive;
@@ -17,6 +19,7 @@ async fn door(archive: &Archive) -> Ingest {
     let config = Config {
         max_incoming_bytes: 10_000,
         max_parallel: 8,
+        stuck_s: 1,
         // the test's clock is not the file system's
         incoming_age_h: 24 * 365 * 20,
         ..Config::default()
@@ -124,4 +127,44 @@ async fn an_urgent_instance_finds_room_that_others_do_not_take() {
     tx.commit().await.unwrap();
     let urgent = begin(&door, &site(), &object(3), 0).await;
     assert!(urgent.is_ok(), "{urgent:?}");
+}
+
+#[tokio::test]
+async fn an_instance_waits_for_as_long_as_bytes_come_of_those_before_it() {
+    let stand = stands().await.remove(0);
+    let door = door(&stand.archive).await;
+    let first = begin(&door, &site(), &object(1), 0).await.unwrap();
+    let second = begin(&door, &site(), &object(2), 0).await.unwrap();
+    let (from, third) = (site(), object(3));
+    let mut waits = std::pin::pin!(begin(&door, &from, &third, 0));
+    // three times as long as it waits for those of which nothing comes
+    let mut beat = tokio::time::interval(Duration::from_millis(100));
+    for _ in 0..30 {
+        tokio::select! {
+            begun = &mut waits => panic!("{begun:?}"),
+            _ = beat.tick() => second.moved(),
+        }
+    }
+    drop(first);
+    assert!(waits.await.is_ok());
+}
+
+#[tokio::test]
+async fn a_question_waits_for_what_is_being_kept() {
+    let stand = stands().await.remove(0);
+    let door = door(&stand.archive).await;
+    let mut incoming = begin(&door, &site(), &object(1), 0).await.unwrap();
+    let bytes = object(1).bytes.slice(..3_000);
+    incoming.append(bytes).await.unwrap();
+    let query = Query {
+        keys: vec![object(1).key()],
+    };
+    let from = site();
+    let asks = async {
+        tokio::join!(biased; door.have(&from, &query), async {
+            incoming.keep().await.unwrap();
+        })
+    };
+    let (have, ()) = asks.await;
+    assert_eq!(have.unwrap().entries[0].offset, 3_000);
 }
