@@ -332,13 +332,14 @@ impl Unpress {
         let guess = *GUESSES.get(usize::from(*guess))?;
         self.tables.read(&mut rest)?;
         let mut bits = Bits::new(rest)?;
+        // before anything is made for a row: how long it is, is the record's own word
+        let mut left = length / rows.bytes();
+        (left > 0 && left * rows.bytes() == length).then_some(())?;
         let width = rows.samples();
         for buffer in self.samples.iter_mut().chain(&mut self.off) {
             buffer.clear();
             buffer.resize(width, 0);
         }
-        let mut left = length / rows.bytes();
-        (left > 0 && left * rows.bytes() == length).then_some(())?;
         let [above, first, second] = &mut self.samples;
         let [off_above, off_first, off_second] = &mut self.off;
         off_above.fill(FIRST_CONTEXT * STATES as u16);
@@ -377,5 +378,26 @@ fn give(samples: &[u16], rows: Rows, out: &mut Vec<u8>) {
         out.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
     } else {
         out.extend(samples.iter().map(|sample| *sample as u8));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_longer_than_its_record_takes_no_memory() {
+        let wide = Rows::new(200_000, 1, true).unwrap();
+        let mut pressed = Vec::new();
+        Press::default().press(&vec![7; wide.bytes()], wide, &mut pressed);
+        for length in [64, wide.bytes() - 2, wide.bytes() + 2] {
+            let (mut unpress, mut out) = (Unpress::default(), Vec::new());
+            assert_eq!(unpress.unpress(&pressed, length, &mut out), None);
+            let taken = unpress.samples.iter().chain(&unpress.off);
+            assert!(taken.map(Vec::capacity).all(|samples| samples == 0));
+        }
+        let (mut unpress, mut out) = (Unpress::default(), Vec::new());
+        let undone = unpress.unpress(&pressed, wide.bytes(), &mut out);
+        assert_eq!((undone, out.len()), (Some(()), wide.bytes()));
     }
 }
