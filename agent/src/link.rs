@@ -13,6 +13,7 @@ mod download;
 pub mod enrol;
 pub mod firewall;
 mod lanes;
+mod leave;
 mod path;
 mod proxy;
 mod sending;

@@ -3,13 +3,14 @@
 //! The priority of a QUIC stream decides which of the bytes go that were given to it. It cannot take back room that bytes of others
 //! hold, nor a place among the streams that the gateway allows: so what is less urgent holds back before it takes either.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use bytes::Bytes;
 use causeway_proto::ids::Priority;
+use causeway_proto::link::close::Code;
 use quinn::{Connection, SendStream, WriteError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
 
 /// So much is written before a stream looks whether something more urgent has come: what all streams are in the middle of has to go first.
 const SLICE_BYTES: usize = 32 * 1024;
@@ -45,9 +46,13 @@ impl Level {
         self.0 < URGENT_LEVELS
     }
 
-    /// As a priority of QUIC.
-    fn order(self) -> i32 {
-        i32::try_from(self.0).map_or(0, |level| FIRST - level)
+    /// As a priority of QUIC, of the stream that was opened as the `number`th. What is not urgent goes in the order in which it was
+    /// opened: of many that go side by side all are late, and the gateway has to hold the half of each.
+    fn order(self, number: i32) -> i32 {
+        match i32::try_from(self.0) {
+            Ok(level) if self.is_urgent() => FIRST - level,
+            _ => number.saturating_neg(),
+        }
     }
 }
 
@@ -63,8 +68,8 @@ struct Inner {
     beside: Arc<Semaphore>,
     /// Streams that are not urgent, until the gateway has all of them.
     open: Arc<Semaphore>,
-    /// Streams that are written to their end.
-    closing: Mutex<JoinSet<()>>,
+    /// How many were opened.
+    opened: AtomicI32,
 }
 
 impl Lanes {
@@ -76,26 +81,36 @@ impl Lanes {
             writing: watch::Sender::new([0; URGENT_LEVELS]),
             beside: Arc::new(Semaphore::new(1)),
             open: Arc::new(Semaphore::new(open.min(Semaphore::MAX_PERMITS))),
-            closing: Mutex::default(),
+            opened: AtomicI32::new(0),
         }))
     }
 
-    /// Opens a stream, in its turn. None when the connection has ended.
-    pub(super) async fn open(&self, connection: &Connection, priority: Priority) -> Option<Lane> {
+    /// Opens a stream in its turn, with the first bytes on it: one that is open and silent the gateway takes for one that has stalled.
+    /// None when the connection has ended.
+    pub(super) async fn open(
+        &self,
+        connection: &Connection,
+        priority: Priority,
+        first: Bytes,
+    ) -> Option<Lane> {
         let place = Place::take(self, Level::of(priority));
         let open = if place.level.is_urgent() {
             None
         } else {
             Some(self.0.open.clone().acquire_owned().await.ok()?)
         };
+        let beside = place.turn().await;
         let stream = connection.open_uni().await.ok()?;
-        let lane = Lane {
+        let number = self.0.opened.fetch_add(1, Ordering::Relaxed);
+        let mut lane = Lane {
             place,
-            beside: None,
+            beside,
             open,
             stream,
+            number: number.max(0),
         };
-        lane.order(lane.place.level);
+        lane.order(lane.beside.as_ref().map_or(lane.place.level, |_| Level(0)));
+        lane.stream.write_chunk(first).await.ok()?;
         Some(lane)
     }
 }
@@ -152,11 +167,12 @@ pub(super) struct Lane {
     beside: Option<OwnedSemaphorePermit>,
     open: Option<OwnedSemaphorePermit>,
     stream: SendStream,
+    number: i32,
 }
 
 impl Lane {
     fn order(&self, level: Level) {
-        if self.stream.set_priority(level.order()).is_err() {
+        if self.stream.set_priority(level.order(self.number)).is_err() {
             tracing::trace!("the stream has ended before it began");
         }
     }
@@ -178,26 +194,20 @@ impl Lane {
     }
 
     /// All is written: the stream ends when the gateway has it.
-    pub(super) fn finish(self) {
+    pub(super) fn finish(self) -> Closing {
         let Self {
-            place,
             beside,
             open,
             mut stream,
+            ..
         } = self;
         if stream.finish().is_err() {
             tracing::trace!("the gateway has stopped the stream");
-            return;
         }
-        let lanes = place.lanes.clone();
-        let closing = lanes.0.closing.lock();
-        let mut closing = closing.unwrap_or_else(PoisonError::into_inner);
-        while closing.try_join_next().is_some() {}
-        closing.spawn(async move {
-            // whether it was stopped or has arrived: it is no more
-            stream.stopped().await.ok();
-            drop((beside, open));
-        });
+        Closing {
+            stream,
+            _held: (beside, open),
+        }
     }
 
     /// Ends it before its end.
@@ -205,6 +215,21 @@ impl Lane {
         if self.stream.reset(code).is_err() {
             tracing::trace!("the gateway has stopped the stream");
         }
+    }
+}
+
+/// A stream that is written to its end, of which the gateway has not all. It keeps its rights until then.
+#[derive(Debug)]
+pub(super) struct Closing {
+    stream: SendStream,
+    _held: (Option<OwnedSemaphorePermit>, Option<OwnedSemaphorePermit>),
+}
+
+impl Closing {
+    /// Waits until the gateway has all of it or has stopped it. Whether it was stopped before its end.
+    pub(super) async fn is_cut(self) -> bool {
+        let stopped = self.stream.stopped().await;
+        matches!(stopped, Ok(Some(code)) if code.into_inner() != u64::from(Code::Done.number()))
     }
 }
 

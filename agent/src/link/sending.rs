@@ -4,7 +4,7 @@ use bytes::Bytes;
 use causeway_proto::ids::Priority;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{CHUNK_MAX_BYTES, chunk_header};
-use causeway_proto::link::message::{Manifest, Trailer};
+use causeway_proto::link::message::{InstanceKey, Manifest, Trailer};
 use causeway_proto::link::upload::{CODING_NONE, CODING_RECORDS};
 use causeway_proto::time::Timestamp;
 use quinn::{Connection, WriteError};
@@ -16,7 +16,7 @@ use super::dial::VarIntOf;
 use super::lanes::{Lane, Lanes};
 use super::session::Done;
 use crate::audit::{Look, Trail};
-use crate::protect::{ProtectError, Protector};
+use crate::protect::{Form, ProtectError, Protector};
 use crate::spool::{Outgoing, SpoolError};
 
 /// One instance on its way.
@@ -64,6 +64,30 @@ impl From<WriteError> for Cut {
     }
 }
 
+impl Cut {
+    fn done(self, key: InstanceKey) -> Done {
+        match self {
+            // the gateway has stopped it, or the connection has ended
+            Self::Link => Done::Instance { key, cut: true },
+            Self::Spool(error) => {
+                tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
+                match error.of_the_bytes() {
+                    Some(gone) => Done::Unread { key, gone },
+                    None => Done::Withdrawn(key),
+                }
+            }
+            Self::Form(error) => {
+                tracing::warn!(%error, instance = %key.instance, "an object is not sent now");
+                Done::Withdrawn(key)
+            }
+            Self::Alias(error) => {
+                tracing::error!(%error, instance = %key.instance, "an object is not sent now");
+                Done::Withdrawn(key)
+            }
+        }
+    }
+}
+
 impl Sending {
     pub(super) async fn run(self) -> Done {
         let key = self.instance.key.clone();
@@ -71,37 +95,25 @@ impl Sending {
         if self.trail.looked(self.at, self.look.clone()).await.is_err() {
             return Done::Withdrawn(key);
         }
+        let (form, head) = match self.begin().await {
+            Ok(begun) => begun,
+            Err(cut) => return cut.done(key),
+        };
         let priority = self.instance.priority;
-        let Some(mut lane) = self.lanes.open(&self.connection, priority).await else {
-            return Done::Instance(key);
+        let Some(mut lane) = self.lanes.open(&self.connection, priority, head).await else {
+            return Done::Instance { key, cut: true };
         };
-        let ended = match self.write(&mut lane).await {
-            Ok(()) => {
-                lane.finish();
-                return Done::Instance(key);
+        match self.write(&mut lane, form).await {
+            Ok(()) => Done::Written(key, lane.finish()),
+            Err(cut) => {
+                lane.reset(VarIntOf(Code::Truncated).into());
+                cut.done(key)
             }
-            Err(Cut::Link) => return Done::Instance(key),
-            Err(Cut::Spool(error)) => {
-                tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
-                match error.of_the_bytes() {
-                    Some(gone) => Done::Unread { key, gone },
-                    None => Done::Withdrawn(key),
-                }
-            }
-            Err(Cut::Form(error)) => {
-                tracing::warn!(%error, instance = %key.instance, "an object is not sent now");
-                Done::Withdrawn(key)
-            }
-            Err(Cut::Alias(error)) => {
-                tracing::error!(%error, instance = %key.instance, "an object is not sent now");
-                Done::Withdrawn(key)
-            }
-        };
-        lane.reset(VarIntOf(Code::Truncated).into());
-        ended
+        }
     }
 
-    async fn write(&self, lane: &mut Lane) -> Result<(), Cut> {
+    /// The form, and the frame that its stream begins with.
+    async fn begin(&self) -> Result<(Form, Bytes), Cut> {
         let form = self.protector.form(&self.instance).await?;
         let coding = match self.coder {
             Some(_) => CODING_RECORDS,
@@ -109,7 +121,10 @@ impl Sending {
         };
         let head = self.instance.instance(coding, self.offset);
         let head = self.alias.out(head.into()).await?;
-        lane.write(frame(&head).into()).await?;
+        Ok((form, frame(&head).into()))
+    }
+
+    async fn write(&self, lane: &mut Lane, form: Form) -> Result<(), Cut> {
         let most = usize::try_from(CHUNK_MAX_BYTES).unwrap_or(usize::MAX);
         let whole = self.instance.sent.length;
         let mut pieces = Pieces::new(form, self.offset, whole, self.coder.clone());
@@ -162,12 +177,10 @@ pub(super) async fn send_manifest(
         tracing::error!(%error, "a manifest is larger than the protocol allows");
         return Done::Manifest { study, sent: true };
     }
-    let sent = match lanes.open(&connection, Priority::Stat).await {
-        Some(mut lane) => {
-            let sent = lane.write(bytes.into()).await.is_ok();
-            lane.finish();
-            sent
-        }
+    let lane = lanes.open(&connection, Priority::Stat, bytes.into()).await;
+    let sent = match lane {
+        // one that was stopped was refused, or did not arrive: the answer on the control stream may come first
+        Some(lane) => !lane.finish().is_cut().await,
         None => false,
     };
     Done::Manifest { study, sent }

@@ -18,17 +18,15 @@ use super::alias::{Alias, AliasError};
 use super::coded::Coders;
 use super::dial::{Dialled, READ_BYTES, explain, farewell};
 use super::download::{self, Download};
-use super::lanes::words_first;
+use super::lanes::{Closing, words_first};
+use super::leave::Leave;
 use super::path::{Gauge, Meter};
 use super::talking::{Heard, Talking};
 use super::tunnel::udp_passes_again;
-use super::upload::{Refusing, Upload};
+use super::upload::Upload;
 use super::way::{self, Way};
 use super::{Ended, Link, State};
 use crate::audit::witness;
-use crate::delivery::DeliveryError;
-use crate::spool::SpoolError;
-use crate::talk::TalkError;
 
 /// How often the spool and the deliveries are looked at when no wake-up comes.
 const TICK: Duration = Duration::from_secs(2);
@@ -44,8 +42,15 @@ const UNREAD: Duration = Duration::from_secs(60);
 /// A task of the connection has ended.
 #[derive(Debug)]
 pub(super) enum Done {
-    /// An instance was sent, or its stream was stopped.
-    Instance(InstanceKey),
+    /// An instance is written to the end of its stream.
+    Written(InstanceKey, Closing),
+    /// The gateway has all of an instance; or its stream was cut.
+    Instance {
+        /// Which.
+        key: InstanceKey,
+        /// The gateway has stopped it, and says why on the control stream.
+        cut: bool,
+    },
     /// The bytes of an instance could not be read; whether they are gone.
     Unread {
         /// Whose.
@@ -64,81 +69,6 @@ pub(super) enum Done {
     Report,
     /// Whether UDP passes again.
     Udp(bool),
-}
-
-/// Why a connection is left.
-enum Leave {
-    /// The other side, or the way between, has ended it; quinn knows why.
-    Lost,
-    /// This side ends it and says so.
-    With(Farewell),
-    /// The agent ends, or its certificate was renewed.
-    Done { at_once: bool },
-    /// The link runs over TCP, and UDP passes again.
-    UdpPasses,
-}
-
-impl Leave {
-    fn heard(&self) -> super::Heard {
-        match self {
-            Self::UdpPasses => super::Heard::UdpPasses,
-            _ => super::Heard::Somebody,
-        }
-    }
-}
-
-impl From<SpoolError> for Leave {
-    fn from(error: SpoolError) -> Self {
-        tracing::error!(%error, "the spool refused");
-        Self::With(Farewell::new(
-            Code::Internal,
-            "The agent's spool refused; its log says why.",
-        ))
-    }
-}
-
-impl From<AliasError> for Leave {
-    fn from(error: AliasError) -> Self {
-        match error {
-            AliasError::Spool(error) => error.into(),
-            error => {
-                tracing::error!(%error, "what came cannot be led back");
-                Self::With(Farewell::new(
-                    Code::Internal,
-                    "The agent cannot use its keys; its log says why.",
-                ))
-            }
-        }
-    }
-}
-
-impl From<DeliveryError> for Leave {
-    fn from(error: DeliveryError) -> Self {
-        tracing::error!(%error, "the deliveries refused");
-        Self::With(Farewell::new(
-            Code::Internal,
-            "The agent's deliveries refused; its log says why.",
-        ))
-    }
-}
-
-impl From<TalkError> for Leave {
-    fn from(error: TalkError) -> Self {
-        tracing::error!(%error, "the words about cases refused");
-        Self::With(Farewell::new(
-            Code::Internal,
-            "The agent's words about cases refused; its log says why.",
-        ))
-    }
-}
-
-impl From<Refusing> for Leave {
-    fn from(refusing: Refusing) -> Self {
-        match refusing {
-            Refusing::Farewell(farewell) => Self::With(farewell),
-            Refusing::Spool(error) => error.into(),
-        }
-    }
 }
 
 /// What wakes the connection.
@@ -313,7 +243,16 @@ impl Session<'_> {
                 self.reader.push(&bytes);
                 self.answer_all().await?;
             }
-            Event::Task(Done::Instance(key)) => self.upload.sent(self.started.elapsed(), &key),
+            Event::Task(Done::Written(key, closing)) => {
+                self.upload.written(&key);
+                self.tasks.spawn(async move {
+                    let cut = closing.is_cut().await;
+                    Done::Instance { key, cut }
+                });
+            }
+            Event::Task(Done::Instance { key, cut }) => {
+                self.upload.sent(self.started.elapsed(), &key, cut);
+            }
             Event::Task(Done::Unread { key, gone }) => self.upload.unread(&key, gone).await?,
             Event::Task(Done::Withdrawn(key)) => self.upload.withdrawn(&key),
             Event::Task(Done::Manifest { study, sent }) => {

@@ -224,8 +224,18 @@ impl Upload {
         Ok(())
     }
 
-    pub(super) fn sent(&mut self, now: Duration, key: &InstanceKey) {
-        self.uploader.sent(now, key);
+    /// The stream of an instance is written to its end.
+    pub(super) fn written(&mut self, key: &InstanceKey) {
+        self.uploader.written(key);
+    }
+
+    /// The gateway has all of an instance, or its stream was `cut`.
+    pub(super) fn sent(&mut self, now: Duration, key: &InstanceKey, cut: bool) {
+        if cut {
+            self.uploader.cut(now, key);
+        } else {
+            self.uploader.sent(now, key);
+        }
     }
 
     /// The bytes of an instance could not be read. They are lost when they are gone, or when it was tried often enough: it is then not

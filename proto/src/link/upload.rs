@@ -10,8 +10,11 @@
 //! | `Asked` | HAVE with a receipt | receipted, gone |
 //! | `Asked` | HAVE with an offset | `Ready` at that offset |
 //! | `Ready` | a stream is free and the window is open | `Sending` |
-//! | `Sending` | the stream ended, in whatever way | `Sent` |
-//! | `Sent` | nothing in time | `Unknown` |
+//! | `Sending` | all of it is written | `Written` |
+//! | `Sending`, `Written` | the gateway has all of it | `Sent` |
+//! | `Sending`, `Written` | the stream was cut | `Cut` |
+//! | `Sent` | nothing in time, of this or of any other | `Unknown` |
+//! | `Cut` | nothing in a short time | `Unknown` |
 //! | any | RECEIPT | receipted, gone |
 //! | any | REFUSED | gone, the spool offers it again when it is due; the third time in a row without progress it is parked |
 //! | any | the connection is lost | gone, the spool offers it again |
@@ -47,8 +50,10 @@ pub struct Bounds {
     pub held: usize,
     /// Questions without an answer.
     pub questions: usize,
-    /// After how long without an answer an instance is asked about again.
+    /// After how long without any answer an instance that has arrived is asked about again.
     pub answer: Duration,
+    /// After how long one whose stream was cut is: the answer was on its way already.
+    pub answer_cut: Duration,
 }
 
 impl Default for Bounds {
@@ -60,6 +65,7 @@ impl Default for Bounds {
             held: 512,
             questions: 4,
             answer: Duration::from_secs(120),
+            answer_cut: Duration::from_secs(10),
         }
     }
 }
@@ -115,7 +121,9 @@ enum State {
     Asked,
     Ready(u64),
     Sending,
+    Written,
     Sent(Duration),
+    Cut(Duration),
 }
 
 #[derive(Clone, Debug)]
@@ -149,6 +157,8 @@ pub struct Uploader {
     tried: BTreeMap<InstanceKey, Tried>,
     caught_up: bool,
     order: u64,
+    /// When the last answer came; and whether one has come since the last step.
+    answered: (Duration, bool),
 }
 
 impl Uploader {
@@ -162,6 +172,7 @@ impl Uploader {
             tried: BTreeMap::new(),
             caught_up: false,
             order: 0,
+            answered: (Duration::ZERO, false),
         }
     }
 
@@ -171,6 +182,7 @@ impl Uploader {
         self.held.clear();
         self.questions.clear();
         self.caught_up = false;
+        self.answered = (Duration::ZERO, false);
     }
 
     /// How many instances to fetch from the spool now. Never none: a more urgent one displaces one that has not begun.
@@ -226,10 +238,17 @@ impl Uploader {
 
     /// What to do next; none: wait for an answer, an offer, or a moment later.
     pub fn step(&mut self, now: Duration) -> Option<Step> {
+        if std::mem::take(&mut self.answered.1) {
+            self.answered.0 = now;
+        }
         for held in self.held.values_mut() {
-            if let State::Sent(at) = held.state
-                && now.saturating_sub(at) >= self.bounds.answer
-            {
+            let (since, limit) = match held.state {
+                // while others are answered this one waits behind them
+                State::Sent(at) => (at.max(self.answered.0), self.bounds.answer),
+                State::Cut(at) => (at, self.bounds.answer_cut),
+                _ => continue,
+            };
+            if now.saturating_sub(since) >= limit {
                 held.state = State::Unknown;
             }
         }
@@ -265,7 +284,7 @@ impl Uploader {
             states.filter(|state| matches(*state)).count()
         };
         let sending = count(|state| state == State::Sending);
-        let sent = count(|state| matches!(state, State::Sent(_)));
+        let sent = count(|state| matches!(state, State::Written | State::Sent(_) | State::Cut(_)));
         let bounds = self.bounds;
         let (most, next) = self.next_ready()?;
         let more = bounds.more(most);
@@ -304,13 +323,30 @@ impl Uploader {
         Some((most, self.held.get_mut(&key)?))
     }
 
-    /// The stream of this instance has ended, because all was sent or because the gateway stopped it; the answer follows on the
-    /// control stream.
-    pub fn sent(&mut self, now: Duration, key: &InstanceKey) {
+    /// All of this instance is written to its stream, which takes as long as the line takes: another may be sent.
+    pub fn written(&mut self, key: &InstanceKey) {
         if let Some(held) = self.held.get_mut(key)
             && held.state == State::Sending
         {
-            held.state = State::Sent(now);
+            held.state = State::Written;
+        }
+    }
+
+    /// The gateway has all of this instance; the answer follows on the control stream.
+    pub fn sent(&mut self, now: Duration, key: &InstanceKey) {
+        self.ended(key, State::Sent(now));
+    }
+
+    /// The stream of this instance was cut; the answer is on the control stream.
+    pub fn cut(&mut self, now: Duration, key: &InstanceKey) {
+        self.ended(key, State::Cut(now));
+    }
+
+    fn ended(&mut self, key: &InstanceKey, state: State) {
+        if let Some(held) = self.held.get_mut(key)
+            && matches!(held.state, State::Sending | State::Written)
+        {
+            held.state = state;
         }
     }
 
@@ -359,6 +395,7 @@ impl Uploader {
 
     /// Takes a receipt: the spool notes it, whether it was awaited or not.
     pub fn receipt(&mut self, receipt: &Receipt) {
+        self.answered.1 = true;
         self.held.remove(&receipt.key);
         self.tried.remove(&receipt.key);
     }
@@ -376,6 +413,7 @@ impl Uploader {
         let Some(key) = refused.key.clone() else {
             return refused;
         };
+        self.answered.1 = true;
         self.held.remove(&key);
         let code = Code::of(u64::from(refused.code));
         let innocent = matches!(code, Some(Code::Busy | Code::Internal | Code::NotOpen));
@@ -426,7 +464,7 @@ impl Uploader {
     pub fn unanswered(&self) -> usize {
         let states = self.held.values().map(|held| held.state);
         states
-            .filter(|state| matches!(state, State::Sending | State::Sent(_)))
+            .filter(|state| !matches!(state, State::Unknown | State::Asked | State::Ready(_)))
             .count()
     }
 }

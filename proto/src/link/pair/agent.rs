@@ -76,6 +76,7 @@ impl Agent {
             held: 20,
             questions: 2,
             answer: Duration::from_secs(60),
+            answer_cut: Duration::from_secs(5),
         };
         Self {
             spool: spool.to_owned(),

@@ -29,6 +29,7 @@ fn bounds() -> Bounds {
         held: 4,
         questions: 1,
         answer: Duration::from_secs(10),
+        answer_cut: Duration::from_secs(2),
     }
 }
 
@@ -103,6 +104,42 @@ fn silence_about_an_instance_is_asked_about() {
     uploader.sent(at(60), &key(1));
     assert_eq!(uploader.step(at(69)), None);
     assert_eq!(uploader.step(at(70)), Some(Step::Ask(vec![key(1)])));
+}
+
+#[test]
+fn what_is_under_way_on_a_slow_line_is_not_asked_about() {
+    let mut uploader = caught_up();
+    uploader.offered((1..=3).map(|n| job(n, Priority::Routine)).collect(), true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    assert_eq!(uploader.step(at(0)), send(2, 0));
+    uploader.written(&key(1));
+    assert_eq!(uploader.step(at(0)), send(3, 0), "its stream is free");
+    uploader.written(&key(2));
+    uploader.written(&key(3));
+    assert_eq!(uploader.unanswered(), 3);
+    assert_eq!(uploader.step(at(1000)), None, "not all of it has arrived");
+    for number in 1..=3 {
+        uploader.sent(at(1000), &key(number));
+    }
+    // while others are answered those behind them wait
+    uploader.refused(refusal(1, Code::Busy, Some(1000)));
+    assert_eq!(uploader.step(at(1009)), None);
+    assert_eq!(uploader.step(at(1018)), None);
+    assert_eq!(
+        uploader.step(at(1019)),
+        Some(Step::Ask(vec![key(2), key(3)]))
+    );
+}
+
+#[test]
+fn what_was_cut_is_asked_about_soon() {
+    let mut uploader = caught_up();
+    uploader.offered(vec![job(1, Priority::Routine)], true);
+    assert_eq!(uploader.step(at(0)), send(1, 0));
+    uploader.written(&key(1));
+    uploader.cut(at(5), &key(1));
+    assert_eq!(uploader.step(at(6)), None);
+    assert_eq!(uploader.step(at(7)), Some(Step::Ask(vec![key(1)])));
 }
 
 #[test]
