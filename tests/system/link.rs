@@ -7,6 +7,7 @@ mod hospital;
 mod relay;
 mod stranger;
 mod trails;
+mod turns;
 mod urgent;
 
 use std::time::Duration;

@@ -1,15 +1,19 @@
 //! What agents send, into `ingest`: studies are opened, instances taken from parallel streams, manifests sealed; each is answered
 //! when its effect is durable.
 
+mod collect;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use causeway_proto::coding::Decoder;
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{Message, Part, Reader, SEALED_MAX_MISSING, Speaker, sentence};
+use causeway_proto::link::codec::{
+    HEAD_MAX_BYTES, Message, Part, Reader, SEALED_MAX_MISSING, Speaker, sentence,
+};
 use causeway_proto::link::download::noted;
 use causeway_proto::link::message::{
     Delivery, Instance, InstanceKey, Manifest, Open, Query, Recall, Refused, Trailer,
@@ -17,6 +21,7 @@ use causeway_proto::link::message::{
 use causeway_proto::link::session::Farewell;
 use causeway_proto::link::upload::{CODING_RECORDS, Landing};
 use quinn::{RecvStream, VarInt};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::accept::{READ_BYTES, audit_refusal};
@@ -26,11 +31,16 @@ use super::talking;
 use super::witness;
 use crate::delivery;
 use crate::ingest::{Begun, Disposition, Incoming, IngestError};
+use collect::{COLLECT_BYTES, append, take_data, undo};
 
-/// How much is collected before a file is touched, in bytes: one packet at a time would cost four fifths of the speed.
-const COLLECT_BYTES: usize = 256 * 1024;
-/// How long an instance or manifest that overtook its OPEN waits for it.
-const OVERTAKEN: Duration = Duration::from_secs(5);
+/// How much is read at once while a stream has not said what it is, in bytes: so many streams may wait for their turn.
+const HEAD_READ_BYTES: usize = 16 * 1024;
+/// A head that is longer is large: only a manifest may be.
+const LARGE_BYTES: usize = HEAD_MAX_BYTES as usize;
+/// How many times as long a stream may bring nothing while others of its connection do: it waits for its turn.
+const PATIENCE: u32 = 10;
+/// How long an instance or manifest that overtook its OPEN waits for it: as long as a line may be silent.
+const OVERTAKEN: Duration = Duration::from_secs(15);
 
 /// Reads the control stream until it ends; gives the reason when this side ends the connection.
 pub(super) async fn control(
@@ -149,6 +159,7 @@ pub(super) async fn streams(session: &Session) {
             session: session.clone(),
             stream,
             reader: Reader::stream(Speaker::Agent),
+            large: None,
         };
         session.streams.spawn(task.run());
     }
@@ -159,6 +170,8 @@ struct Stream {
     session: Session,
     stream: RecvStream,
     reader: Reader,
+    /// The right to hold a large head: one of a session at a time, until it is done with.
+    large: Option<OwnedSemaphorePermit>,
 }
 
 /// What one stream began with.
@@ -183,23 +196,37 @@ impl Stream {
         }
     }
 
-    /// Reads more bytes; false at the end of the stream. A stream that brings none for too long is given up: it holds what
-    /// others wait for.
-    async fn more(&mut self) -> Result<bool, Idle> {
+    /// Reads more bytes; false at the end of the stream. A stream that brings none for too long is given up: it holds what others wait
+    /// for. While others of its connection bring some it waits for its turn.
+    async fn more(&mut self, most: usize) -> Result<bool, Idle> {
         let limit = self.session.rooms.config.stalled();
-        let read = self.stream.read_chunk(READ_BYTES, true);
-        match tokio::time::timeout(limit, read).await {
-            Ok(Ok(Some(chunk))) => {
-                self.reader.push(&chunk.bytes);
-                Ok(true)
+        let moves = self.session.moves.clone();
+        for _ in 0..PATIENCE {
+            let seen = moves.load(Ordering::Relaxed);
+            let read = self.stream.read_chunk(most, true);
+            match tokio::time::timeout(limit, read).await {
+                Ok(Ok(Some(chunk))) => {
+                    moves.fetch_add(1, Ordering::Relaxed);
+                    self.reader.push(&chunk.bytes);
+                    return Ok(true);
+                }
+                Ok(Ok(None)) => return Ok(false),
+                Ok(Err(_)) => return Err(Idle::Lost),
+                Err(_) if moves.load(Ordering::Relaxed) == seen => break,
+                Err(_) => {}
             }
-            Ok(Ok(None)) => Ok(false),
-            Ok(Err(_)) => Err(Idle::Lost),
-            Err(_) => Err(Idle::Stalled),
         }
+        Err(Idle::Stalled)
     }
 
+    /// What the stream begins with. However it comes, it comes within a time.
     async fn head(&mut self) -> Result<Head, Code> {
+        let limit = self.session.rooms.config.stalled().saturating_mul(PATIENCE);
+        let head = tokio::time::timeout(limit, self.read_head()).await;
+        head.unwrap_or(Err(Code::Truncated))
+    }
+
+    async fn read_head(&mut self) -> Result<Head, Code> {
         loop {
             match self.reader.next_part().map_err(|error| error.code())? {
                 Some(Part::Message(Message::Instance(instance))) => {
@@ -211,7 +238,11 @@ impl Stream {
                 Some(_) => return Err(Code::ProtocolError),
                 None => {}
             }
-            if !matches!(self.more().await, Ok(true)) {
+            if self.large.is_none() && self.reader.held() > LARGE_BYTES {
+                // never closed
+                self.large = self.session.large.clone().acquire_owned().await.ok();
+            }
+            if !matches!(self.more(HEAD_READ_BYTES).await, Ok(true)) {
                 return Err(Code::Truncated);
             }
         }
@@ -260,7 +291,7 @@ impl Stream {
         instance: &Instance,
         mut incoming: Incoming,
     ) -> Result<(), IngestError> {
-        let mut collected = BytesMut::with_capacity(COLLECT_BYTES);
+        let mut collected = BytesMut::new();
         let landing = Landing::begin(instance, u64::MAX);
         let mut landing = landing.or(Err(IngestError::CodingUnknown(instance.coding)))?;
         let mut decoder = (instance.coding == CODING_RECORDS).then(Decoder::default);
@@ -324,8 +355,8 @@ impl Stream {
             if collected.len() >= COLLECT_BYTES {
                 append(incoming, collected).await?;
             }
-            match self.more().await {
-                Ok(true) => {}
+            match self.more(READ_BYTES).await {
+                Ok(true) => incoming.moved(),
                 Ok(false) | Err(Idle::Lost) => return Err(Cut::Stream(Code::Truncated)),
                 Err(Idle::Stalled) => return Err(Cut::Stalled),
             }
@@ -383,51 +414,6 @@ enum Cut {
     Stalled,
     /// `ingest` refused.
     Ingest(IngestError),
-}
-
-async fn append(incoming: &mut Incoming, collected: &mut BytesMut) -> Result<(), Cut> {
-    let full = collected.split().freeze();
-    collected.reserve(COLLECT_BYTES);
-    incoming.append(full).await.map_err(Cut::Ingest)
-}
-
-/// Takes bytes of a stream: as they are, or for [`undo`].
-fn take_data(
-    bytes: &[u8],
-    decoder: &mut Option<Decoder>,
-    landing: &mut Landing,
-    collected: &mut BytesMut,
-) -> Result<(), Cut> {
-    match decoder {
-        Some(decoder) => decoder.push(bytes),
-        None => {
-            landing.data(bytes.len()).map_err(Cut::Stream)?;
-            collected.extend_from_slice(bytes);
-        }
-    }
-    Ok(())
-}
-
-/// Appends what the records that have come stand for, and stops when that is enough to be written: a few bytes may stand for very many.
-/// Answers whether it stopped for that.
-fn undo(
-    decoder: &mut Option<Decoder>,
-    landing: &mut Landing,
-    collected: &mut BytesMut,
-) -> Result<bool, Cut> {
-    let Some(decoder) = decoder else {
-        return Ok(false);
-    };
-    let garbled = |_| Cut::Ingest(IngestError::Garbled);
-    // a record is undone within a millisecond or two: shorter than handing it to another thread would pay for
-    while let Some(undone) = decoder.next_bytes().map_err(garbled)? {
-        landing.data(undone.len()).map_err(Cut::Stream)?;
-        collected.extend_from_slice(&undone);
-        if collected.len() >= COLLECT_BYTES {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn key_of(instance: &Instance) -> InstanceKey {

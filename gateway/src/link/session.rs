@@ -9,6 +9,7 @@
 //! | other agreements of the site are in force than HELLO said | GOAWAY, within 15 s; the agent comes back and hears them |
 //! | the gateway drains | GOAWAY, then the receipts of what was under way, then the close |
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use causeway_proto::link::message::{Agreement, GoAway};
 use causeway_proto::link::session::Farewell;
 use causeway_proto::link::talk::Saying;
 use quinn::SendStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::Rooms;
@@ -51,6 +52,10 @@ pub(super) struct Session {
     pub(super) say: mpsc::Sender<Message>,
     /// Rings when a study was opened: instances that overtook their OPEN try again.
     pub(super) opened: Arc<Notify>,
+    /// Counts up whenever a stream brings bytes.
+    pub(super) moves: Arc<AtomicU64>,
+    /// The right to hold a large head of a stream: a site never has more than one of them in memory.
+    pub(super) large: Arc<Semaphore>,
     /// Streams under way.
     pub(super) streams: TaskTracker,
     pub(super) delivering: Delivering,
@@ -91,6 +96,8 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         connection: connection.clone(),
         say,
         opened: Arc::new(Notify::new()),
+        moves: Arc::default(),
+        large: Arc::new(Semaphore::new(1)),
         streams: TaskTracker::new(),
         delivering: Delivering::new(&rooms.parts),
         saying: Arc::default(),

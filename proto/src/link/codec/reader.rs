@@ -80,6 +80,12 @@ impl Reader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// How many bytes are held that no part was made of yet.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.left().len()
+    }
+
     /// The next part, none when more bytes are needed.
     ///
     /// # Errors
