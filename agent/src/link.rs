@@ -148,7 +148,7 @@ pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationTo
             last_error: last_error.take(),
         });
         let since = (down.elapsed(), &meter);
-        let ended = Box::pin(one_connection(&link, ways.next(), since, &state, &cancel)).await;
+        let ended = Box::pin(one_connection(&link, &ways, since, &state, &cancel)).await;
         if cancel.is_cancelled() {
             break;
         }
@@ -185,11 +185,12 @@ pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationTo
 
 async fn one_connection(
     link: &Link,
-    way: Way,
+    ways: &Ways,
     (down, meter): (Duration, &Meter),
     state: &watch::Sender<State>,
     cancel: &CancellationToken,
 ) -> Ended {
+    let way = ways.next();
     let dialled = tokio::select! {
         dialled = dial::dial(link, way, down) => dialled,
         () = cancel.cancelled() => Err(Farewell::from(Code::Done).into()),
@@ -211,7 +212,7 @@ async fn one_connection(
         }
     };
     let (endpoint, connection) = (dialled.endpoint.clone(), dialled.connection.clone());
-    let ended = session::run(link, meter, dialled, state, cancel).await;
+    let ended = session::run(link, ways, meter, dialled, state, cancel).await;
     meter.ended(&connection);
     path::keep(link, way, &connection).await;
     let rest = Duration::from_secs(1);

@@ -24,7 +24,7 @@ use super::path::{Gauge, Meter};
 use super::talking::{Heard, Talking};
 use super::tunnel::udp_passes_again;
 use super::upload::Upload;
-use super::way::{self, Way};
+use super::way::{self, Ways};
 use super::{Ended, Link, State};
 use crate::audit::witness;
 
@@ -98,6 +98,7 @@ struct Session<'a> {
     look_at: Instant,
     /// When to say the head of the audit trail next.
     head_at: Instant,
+    ways: &'a Ways,
     /// When to ask whether UDP passes again.
     udp_at: Option<Instant>,
     serial: causeway_certs::identity::Serial,
@@ -109,6 +110,7 @@ struct Session<'a> {
 /// Runs a connection until it ends.
 pub(super) async fn run(
     link: &Link,
+    ways: &Ways,
     meter: &Meter,
     dialled: Dialled,
     state: &watch::Sender<State>,
@@ -157,7 +159,10 @@ pub(super) async fn run(
         looked: now,
         look_at: now,
         head_at: now,
-        udp_at: way::asks_for_udp(link, way).map(|wait| now + wait.min(way::AT_ONCE)),
+        ways,
+        udp_at: ways
+            .asks_for_udp(&link.config)
+            .map(|(first, _)| now + first),
         gauge: Gauge::new(meter.clone(), way),
         serial: link.tls.live.credentials().serial().clone(),
         state,
@@ -269,8 +274,8 @@ impl Session<'_> {
             Event::Look => self.look().await?,
             Event::Task(Done::Udp(true)) => return Err(Leave::UdpPasses),
             Event::Task(Done::Udp(false)) => {
-                self.udp_at =
-                    way::asks_for_udp(self.link, Way::Tcp).map(|wait| Instant::now() + wait);
+                let waits = self.ways.asks_for_udp(&self.link.config);
+                self.udp_at = waits.map(|(_, then)| Instant::now() + then);
             }
             Event::Task(Done::Report) | Event::Nothing => {}
             Event::Lost => return Err(Leave::Lost),

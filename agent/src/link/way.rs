@@ -5,7 +5,7 @@ use std::time::Duration;
 use quinn::Connection;
 use serde::{Deserialize, Serialize};
 
-use super::Link;
+use super::{Config, Link};
 
 /// How a connection is carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +34,9 @@ pub enum Transport {
 const PATIENCE: u32 = 2;
 
 /// The first question whether UDP passes: when a line comes back, chance may have it found over TCP.
-pub(super) const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// So often the time between two questions doubles.
+const BETRAYED_MAX: u32 = 6;
 
 /// Chooses. A try that was answered, even by a refusal, says nothing against its way.
 #[derive(Clone, Debug)]
@@ -42,6 +44,10 @@ pub(super) struct Ways {
     transport: Transport,
     way: Way,
     unanswered: u32,
+    /// The next try is one over UDP because it was said to pass.
+    returning: bool,
+    /// Such tries in a row that nobody answered: something answers the question and carries no handshake.
+    betrayed: u32,
 }
 
 impl Ways {
@@ -55,6 +61,8 @@ impl Ways {
             transport,
             way,
             unanswered: 0,
+            returning: false,
+            betrayed: 0,
         }
     }
 
@@ -65,11 +73,18 @@ impl Ways {
     /// The other side has said something.
     pub(super) fn answered(&mut self) {
         self.unanswered = 0;
+        self.returning = false;
+        if self.way == Way::Udp {
+            self.betrayed = 0;
+        }
     }
 
     /// Nobody answered. UDP is given a second try; then both ways are tried in turn until somebody answers.
     pub(super) fn unanswered(&mut self) {
         self.unanswered = self.unanswered.saturating_add(1);
+        if std::mem::take(&mut self.returning) {
+            self.betrayed = self.betrayed.saturating_add(1);
+        }
         if self.transport != Transport::Auto {
             return;
         }
@@ -83,16 +98,25 @@ impl Ways {
     /// UDP passes again.
     pub(super) fn udp_passes(&mut self) {
         if self.transport == Transport::Auto {
-            (self.way, self.unanswered) = (Way::Udp, 0);
+            (self.way, self.unanswered, self.returning) = (Way::Udp, 0, true);
         }
     }
-}
 
-/// After how long a link that runs this way asks whether UDP passes; none: never.
-pub(super) fn asks_for_udp(link: &Link, way: Way) -> Option<Duration> {
-    let config = &link.config;
-    let may = way == Way::Tcp && config.transport == Transport::Auto && config.proxy.is_none();
-    may.then(|| Duration::from_secs(config.udp_again_s.max(1)))
+    /// After how long a link that runs this way asks whether UDP passes, first and then; none: never. The longer, the more often the
+    /// answer was found false: each time the link was down for it.
+    pub(super) fn asks_for_udp(&self, config: &Config) -> Option<(Duration, Duration)> {
+        let auto = config.transport == Transport::Auto && config.proxy.is_none();
+        if self.way != Way::Tcp || !auto {
+            return None;
+        }
+        let often = Duration::from_secs(config.udp_again_s.max(1));
+        let then = often.saturating_mul(1 << self.betrayed.min(BETRAYED_MAX));
+        let first = match self.betrayed {
+            0 => often.min(AT_ONCE),
+            _ => then,
+        };
+        Some((first, then))
+    }
 }
 
 /// Where the gateway was reached.
@@ -144,6 +168,39 @@ mod tests {
         assert_eq!(tries(Transport::Auto, true), [Tcp, Udp, Tcp, Udp, Tcp, Udp]);
         assert_eq!(tries(Transport::Udp, true), [Udp; 6]);
         assert_eq!(tries(Transport::Tcp, false), [Tcp; 6]);
+    }
+
+    #[test]
+    fn an_answer_that_no_handshake_follows_is_believed_less_each_time() {
+        let config = Config {
+            udp_again_s: 600,
+            ..Config::default()
+        };
+        let mut ways = Ways::new(Transport::Auto, false);
+        assert_eq!(ways.asks_for_udp(&config), None, "over UDP");
+        ways.unanswered();
+        ways.unanswered();
+        let mut asked = Vec::new();
+        for _ in 0..8 {
+            ways.answered();
+            assert_eq!(ways.next(), Way::Tcp);
+            asked.push(ways.asks_for_udp(&config).unwrap().0.as_secs());
+            ways.udp_passes();
+            ways.unanswered();
+            assert_eq!(ways.next(), Way::Udp, "a second try");
+            ways.unanswered();
+        }
+        let expect = [2, 1200, 2400, 4800, 9600, 19_200, 38_400, 38_400];
+        assert_eq!(asked, expect);
+        // now the handshake goes through
+        ways.answered();
+        ways.udp_passes();
+        ways.answered();
+        ways.unanswered();
+        ways.unanswered();
+        assert_eq!(ways.next(), Way::Tcp);
+        let (first, then) = ways.asks_for_udp(&config).unwrap();
+        assert_eq!((first.as_secs(), then.as_secs()), (2, 600));
     }
 
     #[test]
