@@ -10,6 +10,7 @@
 //! | neither, and the link is taken over TCP | yes | sites with a certificate of ours, for the link alone |
 
 mod answer;
+mod places;
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,25 +18,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_certs::tls::{Refusal, Side, TUNNEL_ALPN, TlsError, enrolment_server};
+use causeway_proto::link::codec::sentence;
 use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
-use tokio::sync::Semaphore;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::Tunnels;
 use crate::directory::{self, DirectoryError, Wanted};
 use crate::parts::Parts;
+use places::Places;
 
 #[cfg(test)]
 mod tests;
 
 /// How often the rows are looked at: `site add` runs in another process.
 const LOOK: Duration = Duration::from_millis(500);
-/// Connections at one time.
-const MAX_CONNECTIONS: usize = 16;
+/// Until a connection has said what it wants. Whoever comes says it at once.
+const HELLO: Duration = Duration::from_secs(3);
 /// From the first byte to the last of a whole enrolment.
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -111,7 +113,7 @@ impl Door {
 /// When the port is lost or TLS cannot be prepared. Rows that cannot be read for a while leave the door as it is.
 pub async fn run(door: Door, parts: Parts, tunnels: Option<Tunnels>) -> Result<(), EnrolError> {
     let address = door.address;
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Places::default();
     let mut held = Some(door);
     let mut wake = parts.wakes.directory.listen();
     while !parts.cancel.is_cancelled() {
@@ -177,7 +179,7 @@ async fn again(address: SocketAddr, parts: &Parts) -> Result<Door, EnrolError> {
 #[derive(Clone)]
 struct Serving {
     parts: Parts,
-    places: Arc<Semaphore>,
+    places: Places,
     tunnels: Option<Tunnels>,
 }
 
@@ -235,7 +237,7 @@ impl Serving {
     }
 
     fn place(&self, stream: TcpStream, from: SocketAddr, enrolment: Option<Arc<ServerConfig>>) {
-        let Ok(place) = self.places.clone().try_acquire_owned() else {
+        let Some(place) = self.places.take(from.ip()) else {
             tracing::warn!(%from, "too many handshakes over TCP at one time: one was turned away");
             return;
         };
@@ -268,10 +270,15 @@ impl Serving {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::trace!(%error, "no delay was not set");
         }
-        let start = match LazyConfigAcceptor::new(Acceptor::default(), stream).await {
-            Ok(start) => start,
-            Err(error) => {
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let start = match tokio::time::timeout(HELLO, hello).await {
+            Ok(Ok(start)) => start,
+            Ok(Err(error)) => {
                 refused(from, &error);
+                return None;
+            }
+            Err(_) => {
+                tracing::info!(%from, "a connection that did not say what it wants was dropped");
                 return None;
             }
         };
@@ -320,5 +327,5 @@ fn refused(from: SocketAddr, error: &io::Error) {
         .map_or(Refusal::Other(None), |inner| {
             Refusal::from_error(Side::Gateway, inner)
         });
-    tracing::warn!(%from, refusal = refusal.word(), cause = %error, "{}", refusal.for_gateway());
+    tracing::warn!(%from, refusal = refusal.word(), cause = sentence(error.to_string()), "{}", refusal.for_gateway());
 }

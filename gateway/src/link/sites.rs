@@ -11,6 +11,7 @@ use causeway_proto::link::session::{Farewell, Fence, Known, Verdict};
 use causeway_proto::time::Timestamp;
 use quinn::Connection;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use super::Config;
 use crate::directory::{self, DirectoryError};
@@ -43,19 +44,43 @@ struct Live {
 pub struct Sites {
     live: Arc<Mutex<BTreeMap<SiteId, Live>>>,
     greeting: Arc<StdMutex<BTreeMap<SiteId, u32>>>,
-    tunnels: Arc<StdMutex<BTreeMap<SocketAddr, (SiteId, SocketAddr)>>>,
+    tunnels: Arc<StdMutex<Tunnelled>>,
 }
 
-/// One tunnel, for as long as it is kept: what comes from `own` came from elsewhere.
+/// The tunnels, by their order.
+#[derive(Debug, Default)]
+struct Tunnelled {
+    made: u64,
+    open: BTreeMap<u64, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    site: SiteId,
+    /// The address from which it reaches the link.
+    own: SocketAddr,
+    from: SocketAddr,
+    end: CancellationToken,
+}
+
+/// One tunnel, for as long as it is kept: what comes from its own address came from elsewhere.
 #[derive(Debug)]
 pub(super) struct Carried {
     sites: Sites,
-    own: SocketAddr,
+    number: u64,
+    end: CancellationToken,
+}
+
+impl Carried {
+    /// Returns when newer ones of the site take its place.
+    pub(super) async fn evicted(&self) {
+        self.end.cancelled().await;
+    }
 }
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        self.sites.tunnels().remove(&self.own);
+        self.sites.tunnels().open.remove(&self.number);
     }
 }
 
@@ -106,34 +131,49 @@ impl Sites {
         })
     }
 
-    fn tunnels(&self) -> MutexGuard<'_, BTreeMap<SocketAddr, (SiteId, SocketAddr)>> {
+    fn tunnels(&self) -> MutexGuard<'_, Tunnelled> {
         self.tunnels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more tunnel of a site, which reaches the link from `own` and comes from `from`; none when it has `most` already.
+    /// One more tunnel of a site, which reaches the link from `own` and comes from `from`. When it has `most` already the oldest is ended:
+    /// its other end may be long gone, while whoever comes now is there.
     pub(super) fn carried(
         &self,
         site: &SiteId,
         own: SocketAddr,
         from: SocketAddr,
         most: u32,
-    ) -> Option<Carried> {
+    ) -> Carried {
         let mut tunnels = self.tunnels();
-        let count = tunnels.values().filter(|(of, _)| of == site).count();
-        if count >= usize::try_from(most).unwrap_or(usize::MAX) {
-            return None;
+        let of_site = tunnels.open.iter().filter(|(_, open)| open.site == *site);
+        let of_site: Vec<_> = of_site.map(|(number, _)| *number).collect();
+        let before = usize::try_from(most.max(1) - 1).unwrap_or(usize::MAX);
+        for number in of_site.iter().rev().skip(before) {
+            if let Some(oldest) = tunnels.open.remove(number) {
+                oldest.end.cancel();
+            }
         }
-        let own = canonical(own);
-        tunnels.insert(own, (site.clone(), from));
-        Some(Carried {
+        let (number, end) = (tunnels.made, CancellationToken::new());
+        tunnels.made += 1;
+        let open = Open {
+            site: site.clone(),
+            own: canonical(own),
+            from,
+            end: end.clone(),
+        };
+        tunnels.open.insert(number, open);
+        Carried {
             sites: self.clone(),
-            own,
-        })
+            number,
+            end,
+        }
     }
 
     /// Where what reaches the link from `own` came from, if through a tunnel.
     pub(super) fn behind(&self, own: SocketAddr) -> Option<SocketAddr> {
-        self.tunnels().get(&canonical(own)).map(|(_, from)| *from)
+        let (tunnels, own) = (self.tunnels(), canonical(own));
+        let open = tunnels.open.values().rev().find(|open| open.own == own);
+        open.map(|open| open.from)
     }
 
     /// Who is connected now.
@@ -215,4 +255,34 @@ fn share(config: &Config, live: &BTreeMap<SiteId, Live>) {
 pub(super) fn close(connection: &Connection, farewell: &Farewell) {
     let code = quinn::VarInt::from_u32(farewell.code.number());
     connection.close(code, farewell.sentence.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_site_that_comes_once_more_takes_the_place_of_its_oldest_tunnel() {
+        let sites = Sites::default();
+        let (north, south): (SiteId, SiteId) = ("north".parse().unwrap(), "south".parse().unwrap());
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let other = sites.carried(&south, at(9), at(109), 2);
+        let first = sites.carried(&north, at(1), at(101), 2);
+        let second = sites.carried(&north, at(2), at(102), 2);
+        assert!(first.evicted().now_or_never().is_none());
+        // the system may give the address of one that is ended to the next
+        let third = sites.carried(&north, at(1), at(103), 2);
+        assert!(first.evicted().now_or_never().is_some());
+        drop(first);
+        assert_eq!(sites.behind(at(1)), Some(at(103)));
+        assert_eq!(sites.behind(at(2)), Some(at(102)));
+        for open in [&other, &second, &third] {
+            assert!(open.evicted().now_or_never().is_none());
+        }
+        drop((second, third));
+        assert_eq!(sites.behind(at(1)), None);
+        assert_eq!(sites.behind(at(9)), Some(at(109)));
+    }
 }

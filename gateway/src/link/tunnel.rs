@@ -20,7 +20,7 @@ use super::Sites;
 use crate::parts::Parts;
 
 /// After how long without a byte from the agent a tunnel has ended: QUIC inside shows life far more often.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_secs(30);
 /// How many bytes of datagrams go out as one piece.
 const BATCH_BYTES: usize = 64 * 1024;
 
@@ -72,15 +72,16 @@ impl Tunnels {
             let socket = UdpSocket::bind(any(self.link)).await?;
             socket.connect(self.link).await?;
             let own = socket.local_addr()?;
-            let Some(_carried) = self.sites.carried(&site, own, from, self.most_per_site) else {
-                tracing::warn!(%site, %from, "too many tunnels of one site: one was turned away");
-                return Ok(());
-            };
+            let carried = self.sites.carried(&site, own, from, self.most_per_site);
             tracing::info!(%site, %from, "an agent comes over TCP");
             let (reading, writing) = split(stream);
             tokio::select! {
                 ended = inwards(reading, &socket) => ended,
                 ended = outwards(&socket, writing) => ended,
+                () = carried.evicted() => {
+                    tracing::warn!(%site, %from, "too many tunnels of one site: its oldest was ended");
+                    Ok(())
+                }
             }
         };
         if let Err(error) = ended.await {

@@ -251,6 +251,11 @@ async fn whoever_sends_nonsense_or_nothing_is_dropped_and_the_door_stays_open() 
         stream.write_all(bytes).await.ok();
         silent.push(stream);
     }
+    let mut said = Vec::new();
+    // what is nonsense is dropped at once, and so is what is too long
+    for at in [0, 3] {
+        silent[at].read_to_end(&mut said).await.ok();
+    }
     let config = pinned_client(&code, &stand.parts.clock).unwrap();
     let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
     let stream = TcpStream::connect(stand.address).await.unwrap();
@@ -264,5 +269,9 @@ async fn whoever_sends_nonsense_or_nothing_is_dropped_and_the_door_stays_open() 
     assert!(rest.is_empty());
     let (key, answer) = stand.enrol(&code).await;
     key.with(&enrolled(answer)).unwrap();
+    // what says nothing has its place no longer than a whole enrolment may take
+    let dropped = silent[2].read_to_end(&mut said);
+    let dropped = tokio::time::timeout(LIMIT / 2, dropped).await;
+    assert!(dropped.is_ok(), "a silent connection is still there");
     stand.end().await;
 }
