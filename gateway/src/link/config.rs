@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub use causeway_line::quic::Congestion;
 
 /// What a connection may be sent ahead before it has its share, in bytes; also the least share.
-const FIRST_WINDOW: u32 = 1 << 20;
+const FIRST_WINDOW: u32 = 512 << 10;
 
 /// `[link]` of gateway.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -77,7 +77,7 @@ impl Default for Config {
             max_streams: 128,
             stream_window_bytes: 8 << 20,
             receive_window_bytes: 32 << 20,
-            window_budget_bytes: 256 << 20,
+            window_budget_bytes: 128 << 20,
             send_window_bytes: 8 << 20,
             greeting_timeout_s: 10,
             idle_timeout_s: 15,
@@ -145,11 +145,11 @@ mod tests {
         let config = Config::default();
         let share = |connections| config.share(connections).into_inner();
         assert_eq!(share(1), 32 << 20);
-        assert_eq!(share(8), 32 << 20);
-        assert_eq!(share(64), 4 << 20);
-        assert_eq!(share(256), 1 << 20);
+        assert_eq!(share(4), 32 << 20);
+        assert_eq!(share(64), 2 << 20);
+        assert_eq!(share(256), 512 << 10);
         for connections in 1..=256 {
-            assert!(share(connections) * u64::try_from(connections).unwrap() <= 256 << 20);
+            assert!(share(connections) * u64::try_from(connections).unwrap() <= 128 << 20);
         }
     }
 }
