@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{Message, Part, Reader};
+use causeway_proto::link::codec::{Message, Part, Reader, sentence};
 use causeway_proto::link::message::{AuditHead, InstanceKey};
 use causeway_proto::link::session::Farewell;
 use quinn::{Connection, RecvStream, SendStream};
@@ -424,7 +424,7 @@ impl Session<'_> {
                 self.asked = Some(Duration::from_millis(goaway.retry_after_ms));
                 self.state.send_modify(|state| {
                     if let State::Up { remark, .. } = state {
-                        *remark = Some(goaway.sentence);
+                        *remark = Some(sentence(goaway.sentence));
                     }
                 });
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::Message;
+use causeway_proto::link::codec::{Message, sentence};
 use causeway_proto::link::message::{
     Deleted, DeletedNoted, Have, InstanceKey, Open, Progress, Query, Recalled, Receipt, Refused,
     Sealed,
@@ -292,7 +292,8 @@ impl Upload {
         self.unread.remove(&receipt.key);
     }
 
-    pub(super) async fn refused(&mut self, refused: Refused) -> Result<(), SpoolError> {
+    pub(super) async fn refused(&mut self, mut refused: Refused) -> Result<(), SpoolError> {
+        refused.sentence = sentence(refused.sentence);
         let study = (refused.agreement.clone(), refused.study.clone());
         if refused.code == Code::NotOpen.number() {
             self.opened.remove(&study);

@@ -10,7 +10,7 @@ use causeway_certs::identity::{Peer, site_of};
 use causeway_certs::tls::{self, Refusal};
 use causeway_proto::ids::SiteId;
 use causeway_proto::link::close::Code;
-use causeway_proto::link::codec::{Part, Reader, Speaker, encode};
+use causeway_proto::link::codec::{Part, Reader, Speaker, encode, sentence};
 use causeway_proto::link::message::{Agreement, HelloAgent, HelloGateway};
 use causeway_proto::link::session::{Farewell, Greeted, gateway_hello, greeted_by_agent};
 use causeway_proto::link::upload::CODINGS;
@@ -352,8 +352,8 @@ pub(super) fn denial(denied: &Denied) -> Farewell {
     }
 }
 
-/// Why a handshake failed, for the gateway's log.
-fn explain(error: &ConnectionError) -> String {
+/// Why a connection failed or ended, for the gateway's log. What the other side says of it is anybody's.
+pub(super) fn explain(error: &ConnectionError) -> String {
     let refusal = match error {
         ConnectionError::TransportError(found) => Refusal::from_quic(u64::from(found.code)),
         // what the agent found wrong with our certificate, by its alert (RFC 8446 6.2)
@@ -365,5 +365,24 @@ fn explain(error: &ConnectionError) -> String {
         },
         _ => None,
     };
-    refusal.map_or_else(|| error.to_string(), |refusal| refusal.for_gateway())
+    sentence(refusal.map_or_else(|| error.to_string(), |refusal| refusal.for_gateway()))
+}
+
+#[cfg(test)]
+mod tests {
+    use quinn::ApplicationClose;
+
+    use super::*;
+
+    #[test]
+    fn what_a_stranger_says_at_the_end_is_one_line_of_the_log() {
+        let reason = "no\n2026-01-01T00:00:00Z ERROR the archive is lost\u{1b}[2J";
+        let end = ConnectionError::ApplicationClosed(ApplicationClose {
+            error_code: quinn::VarInt::from_u32(7),
+            reason: reason.into(),
+        });
+        let said = explain(&end);
+        assert!(said.contains("the archive is lost"), "{said}");
+        assert!(!said.contains(char::is_control), "{said:?}");
+    }
 }

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio_util::task::TaskTracker;
 
 use super::Rooms;
-use super::accept::{Greeting, announced, denial};
+use super::accept::{Greeting, announced, denial, explain};
 use super::deleted;
 use super::deliver::Delivering;
 use super::receive;
@@ -125,7 +125,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
                 let sentence = "The control stream of this connection has ended.";
                 close(&connection, &Farewell::new(Code::ProtocolError, sentence));
             }
-            let reason = connection.closed().await;
+            let reason = explain(&connection.closed().await);
             tracing::info!(%site, %reason, "a site is no longer connected");
         }
         End::With(farewell) => {

@@ -179,7 +179,7 @@ fn greeted<Half>(
     };
     Ok(Greeted {
         version,
-        software: hello.software,
+        software: codec::sentence(hello.software),
         skew_us: hello.now.0.saturating_sub(now.0),
         half,
     })

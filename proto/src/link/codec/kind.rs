@@ -277,7 +277,8 @@ fn facts(message: &'static str, said: &message::Facts) -> Result<(), CodecError>
     })
 }
 
-/// Cuts a text to the bound of a sentence, at a character.
+/// Makes a sentence of a text, whoever it is from: cut to the bound, at a character, and one line. A line of a log that is one of ours
+/// stays one; whatever else steers a terminal or ends a line is a space.
 #[must_use]
 pub fn sentence(mut text: String) -> String {
     if text.len() > SENTENCE_MAX_BYTES {
@@ -285,6 +286,11 @@ pub fn sentence(mut text: String) -> String {
             .rev()
             .find(|at| text.is_char_boundary(*at));
         text.truncate(end.unwrap_or(0));
+    }
+    let steers = |it: char| it.is_control() || matches!(it, '\u{2028}' | '\u{2029}');
+    if text.contains(steers) {
+        text = text.replace(steers, " ");
+        return sentence(text);
     }
     text
 }

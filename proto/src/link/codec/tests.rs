@@ -320,6 +320,9 @@ fn fields_over_their_bound_are_refused_on_both_sides() {
         Code::TooLarge,
     );
     assert_eq!(sentence("é".repeat(600)).len(), 1024);
+    let forged = "bye\n2026-01-01 ERROR all is lost\r\u{1b}[2J\u{2028}\u{85}x".to_owned();
+    assert_eq!(sentence(forged), "bye 2026-01-01 ERROR all is lost  [2J  x");
+    assert_eq!(sentence("\u{2028}".repeat(400)), " ".repeat(341));
 }
 
 /// A DELETED that names so many people of this name.
