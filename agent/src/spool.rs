@@ -435,11 +435,22 @@ impl Spool {
 
     /// Removes bytes that no row names any more; what cannot be removed now is collected after the next start.
     async fn remove_bytes(&self, handle: &Handle) {
-        let (disk, handle) = (self.inner.disk.clone(), handle.clone());
-        match off_runtime(move || disk.remove(&handle)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "a file stays until the next start"),
-            Err(_) => tracing::warn!("a file stays until the next start: the agent is ending"),
+        self.remove_all(vec![handle.clone()]).await;
+    }
+
+    /// As [`Self::remove_bytes`]; once begun it goes on whether or not anybody waits for it.
+    async fn remove_all(&self, handles: Vec<Handle>) {
+        if handles.is_empty() {
+            return;
+        }
+        let disk = self.inner.disk.clone();
+        let removing = move || {
+            for error in handles.iter().filter_map(|one| disk.remove(one).err()) {
+                tracing::warn!(%error, "a file stays until the next start");
+            }
+        };
+        if off_runtime(removing).await.is_err() {
+            tracing::warn!("files stay until the next start: the agent is ending");
         }
     }
 }

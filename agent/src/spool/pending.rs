@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use causeway_proto::ids::AgreementId;
-use sqlx::{Sqlite, SqliteConnection, Transaction};
+use sqlx::SqliteConnection;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::entry::Stored;
 use super::insert::insert_instances;
 use super::store::{self, Incoming, Recorded};
 use super::{Spool, SpoolError, refused_row};
-use crate::rows::to_row;
+use crate::rows::{set_fact, to_row};
 
 /// So many are written in one transaction.
 const AT_ONCE: usize = 256;
@@ -35,6 +35,8 @@ pub(super) struct Pendings {
     turn: tokio::sync::Mutex<()>,
     bell: Notify,
     refused: AtomicBool,
+    /// Something was committed that has to be synced, and is not known to be.
+    owes_sync: AtomicBool,
 }
 
 /// An acknowledged instance.
@@ -90,59 +92,102 @@ pub(super) async fn run(spool: &Spool, cancel: &CancellationToken) {
     }
 }
 
-/// Writes the rows of everything that is acknowledged by now.
+/// A group whose rows are being written. When that fails or is cut off it waits again, before all others: whatever comes after it in its
+/// segment must not be entered without it.
+struct InHand<'a> {
+    pending: &'a Pendings,
+    group: Vec<Pending>,
+}
+
+impl<'a> InHand<'a> {
+    fn take(pending: &'a Pendings, most: usize) -> Self {
+        let mut waiting = pending.waiting();
+        let count = waiting.len().min(most);
+        let group = waiting.drain(..count).collect();
+        drop(waiting);
+        Self { pending, group }
+    }
+
+    /// Its rows are committed.
+    fn done(mut self) -> Vec<Pending> {
+        std::mem::take(&mut self.group)
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        if !self.group.is_empty() {
+            let group = std::mem::take(&mut self.group);
+            self.pending.waiting().splice(..0, group);
+            self.pending.ring();
+        }
+    }
+}
+
+/// Writes the rows of everything that is acknowledged by now. May be cut off anywhere.
 pub(super) async fn settle(spool: &Spool) -> Result<(), SpoolError> {
     let pending = &spool.inner.pending;
     let _turn = pending.turn.lock().await;
-    loop {
-        let mut group: Vec<Pending> = {
-            let mut waiting = pending.waiting();
-            let count = waiting.len().min(AT_ONCE);
-            waiting.drain(..count).collect()
-        };
-        if group.is_empty() {
-            return Ok(());
-        }
-        let written = write(spool, &mut group).await;
-        pending.refused.store(written.is_err(), Ordering::Relaxed);
-        match written {
-            Ok(recorded) => {
-                for (one, recorded) in group.into_iter().zip(recorded) {
-                    recorded.settle(spool, &one.incoming, &one.handle).await;
-                    // most wait for no more than the bytes
-                    one.told.send(recorded.stored).ok();
-                }
-                spool.wake();
-            }
-            Err(error) => {
-                pending.waiting().splice(..0, group);
-                return Err(error);
-            }
+    let settled = in_turn(spool, pending).await;
+    pending.refused.store(settled.is_err(), Ordering::Relaxed);
+    settled
+}
+
+async fn in_turn(spool: &Spool, pending: &Pendings) -> Result<(), SpoolError> {
+    if pending.owes_sync.load(Ordering::Relaxed) {
+        sync_again(spool).await?;
+        pending.owes_sync.store(false, Ordering::Relaxed);
+    }
+    // what comes meanwhile is for the next one
+    let mut left = pending.waiting().len();
+    while left > 0 {
+        let mut hand = InHand::take(pending, left.min(AT_ONCE));
+        left = left.saturating_sub(hand.group.len());
+        let recorded = write(spool, &mut hand.group).await?;
+        tell(spool, hand.done(), recorded).await;
+        spool.wake();
+        if pending.owes_sync.load(Ordering::Relaxed) {
+            let synced = spool.inner.rows.sync().await;
+            synced.map_err(refused_row("syncing rows"))?;
+            pending.owes_sync.store(false, Ordering::Relaxed);
         }
     }
+    Ok(())
+}
+
+/// A sync of what is committed has failed, or nobody saw its end: a synced commit behind it makes it durable.
+async fn sync_again(spool: &Spool) -> Result<(), SpoolError> {
+    let mut tx = spool.begin_rows().await?;
+    let work = async {
+        set_fact(&mut tx, "synced-us", spool.now().0).await?;
+        tx.commit().await
+    };
+    work.await.map_err(refused_row("syncing rows again"))
+}
+
+/// What is left to be done when the rows of a group are committed: all of it has begun before it can be cut off.
+async fn tell(spool: &Spool, group: Vec<Pending>, recorded: Vec<Recorded>) {
+    let mut unneeded = Vec::new();
+    for (one, recorded) in group.into_iter().zip(recorded) {
+        recorded.tell(spool, &one.incoming);
+        if !recorded.keeps_file {
+            unneeded.push(one.handle);
+        }
+        // most wait for no more than the bytes
+        one.told.send(recorded.stored).ok();
+    }
+    spool.remove_all(unneeded).await;
 }
 
 async fn write(spool: &Spool, group: &mut [Pending]) -> Result<Vec<Recorded>, SpoolError> {
     let beginning = spool.inner.rows.begin_unsynced().await;
     let mut tx = beginning.map_err(refused_row("beginning to write rows"))?;
     let recorded = enter(spool, &mut tx, group).await?;
-    let opens = recorded.iter().any(|one| one.opens);
-    commit(spool, tx, opens)
-        .await
-        .map_err(refused_row("committing rows"))?;
-    Ok(recorded)
-}
-
-async fn commit(
-    spool: &Spool,
-    tx: Transaction<'static, Sqlite>,
-    synced: bool,
-) -> Result<(), sqlx::Error> {
-    tx.commit().await?;
-    if synced {
-        spool.inner.rows.sync().await?;
+    if recorded.iter().any(|one| one.opens) {
+        spool.inner.pending.owes_sync.store(true, Ordering::Relaxed);
     }
-    Ok(())
+    tx.commit().await.map_err(refused_row("committing rows"))?;
+    Ok(recorded)
 }
 
 /// Writes the rows of a group: of those whose UIDs are new together, then of the others one by one.
@@ -272,5 +317,13 @@ impl Studies {
         let (study, opens) = store::study_of(spool, tx, incoming).await?;
         self.rows.insert(says, study);
         Ok(Recorded::new(study, opens))
+    }
+}
+
+#[cfg(test)]
+impl Pendings {
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.waiting().len()
     }
 }

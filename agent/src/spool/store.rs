@@ -43,7 +43,7 @@ pub(super) enum Received {
 pub(super) struct Recorded {
     pub(super) stored: Stored,
     pub(super) study: Option<i64>,
-    keeps_file: bool,
+    pub(super) keeps_file: bool,
     /// A study was opened with it.
     pub(super) opens: bool,
 }
@@ -92,7 +92,10 @@ async fn enter(
     tx.commit()
         .await
         .map_err(refused_row("committing an instance"))?;
-    recorded.settle(spool, &incoming, &handle).await;
+    if !recorded.keeps_file {
+        spool.remove_bytes(&handle).await;
+    }
+    recorded.tell(spool, &incoming);
     spool.wake();
     Ok(recorded.stored)
 }
@@ -133,15 +136,8 @@ impl Recorded {
         }
     }
 
-    /// What is left to be done when the rows are committed.
-    pub(super) async fn settle(&self, spool: &Spool, incoming: &Incoming, handle: &Handle) {
-        if !self.keeps_file {
-            spool.remove_bytes(handle).await;
-        }
-        self.tell(spool, incoming);
-    }
-
-    fn tell(&self, spool: &Spool, incoming: &Incoming) {
+    /// Says what it was to whom it matters, when the rows are committed.
+    pub(super) fn tell(&self, spool: &Spool, incoming: &Incoming) {
         match self.stored {
             Stored::Correction => {
                 tracing::info!("a correction of a received object is kept aside");
@@ -224,6 +220,7 @@ pub(super) struct There {
     pub(super) id: i64,
     study_id: i64,
     study_uid: String,
+    handle: Option<String>,
     source_digest: Option<String>,
     pixel_digest: Option<String>,
     /// Its bytes are not here: they were found missing, or removed after their time.
@@ -233,13 +230,12 @@ pub(super) struct There {
 }
 
 async fn existing(
-    spool: &Spool,
     tx: &mut SqliteConnection,
     incoming: &Incoming,
 ) -> Result<Option<There>, SpoolError> {
     let row = sqlx::query(
         "SELECT i.id, i.study_id, s.study_uid, i.source_digest, i.pixel_digest, \
-         i.lost = 1 OR i.handle IS NULL, i.state = 'withheld' AND i.refusals > 0 AND i.reason LIKE $3 || '%' \
+         i.lost = 1 OR i.handle IS NULL, i.state = 'withheld' AND i.refusals > 0 AND i.reason LIKE $3 || '%', i.handle \
          FROM instance i JOIN study s ON s.id = i.study_id \
          WHERE i.sop_uid = $1 AND i.agreement IN ($2, '') ORDER BY i.agreement DESC LIMIT 1",
     )
@@ -259,23 +255,35 @@ async fn existing(
             pixel_digest: row.try_get(4)?,
             gone: row.try_get::<i64, _>(5)? != 0,
             parked: row.try_get::<i64, _>(6)? != 0,
+            handle: row.try_get(7)?,
         })
     };
-    let mut there = read().map_err(refused_row("reading the same instance"))?;
-    if there.source_digest.is_none() || there.pixel_digest.is_none() {
-        let (source, pixels) = digests::of_row(spool, tx, there.id).await?;
-        there.source_digest = there.source_digest.or(source);
-        there.pixel_digest = there.pixel_digest.or(pixels);
-    }
+    let there = read().map_err(refused_row("reading the same instance"))?;
     Ok(Some(there))
 }
 
-/// Bytes that are held already, first or aside: notes that they were seen again. Those that were removed have to be kept anew.
+/// Computes the digests that the row lacks.
+async fn complete(
+    spool: &Spool,
+    tx: &mut SqliteConnection,
+    there: &mut There,
+) -> Result<(), SpoolError> {
+    if there.source_digest.is_none() || there.pixel_digest.is_none() {
+        let (source, pixels) = digests::of_row(spool, tx, there.id).await?;
+        there.source_digest = there.source_digest.take().or(source);
+        there.pixel_digest = there.pixel_digest.take().or(pixels);
+    }
+    Ok(())
+}
+
+/// Bytes that are held already, first or aside: notes that they were seen again, and answers whether by the row of these very bytes.
+/// Those that were removed have to be kept anew.
 async fn repeated(
     tx: &mut SqliteConnection,
     incoming: &Incoming,
+    handle: &Handle,
     there: &There,
-) -> Result<Option<Stored>, SpoolError> {
+) -> Result<Option<(Stored, bool)>, SpoolError> {
     let digest = incoming.digest.map(|digest| digest.to_string());
     if digest.is_some() && there.source_digest == digest {
         if there.gone {
@@ -290,10 +298,10 @@ async fn repeated(
         if there.parked {
             try_again(tx, incoming, there).await?;
         }
-        return Ok(Some(Stored::Same));
+        return Ok(Some((Stored::Same, false)));
     }
-    let kind: Option<String> = sqlx::query_scalar(
-        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 AND handle IS NOT NULL RETURNING kind",
+    let aside: Option<(String, String)> = sqlx::query_as(
+        "UPDATE aside SET seen_us = $3 WHERE instance_id = $1 AND source_digest = $2 AND handle IS NOT NULL RETURNING kind, handle",
     )
     .bind(there.id)
     .bind(&digest)
@@ -301,9 +309,12 @@ async fn repeated(
     .fetch_optional(&mut *tx)
     .await
     .map_err(refused_row("noting the same correction"))?;
-    Ok(kind.map(|kind| match kind.as_str() {
-        "correction" => Stored::Correction,
-        _ => Stored::Conflict,
+    Ok(aside.map(|(kind, named)| {
+        let stored = match kind.as_str() {
+            "correction" => Stored::Correction,
+            _ => Stored::Conflict,
+        };
+        (stored, named == handle.as_row())
     }))
 }
 
@@ -324,27 +335,33 @@ pub(super) async fn record(
     }
     // the gateway may have named the agreement since: what is recorded without one is only looked at when it names them
     incoming.agreement = agreement(spool, &mut *tx, &incoming.arrival, &incoming.header).await?;
-    let Some(there) = existing(spool, tx, incoming).await? else {
+    let Some(mut there) = existing(tx, incoming).await? else {
         let (study, opens) = study_of(spool, tx, incoming).await?;
         insert_instances(tx, &[(study, incoming, handle)]).await?;
         return Ok(Recorded::new(study, opens));
     };
-    digests::of_incoming(spool, incoming, handle).await?;
+    let study_id = there.study_id;
     let again = |stored, keeps_file| Recorded {
         stored,
-        study: Some(there.study_id),
+        study: Some(study_id),
         keeps_file,
         opens: false,
     };
+    // its row was written, by a commit whose end nobody saw
+    if there.handle.as_deref() == Some(handle.as_row()) {
+        return Ok(again(Stored::New, true));
+    }
+    complete(spool, tx, &mut there).await?;
+    digests::of_incoming(spool, incoming, handle).await?;
     let digest = incoming.digest.map(|digest| digest.to_string());
     // what was lost before it had a digest has not left: whatever comes in its place is it
     if there.gone && (there.source_digest.is_none() || there.source_digest == digest) {
         mend(tx, incoming, handle, &there).await?;
         return Ok(again(Stored::Same, true));
     }
-    if let Some(stored) = repeated(tx, incoming, &there).await? {
+    if let Some((stored, named)) = repeated(tx, incoming, handle, &there).await? {
         not_silent(tx, there.study_id, incoming.now).await?;
-        return Ok(again(stored, false));
+        return Ok(again(stored, named));
     }
     let stored = judge(incoming, &there);
     insert_aside(tx, incoming, handle, &there, stored).await?;

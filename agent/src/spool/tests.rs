@@ -8,6 +8,7 @@ mod kept;
 mod link;
 mod masks;
 mod segments;
+mod settling;
 mod studies;
 
 use std::io;

@@ -219,7 +219,7 @@ async fn while_rows_refuse_nothing_is_taken_and_what_is_durable_gets_its_row_whe
     assert_eq!(intact(&bench).await.len(), 3);
 }
 
-async fn change(bench: &Bench, statement: &'static str) {
+pub(super) async fn change(bench: &Bench, statement: &'static str) {
     let mut tx = bench.spool.rows().begin().await.unwrap();
     sqlx::query(statement).execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();

@@ -8,14 +8,14 @@ use super::*;
 const DATABASE: [&str; 2] = ["agent.sqlite", "agent.sqlite-wal"];
 
 /// The files of the rows as they are: what a crash leaves of them when nothing later was synced.
-fn rows_now(bench: &Bench) -> Vec<Option<Vec<u8>>> {
+pub(super) fn rows_now(bench: &Bench) -> Vec<Option<Vec<u8>>> {
     let read = |name: &&str| std::fs::read(bench.folder.path().join(name)).ok();
     DATABASE.iter().map(read).collect()
 }
 
 impl Bench {
     /// The power goes: the rows are those of before, and of the disk only what was synced is there.
-    async fn power_cut(self, before: Vec<Option<Vec<u8>>>) -> Self {
+    pub(super) async fn power_cut(self, before: Vec<Option<Vec<u8>>>) -> Self {
         self.disk.crash(|| false);
         let folder = self.folder.path().to_owned();
         self.restart_after(move || {
@@ -35,7 +35,7 @@ impl Bench {
     }
 }
 
-fn image(number: u32) -> What {
+pub(super) fn image(number: u32) -> What {
     What::image("1.2.3", &format!("1.2.3.{number}"))
 }
 
