@@ -32,6 +32,7 @@ mod retain;
 pub mod shown;
 mod store;
 pub mod study;
+mod there;
 mod told;
 mod uids;
 pub mod view;

@@ -5,7 +5,8 @@ use sqlx::SqliteConnection;
 
 use super::disk::Handle;
 use super::entry::{CallingKind, Stored};
-use super::store::{Incoming, There};
+use super::store::Incoming;
+use super::there::There;
 use super::{Spool, SpoolError, refused_row, uids};
 use crate::rows::to_row;
 
