@@ -55,16 +55,25 @@ pub(super) async fn existing(
     Ok(Some(there))
 }
 
-/// Computes the digests that the row lacks.
+/// Computes the digests that the row lacks. Bytes that cannot be read are as good as gone: what comes again takes their place.
 pub(super) async fn complete(
     spool: &Spool,
     tx: &mut SqliteConnection,
     there: &mut There,
 ) -> Result<(), SpoolError> {
-    if there.source_digest.is_none() || there.pixel_digest.is_none() {
-        let (source, pixels) = digests::of_row(spool, tx, there.id).await?;
-        there.source_digest = there.source_digest.take().or(source);
-        there.pixel_digest = there.pixel_digest.take().or(pixels);
+    if there.source_digest.is_some() && there.pixel_digest.is_some() {
+        return Ok(());
+    }
+    match digests::of_row(spool, tx, there.id).await {
+        Ok((source, pixels)) => {
+            there.source_digest = there.source_digest.take().or(source);
+            there.pixel_digest = there.pixel_digest.take().or(pixels);
+        }
+        Err(SpoolError::Disk { source, .. }) => {
+            tracing::warn!(%source, "an object that comes again cannot be read as it is here");
+            there.gone = true;
+        }
+        Err(error) => return Err(error),
     }
     Ok(())
 }

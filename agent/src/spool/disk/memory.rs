@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Appending, Folder, Found, Seam};
@@ -48,6 +49,7 @@ struct State {
     counts: HashMap<Call, u64>,
     faults: HashMap<Call, u64>,
     free: Option<u64>,
+    spoiled: Vec<(u64, Range<usize>)>,
 }
 
 impl State {
@@ -128,6 +130,17 @@ impl MemoryDisk {
             *synced = data.len();
         }
         state.faults.clear();
+    }
+
+    /// Where these bytes stand now, nothing can be read any more.
+    pub fn spoil(&self, what: &[u8]) {
+        let mut state = self.state();
+        let mut found = Vec::new();
+        for (file, (data, _)) in &state.data {
+            let at = data.windows(what.len()).position(|there| there == what);
+            found.extend(at.map(|at| (*file, at..at.saturating_add(what.len()))));
+        }
+        state.spoiled.extend(found);
     }
 
     /// Changes the bytes of a kept file or of a segment behind the spool's back, or removes it.
@@ -268,6 +281,12 @@ impl Seam for MemoryDisk {
         let file = state.named(folder, name)?;
         let data = state.data.get(&file).map(|(data, _)| data.as_slice());
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
+        let to = from.saturating_add(max);
+        let meets =
+            |(of, bad): &(u64, Range<usize>)| *of == file && from < bad.end && bad.start < to;
+        if state.spoiled.iter().any(meets) {
+            return Err(io::Error::other("the disk cannot read this"));
+        }
         let rest = data.unwrap_or_default().get(from..).unwrap_or_default();
         Ok(rest.get(..max.min(rest.len())).unwrap_or_default().to_vec())
     }
