@@ -187,6 +187,9 @@ pub(super) async fn of_incoming(
     incoming: &mut Incoming,
     handle: &Handle,
 ) -> Result<(), SpoolError> {
+    if incoming.digested {
+        return Ok(());
+    }
     let of = Bytes {
         id: 0,
         handle: handle.clone(),
@@ -199,7 +202,31 @@ pub(super) async fn of_incoming(
     let found = |digest: Option<String>| digest.and_then(|digest| digest.parse().ok());
     incoming.digest = incoming.digest.or_else(|| found(source));
     incoming.header.pixel_digest = incoming.header.pixel_digest.or_else(|| found(pixels));
+    incoming.digested = true;
     Ok(())
+}
+
+/// What is needed of an object whose UID is there already, and of what is there: both may be long, so they are read before the rows are
+/// held for writing. What is lacking all the same is read then.
+pub(super) async fn ahead(
+    spool: &Spool,
+    incoming: &mut Incoming,
+    handle: &Handle,
+) -> Result<(), SpoolError> {
+    let uid = incoming.header.instance.as_str().to_owned();
+    let met: i64 = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)")
+        .bind(&uid)
+        .fetch_one(spool.inner.rows.read())
+        .await
+        .map_err(refused_row("looking for the same instance"))?;
+    if met == 0 {
+        return Ok(());
+    }
+    of_incoming(spool, incoming, handle).await?;
+    let lacking = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} i.sop_uid = $1")))
+        .bind(&uid)
+        .fetch_all(spool.inner.rows.read());
+    keep_all(spool, lacking.await).await.map(drop)
 }
 
 impl Spool {

@@ -25,6 +25,8 @@ pub(super) struct Incoming {
     pub(super) kind: CallingKind,
     /// None as long as nobody has needed it.
     pub(super) digest: Option<Digest>,
+    /// Whatever digests it has were computed.
+    pub(super) digested: bool,
     pub(super) length: u64,
     pub(super) now: Timestamp,
 }
@@ -59,6 +61,7 @@ pub(super) async fn receive(
         agreement: String::new(),
         kind: spool.kind_of(arrival.association),
         digest: writer.digest(),
+        digested: false,
         length: writer.length(),
         now: spool.inner.clock.now(),
         arrival,
@@ -120,6 +123,7 @@ async fn named(
     incoming: &mut Incoming,
     handle: &Handle,
 ) -> Result<(Transaction<'static, Sqlite>, Recorded), SpoolError> {
+    digests::ahead(spool, incoming, handle).await?;
     let mut tx = spool.begin_rows().await?;
     let recorded = record(spool, &mut tx, incoming, handle).await?;
     Ok((tx, recorded))

@@ -108,6 +108,7 @@ pub(super) fn hear(told: &[u8], length: u64) -> Option<Incoming> {
         agreement: String::new(),
         kind: told.kind,
         digest: told.digest,
+        digested: false,
         length,
         now: Timestamp(told.at),
     })

@@ -1,5 +1,8 @@
-//! What comes again when what is there cannot be read.
+//! What comes again: when what is there cannot be read, and while others want to write.
 
+use std::pin::pin;
+
+use super::super::disk::memory::Call;
 use super::faults::intact;
 use super::segments::{image, rows_now};
 use super::*;
@@ -34,4 +37,36 @@ async fn the_agent_starts_when_what_comes_again_meets_what_cannot_be_read() {
     let bench = bench.power_cut(before).await;
     assert_eq!(bench.spool.recovery().replayed, 1);
     assert_eq!(intact(&bench).await, [image(1).bytes].into());
+}
+
+/// A long object that comes again is read, and so is what it is compared with, before anything is written.
+#[tokio::test]
+async fn nothing_is_read_while_the_rows_are_held() {
+    let long = image(1).with_bytes(&vec![7; 3_000_000]);
+    let long = What {
+        pixels: None,
+        ..long
+    };
+    let reads = {
+        let bench = Bench::strict(Config::default()).await;
+        bench.store(&long).await.unwrap();
+        bench.store(&long).await.unwrap();
+        bench.disk.count(Call::Read)
+    };
+    let bench = Bench::strict(Config::default()).await;
+    bench.store(&long).await.unwrap();
+    let held = bench.spool.rows().begin().await.unwrap();
+    let mut storing = pin!(bench.store(&long));
+    let all_read = async {
+        while bench.disk.count(Call::Read) < reads {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        stored = &mut storing => panic!("stored while another one writes: {stored:?}"),
+        () = all_read => {}
+    }
+    drop(held);
+    assert_eq!(storing.await.unwrap(), Stored::Same);
+    assert_eq!(bench.disk.count(Call::Read), reads);
 }
