@@ -7,6 +7,7 @@ mod greeted;
 mod kept;
 mod link;
 mod masks;
+mod packs;
 mod resent;
 mod segments;
 mod settling;

@@ -159,7 +159,7 @@ impl Disk {
     }
 
     /// Makes frames durable where they were placed, all with one sync. When it fails none of them is kept, and the segment is written
-    /// no more.
+    /// no more: it goes at once when nothing in it is needed, else the room does that it has from the start.
     ///
     /// # Errors
     /// As the disk says.
@@ -167,7 +167,14 @@ impl Disk {
         let written = self.write_in_hand(placed, blocks);
         let mut packs = self.packs();
         packs.in_hand = None;
-        let current = written?;
+        let current = match written {
+            Ok(current) => current,
+            Err(error) => {
+                drop(packs);
+                self.give_up(placed);
+                return Err(error);
+            }
+        };
         let offsets = placed.handles.iter().filter_map(offset);
         packs
             .live
@@ -176,6 +183,15 @@ impl Disk {
             .extend(offsets);
         packs.current = Some(current);
         Ok(())
+    }
+
+    /// Removes what a failed write leaves of a segment. Nothing of that was acknowledged, and nothing stands behind it.
+    fn give_up(&self, placed: &Placed) {
+        self.forget_when_empty(&placed.segment);
+        let first = placed.handles.first().and_then(offset);
+        let from = first.map_or(0, |object| object.saturating_sub(HEAD as u64));
+        let room = SEGMENT.saturating_sub(from);
+        drop(self.seam.punch(Folder::Packed, &placed.segment, from, room));
     }
 
     fn write_in_hand(&self, placed: &Placed, blocks: &mut [Block]) -> io::Result<Current> {
@@ -214,7 +230,7 @@ impl Disk {
 
     fn forget_when_empty(&self, segment: &str) {
         let mut packs = self.packs();
-        if packs.live.get(segment).is_some_and(HashSet::is_empty) {
+        if packs.live.get(segment).is_none_or(HashSet::is_empty) {
             packs.live.remove(segment);
             drop(packs);
             drop(self.seam.remove(Folder::Packed, segment));
