@@ -35,6 +35,7 @@ pub mod study;
 mod there;
 mod told;
 mod uids;
+mod unentered;
 pub mod view;
 pub mod withheld;
 mod writer;
@@ -156,6 +157,13 @@ impl Spool {
             }),
         };
         replay::replay(&spool, &mut recovery).await?;
+        let unentered = unentered::try_again(&spool).await?;
+        if unentered > 0 {
+            tracing::error!(
+                unentered,
+                "received objects are still refused their rows: see `held`"
+            );
+        }
         recover::quieten(spool.rows(), spool.now().0).await?;
         if recovery.safe_mode() {
             tracing::error!(
@@ -382,6 +390,9 @@ impl Spool {
             if last.elapsed() >= Duration::from_secs(60) {
                 if let Err(error) = self.prune(last.elapsed()).await {
                     tracing::error!(%error, "removing old bytes failed; tried again");
+                }
+                if let Err(error) = unentered::try_again(self).await {
+                    tracing::error!(%error, "what is refused its rows was not tried again");
                 }
                 last = tokio::time::Instant::now();
             }

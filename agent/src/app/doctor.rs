@@ -161,6 +161,12 @@ fn running<W: Write>(
             status.queue.lost
         ))?;
     }
+    if status.queue.unentered > 0 {
+        chart.fault(format!(
+            "{} received object(s) are refused their rows; see `held`",
+            status.queue.unentered
+        ))?;
+    }
     if status.queue.conflicts > 0 {
         chart.remark(format!(
             "{} conflict(s) kept aside; see `held`",

@@ -49,6 +49,13 @@ pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
         queue.corrections,
         queue.conflicts
     )?;
+    if queue.unentered > 0 {
+        writeln!(
+            out,
+            "REFUSED  {} received object(s) have no row: kept, and tried again; see `held`",
+            queue.unentered
+        )?;
+    }
     for study in &queue.studies {
         writeln!(out, "  {}", study_line(study))?;
     }

@@ -80,6 +80,11 @@ pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
             "{} instance(s) whose bytes are missing: safe mode",
             queue.lost
         ))
+    } else if queue.unentered > 0 {
+        Some(format!(
+            "{} received object(s) are refused their rows: see `held`",
+            queue.unentered
+        ))
     } else {
         waiting
     };

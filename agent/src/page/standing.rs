@@ -44,6 +44,9 @@ fn tiles(status: &Status) -> Markup {
         }
         @if let Some(until) = status.certificate_until { (certificate(until, status.at)) }
         @if queue.lost > 0 { (tile("Missing", &format!("{} objects", queue.lost), false, "their bytes are gone: see the handbook, accept-loss")) }
+        @if queue.unentered > 0 {
+            (tile("Refused", &format!("{} objects", queue.unentered), false, "received and kept, but they go nowhere: ask who supports you"))
+        }
         @if queue.without_agreement > 0 {
             (tile("Without agreement", &format!("{} objects", queue.without_agreement), false, "the gateway has named no agreement for them"))
         }

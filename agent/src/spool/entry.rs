@@ -155,6 +155,8 @@ pub enum Stored {
     Conflict,
     /// A report that this agent delivered, coming back: noted and dropped (P5).
     OurReport,
+    /// Its rows were refused: kept, shown to a person, and tried again.
+    Unentered,
 }
 
 /// One instance that may go to the gateway now.

@@ -74,6 +74,9 @@ pub enum SpoolError {
     /// A file of the spool holds less than its row says.
     #[error("a file of the spool is short")]
     Short,
+    /// So many objects were refused their rows that no more are put aside.
+    #[error("too many received objects have no rows: see `held`")]
+    Full,
     /// Chance gave eight case codes that were taken.
     #[error("no free case code was found")]
     NoCaseCode,
@@ -85,7 +88,28 @@ pub enum SpoolError {
     Ending,
 }
 
+/// SQLite's SQLITE_ERROR, SQLITE_TOOBIG, SQLITE_CONSTRAINT, SQLITE_MISMATCH and SQLITE_RANGE: what is written is refused, and not for now.
+const REFUSED: [u32; 5] = [1, 18, 19, 20, 25];
+
 impl SpoolError {
+    /// Whether the rows of another object may be written all the same: not when they are busy, or their disk refuses.
+    pub(super) fn is_of_the_object(&self) -> bool {
+        match self {
+            Self::Disk { .. } | Self::Short | Self::NoCaseCode | Self::Keys(_) => true,
+            Self::Rows { source, .. } => match source {
+                sqlx::Error::Database(said) => {
+                    let code = said.code().and_then(|code| code.parse::<u32>().ok());
+                    code.is_some_and(|code| REFUSED.contains(&(code & 0xFF)))
+                }
+                sqlx::Error::Decode(_)
+                | sqlx::Error::ColumnDecode { .. }
+                | sqlx::Error::Encode(_) => true,
+                _ => false,
+            },
+            Self::Full | Self::Ending => false,
+        }
+    }
+
     /// Whether it speaks of the bytes of an object, and if so whether they are gone; a disk that refuses to read may read them yet.
     pub(crate) fn of_the_bytes(&self) -> Option<bool> {
         match self {
@@ -94,7 +118,9 @@ impl SpoolError {
                 source.kind(),
                 io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
             )),
-            Self::Rows { .. } | Self::NoCaseCode | Self::Keys(_) | Self::Ending => None,
+            Self::Rows { .. } | Self::NoCaseCode | Self::Keys(_) | Self::Full | Self::Ending => {
+                None
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use super::disk::Handle;
 use super::entry::Stored;
 use super::insert::insert_instances;
 use super::store::{self, Incoming, Recorded};
-use super::{Spool, SpoolError, refused_row};
+use super::{Spool, SpoolError, refused_row, unentered};
 use crate::rows::{set_fact, to_row};
 
 /// So many are written in one transaction.
@@ -140,17 +140,27 @@ async fn in_turn(spool: &Spool, pending: &Pendings) -> Result<(), SpoolError> {
     }
     // what comes meanwhile is for the next one
     let mut left = pending.waiting().len();
+    let mut alone: usize = 0;
     while left > 0 {
-        let mut hand = InHand::take(pending, left.min(AT_ONCE));
-        left = left.saturating_sub(hand.group.len());
-        let recorded = write(spool, &mut hand.group).await?;
-        tell(spool, hand.done(), recorded).await;
-        spool.wake();
+        let most = if alone > 0 { 1 } else { left.min(AT_ONCE) };
+        let mut hand = InHand::take(pending, most);
+        match write(spool, &mut hand.group).await {
+            // one of them is refused: which one, if it is not all of them?
+            Err(error) if error.is_of_the_object() && most > 1 => {
+                alone = hand.group.len();
+                continue;
+            }
+            Err(error) if error.is_of_the_object() => put_aside(spool, hand, error).await?,
+            written => tell(spool, hand, written?).await,
+        }
+        left = left.saturating_sub(most);
+        alone = alone.saturating_sub(1);
         if pending.owes_sync.load(Ordering::Relaxed) {
             let synced = spool.inner.rows.sync().await;
             synced.map_err(refused_row("syncing rows"))?;
             pending.owes_sync.store(false, Ordering::Relaxed);
         }
+        spool.wake();
     }
     Ok(())
 }
@@ -166,9 +176,9 @@ async fn sync_again(spool: &Spool) -> Result<(), SpoolError> {
 }
 
 /// What is left to be done when the rows of a group are committed: all of it has begun before it can be cut off.
-async fn tell(spool: &Spool, group: Vec<Pending>, recorded: Vec<Recorded>) {
+async fn tell(spool: &Spool, hand: InHand<'_>, recorded: Vec<Recorded>) {
     let mut unneeded = Vec::new();
-    for (one, recorded) in group.into_iter().zip(recorded) {
+    for (one, recorded) in hand.done().into_iter().zip(recorded) {
         recorded.tell(spool, &one.incoming);
         if !recorded.keeps_file {
             unneeded.push(one.handle);
@@ -177,6 +187,32 @@ async fn tell(spool: &Spool, group: Vec<Pending>, recorded: Vec<Recorded>) {
         one.told.send(recorded.stored).ok();
     }
     spool.remove_all(unneeded).await;
+}
+
+/// What is refused its rows is kept elsewhere, and no longer stands before what comes behind it.
+async fn put_aside(spool: &Spool, mut hand: InHand<'_>, why: SpoolError) -> Result<(), SpoolError> {
+    let Some(one) = hand.group.first_mut() else {
+        return Ok(());
+    };
+    unentered::digest(spool, &mut one.incoming, &one.handle).await?;
+    let mut tx = spool.begin_rows().await?;
+    if !unentered::has_room(&mut tx).await? {
+        tracing::error!(error = %why, "a received object is refused its rows");
+        return Err(SpoolError::Full);
+    }
+    let needed = unentered::put(&mut tx, &one.incoming, &one.handle, &why).await?;
+    entered(&mut tx, &one.segment, one.end).await?;
+    tx.commit()
+        .await
+        .map_err(refused_row("putting an object aside"))?;
+    let recorded = Recorded {
+        stored: Stored::Unentered,
+        study: None,
+        keeps_file: needed,
+        opens: false,
+    };
+    tell(spool, hand, vec![recorded]).await;
+    Ok(())
 }
 
 async fn write(spool: &Spool, group: &mut [Pending]) -> Result<Vec<Recorded>, SpoolError> {

@@ -125,6 +125,7 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
     let named = sqlx::query(
         "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
          UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL \
+         UNION ALL SELECT id, 'unentered', handle, length, 0 FROM unentered \
          UNION ALL SELECT instance_id, 'masked', handle, length, 0 FROM masked \
          UNION ALL SELECT rowid, 'report', handle, length, 0 FROM own_report",
     )
@@ -135,7 +136,9 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
         .begin()
         .await
         .map_err(refused_row("beginning to put it in order"))?;
-    sqlx::query("UPDATE instance SET lost = 0 WHERE lost = 1 AND handle IS NOT NULL")
+    sqlx::query(
+        "UPDATE instance SET lost = 0 WHERE lost = 1 AND handle IS NOT NULL; UPDATE unentered SET lost = 0 WHERE lost = 1",
+    )
         .execute(&mut *tx)
         .await
         .map_err(refused_row("looking again for what was missing"))?;
@@ -158,6 +161,10 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
             ("instance", 0) => {
                 recovery.lost += 1;
                 "UPDATE instance SET lost = 1 WHERE id = $1"
+            }
+            ("unentered", _) => {
+                recovery.lost += 1;
+                "UPDATE unentered SET lost = 1 WHERE id = $1"
             }
             ("instance", _) => {
                 recovery.gone_after_receipt += 1;
@@ -249,6 +256,11 @@ pub(super) async fn accept_loss(spool: &Spool) -> Result<u64, SpoolError> {
         .execute(&mut *tx)
         .await?
         .rows_affected();
+        let gone = sqlx::query("DELETE FROM unentered WHERE lost = 1")
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+        let changed = changed.saturating_add(gone);
         for study in studies {
             new_version(&mut tx, study, SILENCE, now).await?;
         }

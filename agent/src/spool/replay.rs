@@ -7,7 +7,10 @@ use bytes::Bytes;
 
 use super::disk::Handle;
 use super::recover::Recovery;
-use super::{OpenError, Spool, off_runtime, pending, refused_row, store, told};
+use super::store::Incoming;
+use super::{
+    OpenError, Spool, SpoolError, off_runtime, pending, refused_row, store, told, unentered,
+};
 use crate::rows::from_row;
 
 /// What stands in segments behind the place up to which their rows are written gets its rows; segments of which nothing is needed go.
@@ -54,7 +57,7 @@ async fn one(
             Some(content) => match told::hear(&frame.told, content.len() as u64) {
                 Some(incoming) => {
                     let (handle, end) = moved(spool, content.clone(), frame.told.clone()).await?;
-                    let named = store::again(spool, incoming, &handle).await?;
+                    let named = again(spool, incoming, &handle).await?;
                     tracing::info!(named, "the row of a received object is written again");
                     if !named {
                         unneeded.push(handle);
@@ -80,10 +83,26 @@ async fn one(
     Ok(())
 }
 
+/// Writes the rows of an object, or puts it aside when they are refused. Answers whether its bytes are needed.
+async fn again(spool: &Spool, mut incoming: Incoming, handle: &Handle) -> Result<bool, SpoolError> {
+    let why = match store::again(spool, &mut incoming, handle).await {
+        Err(error) if error.is_of_the_object() => error,
+        written => return written,
+    };
+    unentered::digest(spool, &mut incoming, handle).await?;
+    let mut tx = spool.begin_rows().await?;
+    let needed = unentered::put(&mut tx, &incoming, handle, &why).await?;
+    tx.commit()
+        .await
+        .map_err(refused_row("putting an object aside"))?;
+    Ok(needed)
+}
+
 /// Whether a row names these very bytes already.
 async fn is_named(spool: &Spool, handle: &Handle) -> Result<bool, OpenError> {
     let named: i64 = sqlx::query_scalar(
-        "SELECT EXISTS (SELECT 1 FROM instance WHERE handle = $1) OR EXISTS (SELECT 1 FROM aside WHERE handle = $1)",
+        "SELECT EXISTS (SELECT 1 FROM instance WHERE handle = $1) OR EXISTS (SELECT 1 FROM aside WHERE handle = $1) \
+         OR EXISTS (SELECT 1 FROM unentered WHERE handle = $1)",
     )
     .bind(handle.as_row())
     .fetch_one(spool.inner.rows.read())

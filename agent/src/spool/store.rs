@@ -107,14 +107,14 @@ async fn enter(
 /// none does are the caller's to remove, who may still be reading what lies behind them.
 pub(super) async fn again(
     spool: &Spool,
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     handle: &Handle,
 ) -> Result<bool, SpoolError> {
-    let (tx, recorded) = named(spool, &mut incoming, handle).await?;
+    let (tx, recorded) = named(spool, incoming, handle).await?;
     tx.commit()
         .await
         .map_err(refused_row("committing an instance again"))?;
-    recorded.tell(spool, &incoming);
+    recorded.tell(spool, incoming);
     Ok(recorded.keeps_file)
 }
 
@@ -149,7 +149,7 @@ impl Recorded {
             Stored::Conflict => {
                 tracing::warn!("other content under a received UID is kept aside; see `held`");
             }
-            Stored::New | Stored::Same | Stored::OurReport => {}
+            Stored::New | Stored::Same | Stored::OurReport | Stored::Unentered => {}
         }
         if let Some(study) = self.study {
             spool.touched(incoming.arrival.association, study);

@@ -8,6 +8,7 @@ mod kept;
 mod link;
 mod masks;
 mod packs;
+mod refused_rows;
 mod resent;
 mod segments;
 mod settling;

@@ -27,6 +27,9 @@ pub struct Queue {
     pub conflicts: u64,
     /// Corrections kept aside (P24).
     pub corrections: u64,
+    /// Objects that were received and are refused their rows; kept, and tried again.
+    #[serde(default)]
+    pub unentered: u64,
     /// Studies that are not handed off, or were in the last day; newest last, at most 200.
     pub studies: Vec<StudyLine>,
 }
@@ -109,7 +112,8 @@ pub async fn queue(rows: &Rows, now: Timestamp) -> Result<Queue, SpoolError> {
     let totals = sqlx::query(
         "SELECT COALESCE(SUM(lost = 0), 0), COALESCE(SUM(CASE WHEN lost = 0 THEN length ELSE 0 END), 0), \
          COALESCE(SUM(lost), 0), COALESCE(SUM(agreement = ''), 0), \
-         (SELECT COUNT(*) FROM aside WHERE kind = 'conflict'), (SELECT COUNT(*) FROM aside WHERE kind = 'correction') \
+         (SELECT COUNT(*) FROM aside WHERE kind = 'conflict'), (SELECT COUNT(*) FROM aside WHERE kind = 'correction'), \
+         (SELECT COUNT(*) FROM unentered) \
          FROM instance WHERE state = 'waiting'",
     )
     .fetch_one(rows.read())
@@ -124,6 +128,7 @@ pub async fn queue(rows: &Rows, now: Timestamp) -> Result<Queue, SpoolError> {
             without_agreement: count(3)?,
             conflicts: count(4)?,
             corrections: count(5)?,
+            unentered: count(6)?,
             studies: Vec::new(),
         })
     };
@@ -404,7 +409,7 @@ pub struct Held {
     pub why: String,
 }
 
-/// Everything that is withheld, kept aside as a conflict, missing, or without an agreement, by case.
+/// Everything that is withheld, kept aside as a conflict, missing, refused its row, or without an agreement, by case.
 ///
 /// # Errors
 /// When the rows refuse.
@@ -419,6 +424,8 @@ pub async fn held(rows: &Rows) -> Result<Vec<Held>, SpoolError> {
            WHERE a.kind = 'conflict' GROUP BY s.id \
          UNION ALL SELECT s.case_code, COUNT(*), 'the bytes are missing at the site: after `accept-loss` and a restart, have the PACS send it again' \
            FROM instance i JOIN study s ON s.id = i.study_id WHERE i.lost = 1 AND i.state = 'waiting' GROUP BY s.id \
+         UNION ALL SELECT COALESCE(s.case_code, '(no case)'), COUNT(*), 'received and kept, but refused its row, and tried again: ' || u.why \
+           FROM unentered u LEFT JOIN study s ON s.id = (SELECT MAX(id) FROM study WHERE study_uid = u.study_uid) GROUP BY s.id, u.why \
          UNION ALL SELECT s.case_code, COUNT(*), 'not announced: its study UID holds an identifier of the patient' \
            FROM study s JOIN instance i ON i.study_id = s.id JOIN agreement a ON a.id = s.agreement \
            WHERE s.named = 'must-not' AND a.identity <> 'identified' AND s.state <> 'recalled' GROUP BY s.id \

@@ -299,6 +299,18 @@ impl Disk {
         Ok(())
     }
 
+    /// The frame of the object that lies at `offset`.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(in crate::spool) fn frame_of(
+        &self,
+        segment: &str,
+        offset: u64,
+    ) -> io::Result<Option<Frame>> {
+        self.frame(segment, offset.saturating_sub(HEAD as u64))
+    }
+
     /// The frame that begins at `at`; none when there is none: the end, or what was being written when the power went.
     ///
     /// # Errors

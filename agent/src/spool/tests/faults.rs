@@ -190,12 +190,13 @@ async fn while_rows_refuse_nothing_is_taken_and_what_is_durable_gets_its_row_whe
     let long = What::image("1.2.3", "1.2.3.9").with_bytes(&[7; 1_100_000]);
     for (number, (breaks, mends)) in [
         (
-            "ALTER TABLE study RENAME TO s",
-            "ALTER TABLE s RENAME TO study",
+            "ALTER TABLE study RENAME TO s; ALTER TABLE unentered RENAME TO u",
+            "ALTER TABLE s RENAME TO study; ALTER TABLE u RENAME TO unentered",
         ),
         (
-            "CREATE TRIGGER no BEFORE INSERT ON instance BEGIN SELECT RAISE(ABORT, 'no'); END",
-            "DROP TRIGGER no",
+            "CREATE TRIGGER no BEFORE INSERT ON instance BEGIN SELECT RAISE(ABORT, 'no'); END; \
+             CREATE TRIGGER nor BEFORE INSERT ON unentered BEGIN SELECT RAISE(ABORT, 'no'); END",
+            "DROP TRIGGER no; DROP TRIGGER nor",
         ),
     ]
     .into_iter()
