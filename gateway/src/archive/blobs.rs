@@ -279,6 +279,11 @@ impl Blobs {
         Ok(())
     }
 
+    /// Whether the blob is there; asked by who may wait for the disk.
+    pub(in crate::archive) fn is_there(&self, key: &BlobKey) -> bool {
+        self.root.join(key.as_str()).is_file()
+    }
+
     /// The blob's length in bytes; none when it is missing.
     ///
     /// # Errors

@@ -1,10 +1,10 @@
 //! What was made of blobs and can be made again: coded frames, pictures. Kept in files within a bound, the oldest dropped first, gone
 //! with the blob and with the process. Nothing here is synced or promised.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytes::Bytes;
 use causeway_proto::digest::Digest;
@@ -18,30 +18,72 @@ pub struct Derived {
     root: PathBuf,
     most: u64,
     kept: Arc<Mutex<Kept>>,
+    /// Held by all who write; alone by who takes away what was made of a blob.
+    writing: Arc<RwLock<()>>,
+}
+
+/// A file. Its number is its name and no other file's ever: nobody takes away what somebody else has put in its place.
+#[derive(Clone, Copy, Debug)]
+struct File {
+    number: u64,
+    length: u64,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
-    of: HashMap<BlobKey, HashMap<Digest, u64>>,
-    order: VecDeque<(BlobKey, Digest)>,
+    of: HashMap<BlobKey, HashMap<Digest, File>>,
+    /// Under their numbers, the oldest first.
+    order: BTreeMap<u64, (BlobKey, Digest)>,
     total: u64,
+    last: u64,
 }
 
 impl Kept {
-    fn length(&self, key: &BlobKey, name: &Digest) -> Option<u64> {
+    fn file(&self, key: &BlobKey, name: &Digest) -> Option<File> {
         self.of.get(key)?.get(name).copied()
     }
 
-    fn forget(&mut self, key: &BlobKey, name: &Digest) -> bool {
-        let Some(all) = self.of.get_mut(key) else {
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    /// Says whether nobody was quicker.
+    fn add(&mut self, key: &BlobKey, name: Digest, file: File) -> bool {
+        let all = self.of.entry(key.clone()).or_default();
+        if all.contains_key(&name) {
             return false;
-        };
-        let length = all.remove(name);
-        if all.is_empty() {
-            self.of.remove(key);
         }
-        self.total -= length.unwrap_or(0).min(self.total);
-        length.is_some()
+        all.insert(name, file);
+        self.order.insert(file.number, (key.clone(), name));
+        self.total = self.total.saturating_add(file.length);
+        true
+    }
+
+    /// What has to go, so that the rest is within the bound.
+    fn surplus(&mut self, most: u64) -> Vec<(BlobKey, u64)> {
+        let mut old = Vec::new();
+        while self.total > most {
+            let Some((number, (key, name))) = self.order.pop_first() else {
+                break;
+            };
+            if let Some(all) = self.of.get_mut(&key) {
+                let length = all.remove(&name).map_or(0, |file| file.length);
+                self.total = self.total.saturating_sub(length);
+                if all.is_empty() {
+                    self.of.remove(&key);
+                }
+            }
+            old.push((key, number));
+        }
+        old
+    }
+
+    fn forget(&mut self, key: &BlobKey) {
+        for file in self.of.remove(key).unwrap_or_default().into_values() {
+            self.order.remove(&file.number);
+            self.total = self.total.saturating_sub(file.length);
+        }
     }
 }
 
@@ -54,6 +96,7 @@ impl Derived {
             root: folder.to_owned(),
             most,
             kept: Arc::default(),
+            writing: Arc::default(),
         }
     }
 
@@ -82,68 +125,80 @@ impl Derived {
     /// What was made of a blob under a name of ours, if it is kept still.
     pub async fn get(&self, key: &BlobKey, name: &str) -> Option<Bytes> {
         let name = Digest::of(name.as_bytes());
-        let length = self.kept().length(key, &name)?;
-        let path = self.folder(key).join(name.to_string());
-        let bytes = self.blobs.file(path, 0..length).await.ok()?;
-        (bytes.len() as u64 == length).then_some(bytes)
+        let file = self.kept().file(key, &name)?;
+        let path = self.folder(key).join(file.number.to_string());
+        let bytes = self.blobs.file(path, 0..file.length).await.ok()?;
+        (bytes.len() as u64 == file.length).then_some(bytes)
     }
 
-    /// Keeps what was made of a blob. That it could not be kept harms nobody: it is made again.
+    /// Keeps what was made of a blob. That it could not be kept harms nobody: it is made again. What was begun is ended, and known
+    /// of, even when whoever asked has gone.
     pub async fn keep(&self, key: &BlobKey, name: &str, bytes: &Bytes) {
-        let (length, digest) = (bytes.len() as u64, Digest::of(name.as_bytes()));
-        if length > self.most / 16 || self.kept().length(key, &digest).is_some() {
+        let (length, name) = (bytes.len() as u64, Digest::of(name.as_bytes()));
+        if length > self.most / 16 || self.kept().file(key, &name).is_some() {
             return;
         }
-        let (folder, bytes) = (self.folder(key), bytes.clone());
-        let path = folder.join(digest.to_string());
-        let written = tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            std::fs::write(&path, &bytes)
-        });
-        if !matches!(written.await, Ok(Ok(()))) {
+        let (keeper, key, bytes) = (self.clone(), key.clone(), bytes.clone());
+        let work = tokio::task::spawn_blocking(move || keeper.write(&key, name, &bytes));
+        if let Err(error) = work.await {
+            tracing::warn!(%error, "what was made of a blob was not kept");
+        }
+    }
+
+    fn write(&self, key: &BlobKey, name: Digest, bytes: &[u8]) {
+        let _writing = self.writing.read().unwrap_or_else(PoisonError::into_inner);
+        // of a blob that has gone nothing is written any more; one that goes now waits until this is known
+        if !self.blobs.is_there(key) {
             return;
         }
-        let old = {
-            let mut kept = self.kept();
-            let all = kept.of.entry(key.clone()).or_default();
-            if all.insert(digest, length).is_none() {
-                kept.total += length;
-                kept.order.push_back((key.clone(), digest));
-            }
-            self.surplus(&mut kept)
+        let file = File {
+            number: self.kept().number(),
+            length: bytes.len() as u64,
         };
-        for (key, name) in old {
-            self.given_up(self.unlink(&key, &name).await);
+        let folder = self.folder(key);
+        let path = folder.join(file.number.to_string());
+        let written = std::fs::create_dir_all(&folder).and_then(|()| std::fs::write(path, bytes));
+        let mut gone = Vec::new();
+        if written.is_err() || !self.kept().add(key, name, file) {
+            gone.push((key.clone(), file.number));
         }
-        // whose blob has gone meanwhile goes too: either this sees that, or who removed the blob saw what is kept
-        if !matches!(self.blobs.length(key).await, Ok(Some(_))) {
-            self.given_up(self.remove(key).await);
-        }
-    }
-
-    fn given_up(&self, done: Result<(), BlobError>) {
-        if let Err(error) = done {
-            tracing::warn!(%error, folder = %self.root.display(), "a file stays until the next start");
+        gone.extend(self.kept().surplus(self.most));
+        for (key, number) in gone {
+            self.unlink(&key, number);
         }
     }
 
-    /// What has to go, so that the rest is within the bound.
-    fn surplus(&self, kept: &mut Kept) -> Vec<(BlobKey, Digest)> {
-        let mut old = Vec::new();
-        while kept.total > self.most {
-            let Some((key, name)) = kept.order.pop_front() else {
-                break;
-            };
-            if kept.forget(&key, &name) {
-                old.push((key, name));
+    /// Takes a file away that nobody knows of any more, and its folder with the last.
+    fn unlink(&self, key: &BlobKey, number: u64) {
+        let folder = self.folder(key);
+        match std::fs::remove_file(folder.join(number.to_string())) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(%error, "a file that was made of a blob stays with the blob");
             }
+            _ => {}
         }
-        old
+        if !self.kept().of.contains_key(key) {
+            // where somebody is about to write into it, it stays, or he does without
+            drop(std::fs::remove_dir(folder));
+        }
     }
 
-    async fn unlink(&self, key: &BlobKey, name: &Digest) -> Result<(), BlobError> {
-        let path = self.folder(key).join(name.to_string());
-        match tokio::fs::remove_file(path).await {
+    /// Takes away all that was made of a blob, and waits for who is at it; called when the blob itself is gone.
+    ///
+    /// # Errors
+    /// When the file system refuses; what is left is taken away by the next call.
+    pub async fn remove(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let (keeper, key) = (self.clone(), key.clone());
+        let work = tokio::task::spawn_blocking(move || {
+            let _alone = keeper
+                .writing
+                .write()
+                .unwrap_or_else(PoisonError::into_inner);
+            keeper.kept().forget(&key);
+            std::fs::remove_dir_all(keeper.folder(&key))
+        });
+        let done = work.await.unwrap_or_else(|error| Err(error.into()));
+        match done {
             Err(source) if source.kind() != ErrorKind::NotFound => {
                 let tried = "removing what was made of a blob";
                 Err(BlobError::File { tried, source })
@@ -151,32 +206,23 @@ impl Derived {
             _ => Ok(()),
         }
     }
-
-    /// Takes away all that was made of a blob; called when the blob itself is gone.
-    ///
-    /// # Errors
-    /// When the file system refuses; what is left is taken away by the next call.
-    pub async fn remove(&self, key: &BlobKey) -> Result<(), BlobError> {
-        let names: Vec<Digest> = {
-            let kept = self.kept();
-            let all = kept.of.get(key);
-            all.into_iter().flatten().map(|(name, _)| *name).collect()
-        };
-        for name in names {
-            self.unlink(key, &name).await?;
-            self.kept().forget(key, &name);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
 
     fn key(digit: char) -> BlobKey {
         let digest = digit.to_string().repeat(64);
         format!("s1/g1/{digit}{digit}/{digest}").parse().unwrap()
+    }
+
+    impl Derived {
+        fn files(&self, digit: char) -> usize {
+            std::fs::read_dir(self.folder(&key(digit))).map_or(0, Iterator::count)
+        }
     }
 
     async fn keeper(folder: &Path, most: u64) -> (Blobs, Derived) {
@@ -201,8 +247,68 @@ mod tests {
         assert!(derived.get(&key('b'), "4").await.is_none());
         derived.keep(&key('a'), "long", &vec![0; 101].into()).await;
         assert!(derived.get(&key('a'), "long").await.is_none(), "too long");
-        let files = std::fs::read_dir(derived.folder(&key('a'))).unwrap();
-        assert_eq!(files.count(), 16);
+        assert_eq!(derived.files('a'), 16);
+        // the folder of a blob goes with the last that was made of it
+        for number in 0..16_u8 {
+            let bytes = Bytes::from(vec![number; 100]);
+            derived.keep(&key('b'), &number.to_string(), &bytes).await;
+        }
+        assert_eq!(derived.files('b'), 16);
+        assert!(!derived.folder(&key('a')).exists());
+    }
+
+    /// Those who leave as soon as something is begun for them.
+    async fn leave(derived: &Derived, key: &BlobKey, names: std::ops::Range<u8>) {
+        for name in names {
+            let bytes = Bytes::from(vec![name; 100]);
+            let name = name.to_string();
+            let _left = derived.keep(key, &name, &bytes).now_or_never();
+        }
+    }
+
+    /// One thread for what may wait: all that was begun there is done before what comes next.
+    fn in_turn(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
+        runtime.block_on(test);
+    }
+
+    #[test]
+    fn what_was_begun_for_one_who_left_goes_with_its_blob_and_counts() {
+        in_turn(async {
+            let folder = tempfile::tempdir().unwrap();
+            let (blobs, derived) = keeper(folder.path(), 1600).await;
+            leave(&derived, &key('a'), 0..20).await;
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            assert_eq!(derived.files('a'), 16, "within the bound");
+            assert_eq!(derived.get(&key('a'), "19").await.unwrap(), vec![19; 100]);
+            leave(&derived, &key('a'), 20..22).await;
+            std::fs::remove_file(folder.path().join("blobs").join(key('a').as_str())).unwrap();
+            leave(&derived, &key('a'), 22..24).await;
+            derived.remove(&key('a')).await.unwrap();
+            assert!(!derived.folder(&key('a')).exists());
+            let kept = derived.kept();
+            assert!(kept.of.is_empty() && kept.order.is_empty() && kept.total == 0);
+            drop((kept, blobs));
+        });
+    }
+
+    #[tokio::test]
+    async fn two_at_once_keep_one_file_and_a_disk_that_refuses_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, derived) = keeper(folder.path(), 1600).await;
+        let bytes = Bytes::from_static(b"picture");
+        let keep = async |digit| derived.keep(&key(digit), "one", &bytes).await;
+        tokio::join!(keep('a'), keep('a'), keep('a'));
+        assert_eq!((derived.files('a'), derived.kept().total), (1, 7));
+        let in_the_way = derived.folder(&key('b'));
+        std::fs::create_dir_all(in_the_way.parent().unwrap()).unwrap();
+        std::fs::write(&in_the_way, b"").unwrap();
+        keep('b').await;
+        assert!(derived.get(&key('b'), "one").await.is_none());
+        assert_eq!(derived.kept().total, 7);
     }
 
     #[tokio::test]
@@ -218,8 +324,8 @@ mod tests {
         // somebody was still at work on it
         derived.keep(&key('a'), "two", &bytes).await;
         assert!(derived.get(&key('a'), "two").await.is_none());
-        let left = |key| std::fs::read_dir(derived.folder(key)).unwrap().count();
-        assert_eq!((left(&key('a')), left(&key('b'))), (0, 1));
+        assert_eq!((derived.files('a'), derived.files('b')), (0, 1));
+        assert_eq!(derived.kept().order.len(), 1);
         let again = Derived::new(&blobs, &folder.path().join("derived"), 1600);
         again.empty().unwrap();
         assert!(again.get(&key('b'), "one").await.is_none());
