@@ -355,21 +355,33 @@ impl Web {
         target: &Target,
         owner: &Owner,
     ) -> Result<bool, Problem> {
-        let now = self.state.clock.now();
-        let mut look = Look {
-            event,
-            actor: caller.subject.account.clone(),
-            site: owner.0.as_str().to_owned(),
-            subject: target.study.as_str().to_owned(),
-            detail: json!({ "agreement": owner.1.as_str() }),
-        };
-        if self.state.trail.has(now, &look) {
-            return Ok(false);
-        }
-        look.detail = told(&self.state.rows, owner, &target.study).await?;
-        self.state.trail.looked(now, look).await?;
-        Ok(true)
+        let account = &caller.subject.account;
+        noted(&self.state, event, account, owner, &target.study).await
     }
+}
+
+/// Writes an act of looking at a study down before a byte leaves; says whether it was not there before.
+pub(super) async fn noted(
+    state: &State,
+    event: &'static str,
+    account: &str,
+    owner: &Owner,
+    study: &StudyUid,
+) -> Result<bool, Problem> {
+    let now = state.clock.now();
+    let mut look = Look {
+        event,
+        actor: account.to_owned(),
+        site: owner.0.as_str().to_owned(),
+        subject: study.as_str().to_owned(),
+        detail: json!({ "agreement": owner.1.as_str() }),
+    };
+    if state.trail.has(now, &look) {
+        return Ok(false);
+    }
+    look.detail = told(&state.rows, owner, study).await?;
+    state.trail.looked(now, look).await?;
+    Ok(true)
 }
 
 /// Under which agreement a study is known, of those under which it is there.

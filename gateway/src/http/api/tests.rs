@@ -2,6 +2,7 @@
 
 mod aside;
 mod corrections;
+mod documents;
 mod homeward;
 mod people;
 mod pseudonymous;

@@ -49,12 +49,16 @@ async fn datasets(
     caller: Caller,
     of: Target,
 ) -> Result<Response, Problem> {
-    let (owner, all) = web.viewed(&caller, &of).await?;
-    if all.is_empty() {
-        return Err(web.nothing(&caller, &of).await);
-    }
-    // whole objects are something that he can keep
-    web.noted("images-downloaded", &caller, &of, &owner).await?;
+    let all = loop {
+        let (owner, all) = web.viewed(&caller, &of).await?;
+        if all.is_empty() {
+            return Err(web.nothing(&caller, &of).await);
+        }
+        // whole objects are something that he can keep; what was taken back while that was written does not leave
+        if !web.noted("images-downloaded", &caller, &of, &owner).await? {
+            break all;
+        }
+    };
     let offers = caller.offers();
     let fits = |offer: &&super::accept::Offer| {
         offer.takes(DICOM)
