@@ -147,6 +147,20 @@ pub struct Opened {
     pub served: Vec<Served>,
 }
 
+/// What the short texts of a row, or of a name for it, come to at most, in bytes.
+const TEXTS: usize = 512;
+
+impl Opened {
+    /// How many bytes it takes to remember this, with its name.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let owners = self.owners.len() * (size_of::<Owned>() + TEXTS);
+        let served = self.served.iter();
+        let served = served.map(|one| size_of::<Served>() + TEXTS + one.pixels.len());
+        size_of::<Self>() + TEXTS + owners + served.sum::<usize>()
+    }
+}
+
 #[derive(FromRow)]
 struct OpenedRow {
     #[sqlx(flatten)]

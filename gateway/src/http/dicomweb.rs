@@ -78,9 +78,9 @@ pub(super) struct Remembered {
 
 /// So many frames are coded at a time.
 const CODING: usize = 4;
-/// So many owners and instances are remembered, and so many bytes of metadata and of answers to searches.
+/// So many owners are remembered, and so many bytes of instances, of metadata and of answers to searches.
 const MOST_OWNERS: usize = 1_000;
-const MOST_INSTANCES: usize = 20_000;
+const MOST_OPENED_BYTES: usize = 32 << 20;
 const MOST_METADATA_BYTES: usize = 32 << 20;
 const MOST_ANSWER_BYTES: usize = 16 << 20;
 
@@ -104,7 +104,7 @@ pub fn routes(state: &State, renderer: Renderer) -> Router<State> {
         renderer: Arc::new(renderer),
         memory: Arc::new(Remembered {
             owners: Memory::new(MOST_OWNERS),
-            opened: Memory::new(MOST_INSTANCES),
+            opened: Memory::new(MOST_OPENED_BYTES),
             metadata: Memory::new(MOST_METADATA_BYTES),
             answers: Memory::new(MOST_ANSWER_BYTES),
         }),
@@ -321,8 +321,7 @@ impl Web {
             return Ok(opened);
         }
         let read = Arc::new(opened(rows, target).await?);
-        let weight = read.owners.len() + read.served.len();
-        memory.put(version, target.clone(), read.clone(), weight);
+        memory.put(version, target.clone(), read.clone(), read.weight());
         Ok(read)
     }
 

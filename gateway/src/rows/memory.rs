@@ -54,9 +54,9 @@ impl<K: Hash + Eq, V: Clone> Memory<K, V> {
         held.answers.get(key).cloned()
     }
 
-    /// Remembers an answer that was read after `version` was told.
+    /// Remembers an answer that was read after `version` was told. Nothing weighs nothing: its key is kept too.
     pub fn put(&self, version: Option<Version>, key: K, answer: V, weight: usize) {
-        let mut held = self.held();
+        let (mut held, weight) = (self.held(), weight.max(1));
         if version.is_none() || weight > self.most {
             return;
         }
@@ -191,5 +191,11 @@ mod tests {
         }
         memory.put(rows.version(), 200, 200, 11);
         assert_eq!(memory.get(rows.version(), &200), None);
+        // that there is nothing weighs something too
+        for key in 300..400 {
+            memory.put(rows.version(), key, key, 0);
+            let held = (300..400).filter(|one| memory.get(rows.version(), one).is_some());
+            assert!(held.count() <= 10);
+        }
     }
 }

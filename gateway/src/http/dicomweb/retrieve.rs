@@ -175,8 +175,8 @@ async fn metadata(
         pages = rest;
         if pages.next.is_none() {
             let whole = ready.freeze();
-            let memory = &web.memory.metadata;
-            memory.put(version, key, whole.clone(), whole.len());
+            let (memory, weight) = (&web.memory.metadata, whole.len() + key.2.len() + 1024);
+            memory.put(version, key, whole.clone(), weight);
             return multipart::plain("application/dicom+json", whole);
         }
     }

@@ -20,6 +20,9 @@ const MOST_INSTANCES: u32 = 10_000;
 /// With attributes that are no columns, every answer reads an instance's metadata.
 const MOST_WITH_FIELDS: u32 = 200;
 
+/// What a site and an agreement take to remember, in bytes.
+const PAIR: usize = 256;
+
 /// What the path narrows a search to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Within {
@@ -255,6 +258,23 @@ pub(super) struct Question {
     accepts_json: bool,
 }
 
+impl Question {
+    /// How many bytes it takes to remember it.
+    fn weight(&self) -> usize {
+        let pairs = match &self.scope {
+            Scope::All => 0,
+            Scope::Pairs(pairs) => pairs.len(),
+        };
+        let within = [&self.within.study, &self.within.series];
+        let within = within.into_iter().flatten().map(String::len);
+        size_of::<Self>()
+            + pairs * PAIR
+            + within.sum::<usize>()
+            + self.base.len()
+            + self.query.len()
+    }
+}
+
 /// An answer, with its warnings.
 #[derive(Clone, Debug)]
 pub(super) struct Answered {
@@ -311,7 +331,7 @@ impl Web {
             warnings: warnings.collect(),
         };
         let response = answered.response();
-        let weight = answered.body.len() + 1024;
+        let weight = answered.weight() + asked.key.weight();
         let memory = &self.memory.answers;
         memory.put(asked.version, asked.key, answered, weight);
         response
@@ -319,6 +339,12 @@ impl Web {
 }
 
 impl Answered {
+    fn weight(&self) -> usize {
+        let warnings = self.warnings.iter();
+        let warnings = warnings.map(|warning| size_of::<HeaderValue>() + warning.len());
+        size_of::<Self>() + self.body.len() + warnings.sum::<usize>()
+    }
+
     fn response(&self) -> Result<Response, Problem> {
         let mut response = multipart::plain("application/dicom+json", self.body.clone())?;
         for warning in &self.warnings {
