@@ -19,6 +19,8 @@ use super::{BlobError, BlobKey, Blobs};
 const PIECE: usize = 512 << 10;
 /// So many pieces are kept for the next reader: 16 MiB.
 const MOST: usize = 32;
+/// What is shorter gets no piece, which would hold the rest of it for nothing, but room of its own.
+const SMALL: usize = PIECE / 8;
 
 /// Pieces that nobody uses at the moment. All that read share them.
 #[derive(Clone, Debug, Default)]
@@ -48,12 +50,16 @@ impl Drop for Lent {
 }
 
 impl Pieces {
-    /// Room for `length` bytes; more than a piece is made for the occasion.
+    /// Room for `length` bytes; what is small, and more than a piece, is made for the occasion.
     fn take(&self, length: usize) -> Lent {
-        let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let used = if length > PIECE { None } else { free.pop() };
-        drop(free);
-        let buffer = used.unwrap_or_else(|| vec![0; length.max(PIECE)].into_boxed_slice());
+        let buffer = if (SMALL..=PIECE).contains(&length) {
+            let mut free = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let used = free.pop();
+            drop(free);
+            used.unwrap_or_else(|| vec![0; PIECE].into_boxed_slice())
+        } else {
+            vec![0; length].into_boxed_slice()
+        };
         Lent {
             buffer,
             length,
@@ -154,6 +160,30 @@ impl Blobs {
         self.file(self.root.join(key.as_str()), range).await
     }
 
+    /// Several parts of the blob one after the other, in one piece of memory.
+    ///
+    /// # Errors
+    /// When it is missing, ends before one of the parts does, or cannot be read.
+    pub async fn joined(&self, key: &BlobKey, parts: Vec<Range<u64>>) -> Result<Bytes, BlobError> {
+        let file = self.open_blob(key).await?;
+        waiting(move || {
+            let length = |part: &Range<u64>| part.end.saturating_sub(part.start);
+            let total = parts.iter().map(length).fold(0, u64::saturating_add);
+            let mut out = vec![0; usize::try_from(total).unwrap_or(0)];
+            let mut rest = out.as_mut_slice();
+            for part in &parts {
+                let more = usize::try_from(length(part)).unwrap_or(0);
+                let Some((now, later)) = rest.split_at_mut_checked(more) else {
+                    return Err(ErrorKind::UnexpectedEof.into());
+                };
+                file.read_exact_at(now, part.start)?;
+                rest = later;
+            }
+            Ok(Bytes::from(out))
+        })
+        .await
+    }
+
     /// A part of a file of this room.
     pub(in crate::archive) async fn file(
         &self,
@@ -195,5 +225,33 @@ impl Blobs {
             Ok(Some((bytes, (blobs, key, Some(file), next..left.end))))
         })
         .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_small_holds_no_piece() {
+        let pieces = Pieces::default();
+        let room = |length| pieces.take(length).buffer.len();
+        assert_eq!((room(8), room(SMALL - 1)), (8, SMALL - 1));
+        assert_eq!(room(SMALL), PIECE);
+        assert_eq!((room(PIECE), room(PIECE + 1)), (PIECE, PIECE + 1));
+        assert_eq!(pieces.0.lock().unwrap().len(), 1, "used again");
+    }
+
+    #[tokio::test]
+    async fn parts_are_joined_and_one_beyond_the_end_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::open(folder.path()).unwrap();
+        let key: BlobKey = format!("s1/g1/aa/{}", "a".repeat(64)).parse().unwrap();
+        blobs.put(&key, b"abcdefgh".to_vec()).await.unwrap();
+        let joined = async |parts| blobs.joined(&key, parts).await;
+        let found = joined(vec![6..8, 0..1, 3..3, 1..4]).await.unwrap();
+        assert_eq!(&found[..], b"ghabcd");
+        assert!(joined(Vec::new()).await.unwrap().is_empty());
+        assert!(joined(vec![0..2, 7..9]).await.is_err());
     }
 }

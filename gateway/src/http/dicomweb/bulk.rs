@@ -35,6 +35,7 @@ pub(super) async fn bulk(
     let (encoding, deflated) = wanted.encoding();
     let turned = encoding == Encoding::ExplicitBig && word > 1;
     let (size, body) = if turned || deflated {
+        wanted.bearable(length)?;
         let inflated = wanted.inflated().await?;
         let bytes = wanted
             .stretch(inflated.as_ref(), Stretch { offset, length })

@@ -8,6 +8,9 @@ use crate::archive::frames::Frames;
 use crate::archive::jpegls;
 use crate::http::error::Problem;
 
+/// A longer frame is not coded: it would take too long, and too much memory while it does.
+const MOST_BYTES: u64 = 64 << 20;
+
 /// What has to be known of a frame to be coded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
@@ -32,7 +35,8 @@ impl Wanted {
             16 => 2,
             _ => return None,
         };
-        (one_sample && *frame_bits > 0).then_some(Shape {
+        let fits = *frame_bits > 0 && *frame_bits / 8 <= MOST_BYTES;
+        (one_sample && fits).then_some(Shape {
             columns,
             rows,
             bytes,
@@ -53,11 +57,13 @@ impl Wanted {
         let unlike = || invalid("the pixel data are not as long as their description says");
         let shape = self.codable().ok_or_else(unlike)?;
         // first the right to code: who waits for it holds no samples meanwhile
-        let Ok(_right) = self.web.coding.acquire().await else {
+        let Ok(right) = self.web.coding.clone().acquire_owned().await else {
             return Err(RenderError::Busy.into());
         };
         let samples = self.frame(inflated, number).await?;
         let coded = tokio::task::spawn_blocking(move || {
+            // who asked may leave: the work goes on, and so does its right
+            let _right = right;
             jpegls::encode(&samples, shape.columns, shape.rows, shape.bytes.into())
         });
         let coded = match coded.await {

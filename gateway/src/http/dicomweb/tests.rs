@@ -1,5 +1,6 @@
 //! DICOMweb through its real routes, on both databases, with the public files.
 
+mod bounds;
 mod desk;
 mod gone;
 mod owners;

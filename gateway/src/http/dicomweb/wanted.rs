@@ -10,9 +10,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::render::{Job, RenderError};
 use super::{Caller, EXPLICIT_LITTLE, Web, part10};
-use crate::archive::BlobKey;
 use crate::archive::frames::{Frames, FramesError, Stretch};
 use crate::archive::retrieve::{Served, Target};
+use crate::archive::{BlobError, BlobKey};
 use crate::http::error::Problem;
 use crate::ingest::{inflated_limit, little_endian};
 
@@ -23,6 +23,14 @@ const MOST_FRAMES: usize = 1_000;
 pub(super) struct Inflated {
     bytes: Bytes,
     _right: OwnedSemaphorePermit,
+}
+
+impl Inflated {
+    /// A part by itself: a slice would hold the whole dataset for as long as somebody takes to read it.
+    fn part(&self, start: u64, end: u64) -> Option<Bytes> {
+        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+        self.bytes.get(range).map(Bytes::copy_from_slice)
+    }
 }
 
 /// An instance whose pixels somebody wants.
@@ -84,14 +92,15 @@ impl Wanted {
             let mut out = Vec::new();
             flate2::read::DeflateDecoder::new(&blob[..])
                 .take(limit)
-                .read_to_end(&mut out)
-                .map(|_| Bytes::from(out))
+                .read_to_end(&mut out)?;
+            // who asked may have left: the right is given back when the bytes are
+            Ok::<_, std::io::Error>(Inflated {
+                bytes: out.into(),
+                _right: right,
+            })
         });
         match inflate.await {
-            Ok(Ok(bytes)) => Ok(Some(Inflated {
-                bytes,
-                _right: right,
-            })),
+            Ok(Ok(inflated)) => Ok(Some(inflated)),
             _ => Err(invalid("the deflated dataset is damaged")),
         }
     }
@@ -102,12 +111,8 @@ impl Wanted {
         at: Stretch,
     ) -> Result<Bytes, Problem> {
         let (start, end) = (at.offset, at.offset.saturating_add(at.length));
-        if let Some(Inflated { bytes, .. }) = inflated {
-            let range = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-            return match range {
-                Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
-                _ => Err(Problem::not_found()),
-            };
+        if let Some(inflated) = inflated {
+            return inflated.part(start, end).ok_or_else(Problem::not_found);
         }
         if end > self.served.length.unsigned_abs() {
             return Err(Problem::not_found());
@@ -119,6 +124,18 @@ impl Wanted {
             .blobs
             .range(&self.key, start..end)
             .await?)
+    }
+
+    /// Refuses to take so many bytes of a frame or a value into memory, where that is too much.
+    pub(super) fn bearable(&self, length: u64) -> Result<(), Problem> {
+        if length <= self.web.renderer.limits().max_input_bytes {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too-large",
+            "this is too large to be had by itself; ask for the whole object, or for its bulk data as they are stored",
+        ))
     }
 
     /// The bytes of one frame, counted from 1, as they are stored; native ones little endian.
@@ -135,34 +152,61 @@ impl Wanted {
                 word,
                 ..
             } => {
-                let first = index * frame_bits;
-                let last = first + frame_bits;
-                let at = Stretch {
-                    offset: value.offset + first / 8,
-                    length: last.div_ceil(8) - first / 8,
+                let (encoding, first) = (self.encoding().0, index * frame_bits);
+                let (from, to) = (first / 8, (first + frame_bits).div_ceil(8));
+                // a frame may begin and end inside of a word, and words are turned whole
+                let unit = if encoding == Encoding::ExplicitBig {
+                    u64::from(*word).max(1)
+                } else {
+                    1
                 };
-                let bytes = self.stretch(inflated, at).await?;
+                let start = from - from % unit;
+                let at = Stretch {
+                    offset: value.offset + start,
+                    length: to.next_multiple_of(unit).min(value.length) - start,
+                };
+                self.bearable(at.length)?;
+                let words = self.stretch(inflated, at).await?;
+                let words = swapped(words, usize::from(*word), encoding);
+                let range = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+                let bytes = words.get(range(from)..range(to)).ok_or(BlobError::Short)?;
                 let shift = u32::try_from(first % 8).unwrap_or(0);
                 if *frame_bits % 8 != 0 || shift != 0 {
-                    return Ok(bits(&bytes, shift, *frame_bits));
+                    return Ok(bits(bytes, shift, *frame_bits));
                 }
-                Ok(swapped(bytes, usize::from(*word), self.encoding().0))
+                Ok(words.slice_ref(bytes))
             }
             Frames::Fragments(all) => {
                 let at = usize::try_from(index).ok().and_then(|index| all.get(index));
-                let mut pieces = Vec::new();
-                for one in at.ok_or_else(Problem::not_found)? {
-                    pieces.push(self.stretch(inflated, *one).await?);
-                }
-                if let [only] = pieces.as_slice() {
-                    return Ok(only.clone());
-                }
-                let mut out = BytesMut::new();
-                pieces.iter().for_each(|piece| out.extend_from_slice(piece));
-                Ok(out.freeze())
+                self.fragments(inflated, at.ok_or_else(Problem::not_found)?)
+                    .await
             }
             Frames::Without | Frames::Whole(_) | Frames::Invalid => Err(Problem::not_found()),
         }
+    }
+
+    /// The fragments of a frame, in one piece of memory.
+    async fn fragments(
+        &self,
+        inflated: Option<&Inflated>,
+        all: &[Stretch],
+    ) -> Result<Bytes, Problem> {
+        let length = all.iter().map(|one| one.length);
+        self.bearable(length.fold(0, u64::saturating_add))?;
+        if let [only] = all {
+            return self.stretch(inflated, *only).await;
+        }
+        if inflated.is_some() {
+            let mut out = BytesMut::new();
+            for one in all {
+                out.extend_from_slice(&self.stretch(inflated, *one).await?);
+            }
+            return Ok(out.freeze());
+        }
+        let range = |one: &Stretch| one.offset..one.offset.saturating_add(one.length);
+        let parts = all.iter().map(range).collect();
+        let blobs = &self.web.state.archive.blobs;
+        Ok(blobs.joined(&self.key, parts).await?)
     }
 
     /// Which frames a path names.
@@ -253,15 +297,19 @@ impl Wanted {
 
     /// Where the pixel data and one of several frames lie, when that frame can be cut out.
     fn alone(&self, number: u64) -> Option<(Stretch, Stretch)> {
-        let (_, deflated) = self.encoding();
+        let (encoding, deflated) = self.encoding();
         match &self.frames {
             Frames::Native {
                 value,
                 frame_bits,
                 count,
-                ..
+                word,
             } if !deflated && *count > 1 && frame_bits % 8 == 0 && value.offset >= 4 => {
                 let length = frame_bits / 8;
+                // one that begins inside of a word cannot be cut out as it stands
+                if encoding == Encoding::ExplicitBig && length % u64::from(*word).max(1) != 0 {
+                    return None;
+                }
                 let offset = value.offset + number.saturating_sub(1) * length;
                 Some((*value, Stretch { offset, length }))
             }
@@ -353,4 +401,28 @@ fn bits(bytes: &[u8], shift: u32, count: u64) -> Bytes {
         *last &= 0xFF >> (8 - surplus);
     }
     out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    #[test]
+    fn a_part_of_what_was_inflated_does_not_hold_the_whole() {
+        let whole = Bytes::from(b"abcdef".to_vec());
+        let right = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let inflated = Inflated {
+            bytes: whole.clone(),
+            _right: right,
+        };
+        let part = inflated.part(1, 3).unwrap();
+        assert!(inflated.part(5, 7).is_none() && inflated.part(3, 1).is_none());
+        drop(inflated);
+        assert!(whole.is_unique());
+        assert_eq!(&part[..], b"bc");
+    }
 }

@@ -18,6 +18,7 @@ use tower::ServiceExt;
 use crate::access::{self, Access, NewAccount, accounts};
 use crate::archive::Archive;
 use crate::eligibility::Roles;
+use crate::http::dicomweb::render::Limits;
 use crate::http::{Config, State, dicomweb};
 use crate::ingest::Ingest;
 use crate::ingest::tests::{Object, door, open, seed, send};
@@ -67,19 +68,24 @@ fn random() -> Random {
 
 impl Desk {
     pub(super) async fn on_sqlite() -> Self {
+        Self::within(Limits::default()).await
+    }
+
+    /// With these bounds on what is held of an image.
+    pub(super) async fn within(limits: Limits) -> Self {
         let (folder, rows) = crate::rows::tests::on_sqlite().await;
-        Self::new(folder, rows).await
+        Self::new(folder, rows, limits).await
     }
 
     pub(super) async fn on_both() -> Vec<Self> {
         let mut all = Vec::new();
         for (folder, rows) in crate::rows::tests::on_both().await {
-            all.push(Self::new(folder, rows).await);
+            all.push(Self::new(folder, rows, Limits::default()).await);
         }
         all
     }
 
-    async fn new(folder: tempfile::TempDir, rows: Rows) -> Self {
+    async fn new(folder: tempfile::TempDir, rows: Rows, limits: Limits) -> Self {
         seed(&rows).await;
         let (clock, random) = (Clock::new(|| Timestamp(1_780_000_000_000_000)), random());
         let keys = folder.path().join("keys");
@@ -129,8 +135,7 @@ impl Desk {
             config: Arc::new(Config::default()),
         };
         // only the renderer is missing here: a test cannot start itself as `render-frame`
-        let renderer =
-            dicomweb::Renderer::new("/nonexistent".into(), dicomweb::render::Limits::default());
+        let renderer = dicomweb::Renderer::new("/nonexistent".into(), limits);
         let router = Router::new()
             .nest("/dicomweb", dicomweb::routes(&state, renderer))
             .with_state(state.clone());
