@@ -12,6 +12,7 @@ use causeway_certs::enrol::{
 };
 use causeway_certs::reload::LiveClient;
 use causeway_certs::tls::{Refusal, Side, TlsError, pinned_client, renewal_client};
+use causeway_proto::link::codec::sentence;
 use causeway_proto::random::Random;
 use causeway_proto::time::Clock;
 use rustls::ClientConfig;
@@ -205,7 +206,7 @@ impl Enrolling {
         let mut body = vec![0; decode_length(head)?];
         tls.read_exact(&mut body).await.map_err(cut)?;
         match parse(&body)? {
-            Answer::Refused(refused) => Err(EnrolError::Refused(refused.sentence)),
+            Answer::Refused(refused) => Err(EnrolError::Refused(sentence(refused.sentence))),
             Answer::Enrolled(enrolled) => {
                 let welcome = Welcome {
                     site: enrolled.site.to_string(),

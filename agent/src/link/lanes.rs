@@ -227,7 +227,7 @@ pub(super) struct Closing {
 
 impl Closing {
     /// Waits until the gateway has all of it or has stopped it. Whether it was stopped before its end.
-    pub(super) async fn is_cut(self) -> bool {
+    pub(super) async fn was_cut(self) -> bool {
         let stopped = self.stream.stopped().await;
         matches!(stopped, Ok(Some(code)) if code.into_inner() != u64::from(Code::Done.number()))
     }

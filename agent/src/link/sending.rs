@@ -180,7 +180,7 @@ pub(super) async fn send_manifest(
     let lane = lanes.open(&connection, Priority::Stat, bytes.into()).await;
     let sent = match lane {
         // one that was stopped was refused, or did not arrive: the answer on the control stream may come first
-        Some(lane) => !lane.finish().is_cut().await,
+        Some(lane) => !lane.finish().was_cut().await,
         None => false,
     };
     Done::Manifest { study, sent }

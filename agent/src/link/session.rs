@@ -160,18 +160,13 @@ pub(super) async fn run(
         look_at: now,
         head_at: now,
         ways,
-        udp_at: ways
-            .asks_for_udp(&link.config)
-            .map(|(first, _)| now + first),
+        udp_at: None,
         gauge: Gauge::new(meter.clone(), way),
         serial: link.tls.live.credentials().serial().clone(),
         state,
         asked: None,
     };
-    let leave = match session.talk(from_gateway, cancel).await {
-        Ok(never) => match never {},
-        Err(leave) => leave,
-    };
+    let Err(leave) = session.talk(from_gateway, cancel).await;
     session.tasks.abort_all();
     let heard = leave.heard();
     let (reason, at_once) = match leave {
@@ -200,6 +195,8 @@ impl Session<'_> {
         let link = self.link;
         let mut spool = pin!(link.spool.changed());
         let mut deliveries = pin!(link.deliveries.changed());
+        let asks = self.ways.asks_for_udp(&link.config);
+        self.udp_at = asks.map(|(first, _)| self.started + first);
         self.answer_all().await?;
         loop {
             self.pump().await?;
@@ -251,7 +248,7 @@ impl Session<'_> {
             Event::Task(Done::Written(key, closing)) => {
                 self.upload.written(&key);
                 self.tasks.spawn(async move {
-                    let cut = closing.is_cut().await;
+                    let cut = closing.was_cut().await;
                     Done::Instance { key, cut }
                 });
             }
