@@ -2,8 +2,11 @@
 //! writes it with a plot to `target/bench/`. `bench GROUP…` runs only some. The ratios of the last accepted run stand in README.md
 //! beside this file.
 
+mod away;
 mod coding;
+mod delay;
 mod demo;
+mod first;
 mod ingest;
 mod many;
 mod memory;
@@ -44,10 +47,16 @@ enum Group {
     Coding,
     /// The demo under both kinds of agreement.
     Demo,
+    /// 500 slices to the gateway under both kinds of agreement.
+    Away,
     /// Searching and retrieving, beside Orthanc.
     Read,
     /// Searching among a million instances.
     Catalogue,
+    /// Reports home and images out over a long line; needs root.
+    Delay,
+    /// The first picture of a study that is only arriving, in a browser; needs root.
+    First,
     /// A reader's slow line, in a browser.
     Viewer,
     /// An emergency behind bulk on a long line; needs root.
@@ -71,10 +80,15 @@ async fn main() -> anyhow::Result<()> {
             Group::Many => many::run().await?,
             Group::Coding if arguments.inside => coding::line::inside().await?,
             Group::Coding => coding::run().await?,
+            Group::Away => away::run().await?,
             Group::Demo => demo::run().await?,
             Group::Read => read::run().await?,
             Group::Catalogue => read::catalogue::run().await?,
             Group::Viewer => viewer::run().await?,
+            Group::Delay if arguments.inside => delay::inside().await?,
+            Group::Delay => delay::run().await?,
+            Group::First if arguments.inside => first::inside().await?,
+            Group::First => first::run().await?,
             Group::Order if arguments.inside => order::inside().await?,
             Group::Order => order::run().await?,
             Group::Wan if arguments.inside => wan::inside(arguments.quick).await?,

@@ -65,6 +65,20 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// The value that this share of all does not exceed; 0 of none.
+pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let below = sorted.len().saturating_sub(1) as f64 * share;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "between nothing and the count"
+    )]
+    let at = below.ceil() as usize;
+    sorted.get(at).copied().unwrap_or_default()
+}
+
 /// A quotient that a row of the goals is about.
 #[derive(Debug)]
 struct Ratio {

@@ -8,6 +8,7 @@ mod recalled;
 use std::time::Duration;
 
 use causeway_tests::hospital::Hospital;
+use causeway_tests::killed;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom::Identity;
 
@@ -99,6 +100,18 @@ async fn walk(
         "{} reports in the PACS after {victim:?} was killed at {step:?}",
         reports.len()
     );
+    Ok(())
+}
+
+/// A smoke of what `prove kills` does a thousand times.
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_doubled_or_altered_by_kills_under_load() -> anyhow::Result<()>
+{
+    for (victim, seed) in [(killed::Victim::Agent, 1), (killed::Victim::Gateway, 2)] {
+        let verdict = killed::run(victim, 12, seed).await?;
+        println!("{victim:?}, seed {seed}: {verdict:?}");
+        assert!(verdict.holds(), "{victim:?}, seed {seed}: {verdict:?}");
+    }
     Ok(())
 }
 

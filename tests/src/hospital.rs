@@ -37,6 +37,7 @@ struct Site {
     replaces_uids: bool,
     asks_pacs: bool,
     page_images: bool,
+    redials_at_once: bool,
 }
 
 impl Hospital {
@@ -108,6 +109,19 @@ impl Hospital {
         Self::under(behaviour, site).await
     }
 
+    /// As [`Hospital::start`], with a link that does not pause between dials.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn redialling_at_once(behaviour: Behaviour) -> anyhow::Result<Self> {
+        let site = Site {
+            identified: true,
+            redials_at_once: true,
+            ..Site::default()
+        };
+        Self::under(behaviour, site).await
+    }
+
     async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
@@ -133,7 +147,11 @@ impl Hospital {
                 "if-refused"
             },
             far: None,
-            gateway_lines: String::new(),
+            gateway_lines: if site.redials_at_once {
+                "retry_first_ms = 20\nretry_soon_ms = 100\n".to_owned()
+            } else {
+                String::new()
+            },
         };
         let stack = Stack::start(options).await?;
         let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;

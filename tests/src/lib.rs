@@ -1,6 +1,7 @@
 //! Tests across crates: harness, stand-in PACS, demo, system, interop, browser, tidy and bench.
 
 pub mod hospital;
+pub mod killed;
 pub mod long;
 pub mod masks;
 pub mod pacs;

@@ -103,6 +103,33 @@ pub fn write(path: &Path, kind: Kind, frames: u16) -> anyhow::Result<String> {
     Ok(study)
 }
 
+/// Writes one object with so many rows and columns, one of many of its study; answers the study's UID.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_small(path: &Path, study: u32, instance: u32, side: u16) -> anyhow::Result<String> {
+    let number = study.wrapping_mul(31).wrapping_add(instance);
+    let study = format!("2.25.8801.{study}");
+    let mut it = header(Kind::Section, &study, 1);
+    it.put_text(
+        Tag(0x0008, 0x0018),
+        VR::UI,
+        &format!("{study}.3.{instance}"),
+    );
+    it.put_text(Tag(0x0020, 0x0013), VR::IS, &instance.to_string());
+    for element in [0x0010, 0x0011] {
+        let value = Value::Bytes(side.to_le_bytes().to_vec());
+        it.put(Tag(0x0028, element), VR::US, value);
+    }
+    // no two alike
+    let pixels = (0..u32::from(side) * u32::from(side))
+        .map(|pixel| (pixel.wrapping_add(number).wrapping_mul(2_654_435_761) >> 24) as u8)
+        .collect();
+    it.put(Tag(0x7FE0, 0x0010), VR::OB, Value::Bytes(pixels));
+    std::fs::write(path, it.write())?;
+    Ok(study)
+}
+
 fn header(kind: Kind, study: &str, frames: u16) -> Dataset {
     let class = match kind {
         Kind::Section => "1.2.840.10008.5.1.4.1.1.2.1",

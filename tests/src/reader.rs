@@ -325,6 +325,18 @@ pub fn find_task(list: &Value, study: &str) -> Option<Task> {
     })
 }
 
+/// How many instances of a study a worklist counts.
+#[must_use]
+pub fn instances(list: &Value, study: &str) -> u64 {
+    let items = list.get("items").and_then(Value::as_array);
+    let of = |item: &Value| {
+        let studies = item.get("studies")?.as_array()?;
+        let uid = |it: &&Value| it.get("uid").and_then(Value::as_str) == Some(study);
+        studies.iter().find(uid)?.get("instances")?.as_u64()
+    };
+    items.into_iter().flatten().find_map(of).unwrap_or(0)
+}
+
 /// The task that contains `study` and that nobody has finished.
 #[must_use]
 pub fn find_open_task(list: &Value, study: &str) -> Option<Task> {

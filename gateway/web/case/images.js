@@ -4,12 +4,19 @@ import { count, fill, h } from '/web/dom.js';
 import { listenIn } from '/web/keys.js';
 import { keepAlive } from '/web/session.js';
 import { current, priors } from '/web/case/banner.js';
+import { firstLook } from '/web/case/first-look.js';
 import { redraw } from '/web/case/redraw.js';
 
 export const studyUids = (data) => data.studies.map((study) => study.uid);
 
 /** The studies that have images here; asking the viewer for others would be an error. */
 export const withImages = (data) => [...current(data), ...priors(data)].filter((study) => study.series?.length && !study.recalled);
+
+/** The longest series of the current study that the viewer shows. */
+function longest(data) {
+  const shown = current(data).flatMap((study) => (study.series ?? []).filter((one) => one.shown === 'viewer').map((one) => ({ study: study.uid, series: one.uid, length: one.instances })));
+  return shown.sort((a, b) => b.length - a.length)[0];
+}
 
 /** The current study first, opened at its longest series; the viewer is told which studies are priors, so that it says so. */
 function address(data) {
@@ -18,8 +25,8 @@ function address(data) {
   url.searchParams.set('case', data.case);
   const before = priors(data).filter((study) => study.series?.length).map((study) => study.uid);
   if (before.length) url.searchParams.set('priors', before.join(','));
-  const seen = current(data).flatMap((study) => study.series ?? []).filter((one) => one.shown === 'viewer').sort((a, b) => b.instances - a.instances);
-  if (seen.length) url.searchParams.set('initialseriesinstanceuid', seen[0].uid);
+  const first = longest(data);
+  if (first) url.searchParams.set('initialseriesinstanceuid', first.series);
   return url.pathname + url.search;
 }
 
@@ -51,7 +58,8 @@ export class Images {
     this.objects = objects(data);
     this.later = h('div', null);
     this.frame = h('iframe', { src: wanted, title, allow: 'fullscreen; cross-origin-isolated', onload: () => this.loaded() });
-    fill(this.element, this.later, this.frame);
+    const first = longest(data);
+    fill(this.element, this.later, this.frame, first ? firstLook(first.study, first.series, this.frame) : null);
   }
 
   /** Lets the viewer take in what has arrived. One that cannot is offered a new start, which only the reader may give. */

@@ -66,6 +66,9 @@ async fn once(line: &Line, event: Event, round: u32) -> anyhow::Result<(f64, Opt
     let ends = Ends::start(line, super::RAW).await?;
     let study = Study::write(1000 + round, SLICES)?;
     line.set(CELL).await?;
+    // the line has become another one since the link began: that is not what is measured
+    ends.carry(line, &Study::write(2000 + round, 60)?).await?;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     let before = sent(&ends).await?;
     ends.send(line, &study).await?;
     let mut full = None;

@@ -11,6 +11,8 @@ use tokio::process::Command;
 /// The address of each end.
 pub(crate) const SITE: &str = "10.77.0.1";
 pub(crate) const CENTRE: &str = "10.77.0.2";
+/// Where the hospital's PACS listens.
+pub(crate) const PACS_PORT: u16 = 11113;
 
 /// The tool; it finds its line by a number in the environment.
 #[derive(Clone, Debug)]

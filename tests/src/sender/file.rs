@@ -29,7 +29,14 @@ pub struct Dataset {
 /// # Errors
 /// When the file cannot be read or holds nothing.
 pub fn read(path: &Path, index: usize) -> anyhow::Result<Dataset> {
-    let all = std::fs::read(path)?;
+    of(&std::fs::read(path)?, index)
+}
+
+/// The same, of bytes.
+///
+/// # Errors
+/// When they hold nothing.
+pub fn of(all: &[u8], index: usize) -> anyhow::Result<Dataset> {
     let start = if all.get(128..132) == Some(b"DICM") {
         132
     } else {

@@ -1,0 +1,80 @@
+//! `prove`: the long proofs, with their tables. `prove kills` is the one of [`causeway_tests::killed`]; a smoke of it is among the tests.
+//! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
+
+use std::fmt::Write as _;
+
+use anyhow::ensure;
+use causeway_tests::killed::{self, Verdict, Victim};
+use causeway_tests::stack::build::root;
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    proof: Proof,
+}
+
+#[derive(Debug, Subcommand)]
+enum Proof {
+    /// SIGKILL of the agent and of the gateway under load.
+    Kills {
+        /// How often each is killed.
+        #[arg(long, default_value_t = 1000)]
+        count: u32,
+        /// What the times of the kills come from; printed, so that a run can be had again.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Arguments::parse().proof {
+        Proof::Kills { count, seed } => kills(count, seed).await,
+    }
+}
+
+async fn kills(count: u32, seed: u64) -> anyhow::Result<()> {
+    let mut table = format!(
+        "| victim | kills | seed | C-STORE | unanswered | acknowledged | lost | doubled | altered | tasks wrong | drained after |\n{}\n",
+        "|---".repeat(11) + "|"
+    );
+    let mut holds = true;
+    for (name, victim) in [("agent", Victim::Agent), ("gateway", Victim::Gateway)] {
+        let found = killed::run(victim, count, seed).await?;
+        holds &= found.holds();
+        line(&mut table, name, seed, &found);
+        if let Some(instance) = &found.which {
+            say(&format!("the first that is lost or altered: {instance}"));
+        }
+        say(&table);
+    }
+    writeln!(table, "\nVersion {}.", env!("CARGO_PKG_VERSION")).ok();
+    let folder = root().join("target/prove");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("kills.md"), &table)?;
+    ensure!(holds, "something acknowledged was lost, doubled or altered");
+    Ok(())
+}
+
+fn line(table: &mut String, name: &str, seed: u64, found: &Verdict) {
+    let Verdict {
+        kills,
+        requests,
+        unanswered,
+        acknowledged,
+        lost,
+        doubled,
+        altered,
+        tasks_wrong,
+        drained,
+        which: _,
+    } = found;
+    let drained = drained.as_secs_f64();
+    writeln!(table, "| {name} | {kills} | {seed} | {requests} | {unanswered} | {acknowledged} | {lost} | {doubled} | {altered} | {tasks_wrong} | {drained:.1} s |").ok();
+}
+
+#[expect(clippy::print_stdout, reason = "a proof ends in a table on the screen")]
+fn say(text: &str) {
+    println!("{text}");
+}

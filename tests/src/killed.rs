@@ -1,0 +1,277 @@
+//! SIGKILL under load. Senders outside go on whatever happens, as a PACS does; an oracle that is never killed notes which C-STORE was
+//! answered with success and what was in it; the verdict asks the gateway for each of them, as a reader would, and compares the bytes.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use causeway_proto::digest::Digest;
+use futures::StreamExt as _;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::hospital::Hospital;
+use crate::long;
+use crate::pacs::Behaviour;
+use crate::sender::{self, Answer, file};
+use crate::stack::wait_until;
+
+/// Who is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    /// The agent.
+    Agent,
+    /// The gateway.
+    Gateway,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// SIGKILLs.
+    pub kills: u32,
+    /// C-STORE requests, those without an answer included.
+    pub requests: u64,
+    /// Of these, without an answer.
+    pub unanswered: u64,
+    /// SOP instances answered with success.
+    pub acknowledged: u64,
+    /// Of these, not at the gateway.
+    pub lost: u64,
+    /// Of these, more than once at the gateway, or kept aside as somebody else's.
+    pub doubled: u64,
+    /// Of these, with other bytes.
+    pub altered: u64,
+    /// The first instance that was lost or altered.
+    pub which: Option<String>,
+    /// Studies with more or fewer than one task.
+    pub tasks_wrong: u64,
+    /// From the last kill until the queue was empty.
+    pub drained: Duration,
+}
+
+impl Verdict {
+    /// Nothing lost, doubled or altered.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.acknowledged > 0 && self.lost + self.doubled + self.altered + self.tasks_wrong == 0
+    }
+}
+
+/// Senders at the same time.
+const SENDERS: u32 = 4;
+/// The longest time between a start and the next kill.
+const LONGEST: u64 = 400;
+/// Between two studies of one sender.
+const PAUSE: Duration = Duration::from_millis(400);
+/// Rows and columns of what a study is made of: a frame of a segment each but for the last, which is a file of its own.
+const SIDES: [u16; 8] = [16, 16, 16, 16, 64, 64, 256, 16];
+/// Every so many studies the last object has so many rows and columns.
+const LARGE: (u32, u16) = (16, 1536);
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What was sent and answered with success: where it lies at the gateway, and its digest.
+type Oracle = BTreeMap<String, Stored>;
+
+#[derive(Clone, Debug)]
+struct Stored {
+    study: String,
+    digest: Digest,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    stored: Oracle,
+    requests: u64,
+    unanswered: u64,
+}
+
+/// Kills `victim` so many times while four senders send, and compares.
+///
+/// # Errors
+/// When a part does not start again, or the queue never drains.
+pub async fn run(victim: Victim, kills: u32, seed: u64) -> anyhow::Result<Verdict> {
+    let mut hospital = Hospital::redialling_at_once(Behaviour::default()).await?;
+    let over = Arc::new(AtomicBool::new(false));
+    let mut senders = JoinSet::new();
+    for number in 0..SENDERS {
+        let (over, address) = (over.clone(), hospital.stack.dicom());
+        senders.spawn(async move { send(number, &address, &over).await });
+    }
+    let mut random = seed;
+    for _ in 0..kills {
+        let wait = Duration::from_micros(next(&mut random) % (LONGEST * 1000));
+        tokio::time::sleep(wait).await;
+        match victim {
+            Victim::Agent => hospital.stack.restart_agent().await?,
+            Victim::Gateway => {
+                hospital.stack.restart_gateway().await?;
+                wait_until("the link to be up", LIMIT, async || {
+                    let state = status(&hospital, "/link/state").await?;
+                    Ok((state == "up").then_some(()))
+                })
+                .await?;
+            }
+        }
+    }
+    over.store(true, Ordering::Relaxed);
+    let last = Instant::now();
+    let mut verdict = Verdict {
+        kills,
+        ..Verdict::default()
+    };
+    let mut oracle = Oracle::new();
+    while let Some(told) = senders.join_next().await {
+        let told = told.context("a sender was dropped")??;
+        verdict.requests += told.requests;
+        verdict.unanswered += told.unanswered;
+        oracle.extend(told.stored);
+    }
+    wait_until("the queue to be empty", LIMIT, async || {
+        Ok((status(&hospital, "/queue/instances").await? == 0).then_some(()))
+    })
+    .await
+    .with_context(|| hospital.logs())?;
+    verdict.drained = last.elapsed();
+    judge(&hospital, &oracle, &mut verdict).await?;
+    hospital.close().await?;
+    Ok(verdict)
+}
+
+async fn status(hospital: &Hospital, pointer: &str) -> anyhow::Result<Value> {
+    let said = hospital.stack.agent_cli(&["status", "--json"]).await?;
+    let status: Value = serde_json::from_str(&said)?;
+    Ok(status.pointer(pointer).cloned().unwrap_or_default())
+}
+
+/// SplitMix64: a seed is a run.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// Sends study after study until told to stop, and each until all of it is stored; every fifth once more.
+async fn send(sender: u32, address: &str, over: &AtomicBool) -> anyhow::Result<Told> {
+    let folder = tempfile::tempdir()?;
+    let mut told = Told::default();
+    for number in 0.. {
+        if over.load(Ordering::Relaxed) {
+            break;
+        }
+        let begun = Instant::now();
+        let files = write(folder.path(), sender * 1_000_000 + number)?;
+        for _ in 0..1 + u32::from(number % 5 == 0) {
+            store(&files, address, &mut told).await?;
+        }
+        for file in files {
+            std::fs::remove_file(file)?;
+        }
+        tokio::time::sleep_until(begun + PAUSE).await;
+    }
+    Ok(told)
+}
+
+fn write(folder: &Path, study: u32) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (instance, mut side) in (0..).zip(SIDES) {
+        if instance == 7 && study.is_multiple_of(LARGE.0) {
+            side = LARGE.1;
+        }
+        let path = folder.join(format!("{instance}.dcm"));
+        long::write_small(&path, study, instance, side)?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
+async fn store(files: &[PathBuf], address: &str, told: &mut Told) -> anyhow::Result<()> {
+    let mut rest = files.to_vec();
+    let start = Instant::now();
+    while !rest.is_empty() {
+        ensure!(
+            start.elapsed() < LIMIT,
+            "a study was not taken for ten minutes"
+        );
+        // an association that is refused is one with an agent that is not there
+        let answers = sender::send(&rest, address, "PACS", "CAUSEWAY").await;
+        let Ok(answers) = answers else {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        told.requests += answers.len() as u64;
+        for answer in &answers {
+            match answer.stored() {
+                true => note(&answer.path, &mut told.stored)?,
+                false => told.unanswered += 1,
+            }
+        }
+        rest = answers
+            .into_iter()
+            .filter(|answer| !Answer::stored(answer))
+            .map(|answer| answer.path)
+            .collect();
+    }
+    Ok(())
+}
+
+fn note(path: &Path, stored: &mut Oracle) -> anyhow::Result<()> {
+    let sent = file::read(path, 0)?;
+    let (study, _) = sent.instance.rsplit_once(".3.").context("no UID of ours")?;
+    let facts = Stored {
+        study: study.to_owned(),
+        digest: Digest::of(&sent.bytes),
+    };
+    stored.insert(sent.instance, facts);
+    Ok(())
+}
+
+/// Asks for everything that was answered with success.
+async fn judge(hospital: &Hospital, oracle: &Oracle, verdict: &mut Verdict) -> anyhow::Result<()> {
+    verdict.acknowledged = oracle.len() as u64;
+    let asked = oracle.iter().map(|(instance, stored)| async move {
+        let study = &stored.study;
+        let path = format!("/dicomweb/studies/{study}/series/{study}.2/instances/{instance}");
+        let object = hospital.reader.object(&path).await?;
+        anyhow::Ok((object, instance, stored))
+    });
+    let mut answers = futures::stream::iter(asked).buffer_unordered(4);
+    while let Some(answer) = answers.next().await {
+        let (object, instance, stored) = answer?;
+        match object {
+            None => {
+                verdict.lost += 1;
+                verdict.which.get_or_insert_with(|| instance.clone());
+            }
+            Some(object) if Digest::of(&file::of(&object, 0)?.bytes) != stored.digest => {
+                verdict.altered += 1;
+                verdict.which.get_or_insert_with(|| instance.clone());
+            }
+            Some(_) => {}
+        }
+    }
+    let mut rows = hospital.gateway_rows().await?;
+    let count = async |rows: &mut _, query: &'static str| -> anyhow::Result<u64> {
+        let count: i64 = sqlx::query_scalar(query).fetch_one(rows).await?;
+        Ok(u64::try_from(count)?)
+    };
+    verdict.doubled = count(
+        &mut rows,
+        "SELECT (SELECT COUNT(*) FROM (SELECT 1 FROM instance GROUP BY sop_uid HAVING COUNT(*) > 1)) \
+         + (SELECT COUNT(*) FROM quarantine)",
+    )
+    .await?;
+    verdict.tasks_wrong = count(
+        &mut rows,
+        "SELECT COUNT(*) FROM study WHERE 1 <> (SELECT COUNT(*) FROM workitem_study \
+         WHERE workitem_study.study_uid = study.study_uid)",
+    )
+    .await?;
+    Ok(())
+}
