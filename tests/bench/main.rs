@@ -28,6 +28,9 @@ struct Arguments {
     /// Less of everything, while something is worked on; only `wan` knows it.
     #[arg(long)]
     quick: bool,
+    /// Only this line, as Mbit/s, ms and percent: `20,80,0.1`; only `wan` knows it.
+    #[arg(long)]
+    cell: Option<wan::line::Cell>,
     /// This process runs in the namespace of the centre.
     #[arg(long, hide = true)]
     inside: bool,
@@ -91,8 +94,8 @@ async fn main() -> anyhow::Result<()> {
             Group::First => first::run().await?,
             Group::Order if arguments.inside => order::inside().await?,
             Group::Order => order::run().await?,
-            Group::Wan if arguments.inside => wan::inside(arguments.quick).await?,
-            Group::Wan => wan::run(arguments.quick).await?,
+            Group::Wan if arguments.inside => wan::inside(arguments.quick, arguments.cell).await?,
+            Group::Wan => wan::run(arguments.quick, arguments.cell).await?,
         }
     }
     Ok(())

@@ -37,16 +37,15 @@ struct Extent {
 }
 
 /// `quick`: less of everything, while something is worked on.
-pub(crate) async fn run(quick: bool) -> anyhow::Result<()> {
-    if quick {
-        within(&["wan", "--inside", "--quick"]).await
-    } else {
-        within(&["wan", "--inside"]).await
-    }
+pub(crate) async fn run(quick: bool, cell: Option<Cell>) -> anyhow::Result<()> {
+    let mut words = vec!["wan".to_owned(), "--inside".to_owned()];
+    words.extend(quick.then(|| "--quick".to_owned()));
+    words.extend(cell.map(|cell| format!("--cell={cell}")));
+    within(&words).await
 }
 
 /// Makes the line and runs this program again inside the centre, with these words.
-pub(crate) async fn within(words: &[&str]) -> anyhow::Result<()> {
+pub(crate) async fn within(words: &[impl AsRef<std::ffi::OsStr>]) -> anyhow::Result<()> {
     let line = match Line::find() {
         Ok(line) => line,
         Err(reason) => {
@@ -64,7 +63,7 @@ pub(crate) async fn within(words: &[&str]) -> anyhow::Result<()> {
 }
 
 /// What runs inside the centre.
-pub(crate) async fn inside(quick: bool) -> anyhow::Result<()> {
+pub(crate) async fn inside(quick: bool, only: Option<Cell>) -> anyhow::Result<()> {
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .ok();
@@ -86,10 +85,15 @@ pub(crate) async fn inside(quick: bool) -> anyhow::Result<()> {
         "wan",
         &format!("A CT study of {} slices over a long line", extent.slices),
     );
-    for (cell, goal) in CELLS {
-        measure(&line, cell, goal, extent, &mut report).await?;
+    match only {
+        Some(cell) => measure(&line, cell, "", extent, &mut report).await?,
+        None => {
+            for (cell, goal) in CELLS {
+                measure(&line, cell, goal, extent, &mut report).await?;
+            }
+            events::run(&line, &mut report).await?;
+        }
     }
-    events::run(&line, &mut report).await?;
     report.note("Time: first C-STORE to sealed at the gateway. DCMTK: TCP_NODELAY, PDUs of 128 kB, CUBIC, nothing synced.");
     report.close()
 }

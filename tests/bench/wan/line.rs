@@ -140,3 +140,23 @@ impl Cell {
         )
     }
 }
+
+impl std::str::FromStr for Cell {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let mut parts = text.split(',');
+        let mut next = || parts.next().context("a line is Mbit/s, ms and percent");
+        Ok(Self::new(
+            next()?.parse()?,
+            next()?.parse()?,
+            next()?.parse()?,
+        ))
+    }
+}
+
+impl std::fmt::Display for Cell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{},{},{}", self.mbit_s, self.round_trip_ms, self.loss)
+    }
+}
