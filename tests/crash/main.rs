@@ -4,6 +4,8 @@
 mod masked;
 #[cfg(test)]
 mod recalled;
+#[cfg(test)]
+mod synced;
 
 use std::time::Duration;
 

@@ -122,15 +122,35 @@ impl Hospital {
         Self::under(behaviour, site).await
     }
 
+    /// As [`Hospital::start`], whose agent is started by the words before its own: by a tracer, for instance, that becomes the agent.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn with_agent_under(behaviour: Behaviour, words: &[String]) -> anyhow::Result<Self> {
+        let site = Site {
+            identified: true,
+            ..Site::default()
+        };
+        Self::wrapped(behaviour, site, words).await
+    }
+
     async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
+        Self::wrapped(behaviour, site, &[]).await
+    }
+
+    async fn wrapped(behaviour: Behaviour, site: Site, words: &[String]) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();
         let folder = tempfile::tempdir()?;
         let pacs = Pacs::start(behaviour, &folder.path().join("pacs"), "127.0.0.1:0").await?;
+        let mut binaries = build::binaries().await?;
+        if !words.is_empty() {
+            binaries.agent = script(&folder.path().join("agent"), words, &binaries.agent)?;
+        }
         let options = Options {
             folder: folder.path().to_owned(),
-            binaries: build::binaries().await?,
+            binaries,
             pacs: PacsAddress {
                 ae_title: "PACS".to_owned(),
                 address: pacs.address().to_string(),
@@ -320,6 +340,20 @@ impl Hospital {
         self.pacs.stop().await;
         self.folder.close().context("deleting the test's folder")
     }
+}
+
+/// A program that starts `program` with `words` before it.
+fn script(path: &Path, words: &[String], program: &Path) -> anyhow::Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let text = format!(
+        "#!/bin/sh\n[ \"$3\" = run ] && exec {} '{program}' \"$@\"\nexec '{program}' \"$@\"\n",
+        words.join(" "),
+        program = program.display()
+    );
+    std::fs::write(path, text)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    Ok(path.to_owned())
 }
 
 async fn rows(file: &Path) -> anyhow::Result<SqliteConnection> {
