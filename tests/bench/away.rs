@@ -55,6 +55,7 @@ async fn carry(hospital: &Hospital, round: u32) -> anyhow::Result<f64> {
         answers.iter().all(Answer::stored),
         "an instance was refused"
     );
+    let taken = start.elapsed().as_secs_f64();
     while instances(
         &hospital.reader.get("/api/v1/worklist").await?,
         &identity.study(),
@@ -66,5 +67,9 @@ async fn carry(hospital: &Hospital, round: u32) -> anyhow::Result<f64> {
         );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    Ok(bytes / 1e6 / start.elapsed().as_secs_f64())
+    let took = start.elapsed().as_secs_f64();
+    crate::say(&format!(
+        "{taken:.2} s until the agent had all, {took:.2} s until the gateway"
+    ));
+    Ok(bytes / 1e6 / took)
 }

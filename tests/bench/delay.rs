@@ -17,7 +17,7 @@ use crate::wan::line::{Cell, Line, PACS_PORT};
 const CELL: Cell = Cell::new(100, 80, 0.0);
 /// Reports, and studies; 95 of 100 of them is what the goal is about.
 const TIMES: u32 = 20;
-const SLICES: u16 = 5;
+const SLICES: u16 = 1;
 const LIMIT: Duration = Duration::from_secs(60);
 /// How often is looked.
 const OFTEN: Duration = Duration::from_millis(2);
