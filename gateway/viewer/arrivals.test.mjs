@@ -88,7 +88,7 @@ test('sets to which nothing came are left alone', async () => {
 async function images() {
   const stub = `const element = () => ({ append() {} });
     const h = (tag) => (tag === 'iframe' ? globalThis.frames.shift() : element()), fill = () => {}, count = () => '';
-    const listenIn = fill, keepAlive = fill, redraw = fill, location = { origin: 'http://here' }, setTimeout = fill;
+    const listenIn = fill, keepAlive = fill, redraw = fill, firstLook = fill, location = { origin: 'http://here' }, setTimeout = fill;
     const current = (data) => data.studies, priors = () => [];`;
   const text = source('../web/case/images.js').replace(/^import .*$/gm, '');
   return import(`data:text/javascript,${encodeURIComponent(stub + text)}`);
