@@ -50,7 +50,9 @@ pub(crate) async fn inside() -> anyhow::Result<()> {
         );
         let (mut canvas, mut used) = (name("viewer, never used"), name("viewer, used before"));
         for round in 0..ROUNDS {
-            for warm in [None, Some(task.case.as_str())] {
+            // a viewer that was used before does not depend on the length: the short one is enough
+            let warm = (slices == SLICES[0]).then_some(Some(task.case.as_str()));
+            for warm in [None].into_iter().chain(warm) {
                 let number = u32::from(slices) * 100 + round * 2 + u32::from(warm.is_some());
                 let study = Study::write(number, slices)?;
                 let said = look(&line, &ends, &study, warm).await?;
@@ -68,10 +70,13 @@ pub(crate) async fn inside() -> anyhow::Result<()> {
             }
         }
         report.ratio(&picture.name, picture.median(), "≤ 3 s");
-        report.ratio(&used.name, used.median(), "≤ 3 s");
+        if !used.values.is_empty() {
+            report.ratio(&used.name, used.median(), "≤ 3 s");
+        }
         report.ratio(&canvas.name, canvas.median(), "");
         medians.push(picture.median());
-        report.part("seconds", [row, picture, canvas, used]);
+        let all = [row, picture, canvas, used].into_iter();
+        report.part("seconds", all.filter(|one| !one.values.is_empty()));
     }
     if let [short, long] = medians.as_slice() {
         report.ratio("picture, 500 : 100 slices", long / short, "about 1");
