@@ -17,6 +17,9 @@ mkdirSync(folder, { recursive: true });
 const chromium = await browser();
 const page = await (await chromium.newContext({ viewport: { width: 1600, height: 1000 } })).newPage();
 page.setDefaultTimeout(240_000);
+/** How the gateway answered when the case page asked for its first look. */
+const looks = [];
+page.on('response', (answer) => { if (answer.url().includes('/thumbnail?viewport=')) looks.push(answer.status()); });
 const frame = () => page.frames().find((one) => one.url().includes('/viewer/viewer'));
 /** Instance number, place in the stack, and length of the stack, as the viewer writes them in its corner. */
 const place = async () => {
@@ -34,6 +37,8 @@ try {
   await page.keyboard.press('n');
   await until('the images', async () => (await lit(page)) > 0.01);
   await until(`a stack of ${before}`, async () => (await place())?.of === before);
+  assert.deepEqual(looks, [200], 'one picture was there while the viewer loaded');
+  assert.equal(await page.locator('.first-look').count(), 0, 'and went when the viewer showed its own');
   await frame().evaluate(() => { window.untouched = true; });
   const box = await frame().locator('canvas.cornerstone-canvas').first().boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);

@@ -23,9 +23,13 @@ function viewerShows(frame) {
   }
 }
 
-/** The picture of a series, which goes by itself as soon as the viewer in `frame` shows one. */
-export function firstLook(study, series, frame) {
-  const picture = h('img', { src: `/dicomweb/studies/${study}/series/${series}/thumbnail?viewport=512,512`, alt: 'One image of the study, while the viewer loads' });
+/** The picture of a series of a case, which goes by itself as soon as the viewer in `frame` shows one. */
+export function firstLook(within, study, series, frame) {
+  const picture = h('img', {
+    // asked for within the case: another site may have sent a study with the same UID
+    src: `/dicomweb/cases/${encodeURIComponent(within)}/studies/${study}/series/${series}/thumbnail?viewport=512,512`,
+    alt: 'One image of the study, while the viewer loads',
+  });
   const element = h('div', { class: 'first-look' }, picture, h('span', null, 'A first look; the viewer is loading'));
   const begun = performance.now();
   picture.onerror = () => element.remove();

@@ -59,7 +59,7 @@ export class Images {
     this.later = h('div', null);
     this.frame = h('iframe', { src: wanted, title, allow: 'fullscreen; cross-origin-isolated', onload: () => this.loaded() });
     const first = longest(data);
-    fill(this.element, this.later, this.frame, first ? firstLook(first.study, first.series, this.frame) : null);
+    fill(this.element, this.later, this.frame, first ? firstLook(data.case, first.study, first.series, this.frame) : null);
   }
 
   /** Lets the viewer take in what has arrived. One that cannot is offered a new start, which only the reader may give. */
