@@ -11,6 +11,7 @@ mod record;
 mod room;
 mod set_aside;
 mod study;
+mod together;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -35,6 +36,7 @@ use crate::audit::AuditError;
 use crate::deletion::DeletionError;
 use crate::worklist::{Changed, Events};
 use room::Slots;
+use together::Lines;
 
 pub use admit::Incoming;
 pub(crate) use index::{inflated_limit, little_endian};
@@ -251,6 +253,7 @@ struct Inner {
     random: Random,
     epoch: u64,
     slots: Slots,
+    lines: Lines,
     active: Mutex<HashSet<PartName>>,
     opened: Notify,
     /// Rings when a stream has let go of its instance.
@@ -283,6 +286,7 @@ impl Ingest {
             random,
             epoch,
             slots,
+            lines: Lines::default(),
             active: Mutex::new(HashSet::new()),
             opened: Notify::new(),
             released: Notify::new(),
@@ -312,6 +316,10 @@ impl Ingest {
 
     fn opened(&self) -> &Notify {
         &self.0.opened
+    }
+
+    fn lines(&self) -> &Lines {
+        &self.0.lines
     }
 
     fn active(&self) -> MutexGuard<'_, HashSet<PartName>> {

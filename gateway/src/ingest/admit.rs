@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::index::{Content, IndexError, Indexed, index};
 use super::room::Permits;
+use super::together::Stored;
 use super::{Ingest, IngestError};
 use crate::archive::{BlobKey, Part, PartName};
 use crate::deletion;
@@ -225,14 +226,15 @@ impl Incoming {
         let indexed = self.index().await?;
         let blob = BlobKey::instance(&self.label.key.site, &self.label.key.agreement, &digest);
         self.store(&blob).await?;
-        let stored = super::record::Stored {
-            label: &self.label,
+        let stored = Arc::new(Stored {
+            label: self.label.clone(),
             length: received,
             digest,
-            blob: &blob,
-        };
-        let receipt = match self.hold.door.record(&stored, &indexed).await {
-            Err(IngestError::Recalled) => return Err(self.taken_back(&blob).await),
+            blob,
+            indexed,
+        });
+        let receipt = match self.hold.door.record(stored.clone()).await {
+            Err(IngestError::Recalled) => return Err(self.taken_back(&stored.blob).await),
             other => other?,
         };
         if let Err(error) = self.drop_part().await {

@@ -77,7 +77,8 @@ pub(super) async fn held(
     tx: &mut Transaction<'_, Any>,
     key: &StudyKey,
     sop: &str,
-    content: &ContentRow,
+    source_tag: &str,
+    sent_digest: &str,
 ) -> Result<Option<ContentRow>, sqlx::Error> {
     sqlx::query_as(
         "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
@@ -86,8 +87,8 @@ pub(super) async fn held(
     .bind(key.site.as_str())
     .bind(key.agreement.as_str())
     .bind(sop)
-    .bind(content.sent_digest.as_str())
-    .bind(content.source_tag.as_str())
+    .bind(sent_digest)
+    .bind(source_tag)
     .fetch_optional(&mut **tx)
     .await
 }

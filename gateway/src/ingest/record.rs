@@ -1,17 +1,16 @@
-//! The one transaction in which a durable instance becomes rows, a task and a receipt; or is found to be there already.
+//! The one transaction in which durable instances become rows, tasks and receipts; or are found to be there already.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_proto::digest::Digest;
 use causeway_proto::ids::{SiteId, StudyKey};
 use causeway_proto::link::message::Receipt;
 use causeway_proto::time::Timestamp;
 use sqlx::{Any, Transaction};
 
-use super::admit::Label;
-use super::index::{Facts, IndexError, Indexed};
-use super::{Ingest, IngestError, quarantine};
-use crate::archive::BlobKey;
+use super::index::{Facts, Indexed};
+use super::together::Stored;
+use super::{Ingest, IngestError, quarantine, receipt_of};
 use crate::archive::catalog::{
     self, ContentRow, Demographics, InstanceRow, RequestRow, SeriesRow, StudyRow, StudyText,
 };
@@ -25,18 +24,34 @@ const OPEN_WAIT: Duration = Duration::from_secs(15);
 /// What a quarantine row says of a second content.
 const CONFLICT: &str = "another object with the same SOP Instance UID was received first";
 
-/// A durable blob and what it is.
-pub(super) struct Stored<'a> {
-    pub(super) label: &'a Label,
-    pub(super) length: u64,
-    pub(super) digest: Digest,
-    pub(super) blob: &'a BlobKey,
+/// What came of the recording of one instance.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is recorded, now or earlier.
+    Done(Recorded),
+    /// Its study was not opened yet.
+    NotOpen,
+    /// It cannot be recorded; nothing was written.
+    Refused(IngestError),
 }
 
-/// What came of one try to record.
-enum Outcome {
-    Done(Receipt, Changed),
-    NotOpen,
+/// An instance that is recorded.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) receipt: Receipt,
+    pub(super) changed: Changed,
+    /// Its bytes were deleted with everything else of their study and are not kept again.
+    pub(super) unneeded: bool,
+}
+
+impl Recorded {
+    fn again(receipt: Receipt) -> Outcome {
+        Outcome::Done(Self {
+            receipt,
+            changed: Changed::default(),
+            unneeded: false,
+        })
+    }
 }
 
 /// Where content stands that is there already.
@@ -69,19 +84,21 @@ impl Held {
 
 impl Ingest {
     /// Records a stored instance, waiting a little for its study to be opened.
-    pub(super) async fn record(
-        &self,
-        stored: &Stored<'_>,
-        indexed: &Result<Indexed, IndexError>,
-    ) -> Result<Receipt, IngestError> {
+    pub(super) async fn record(&self, stored: Arc<Stored>) -> Result<Receipt, IngestError> {
         let give_up = tokio::time::Instant::now() + OPEN_WAIT;
         loop {
             let opened = self.opened().notified();
-            match self.try_record(stored, indexed).await? {
-                Outcome::Done(receipt, changed) => {
-                    self.announce(&changed);
-                    return Ok(receipt);
+            match self.record_together(&stored).await? {
+                Outcome::Done(recorded) => {
+                    if recorded.unneeded {
+                        let (site, blob) = (&stored.label.key.site, &stored.blob);
+                        let blob = std::slice::from_ref(blob);
+                        deletion::take_unneeded(self.archive(), site, blob).await?;
+                    }
+                    self.announce(&recorded.changed);
+                    return Ok(recorded.receipt);
                 }
+                Outcome::Refused(error) => return Err(error),
                 Outcome::NotOpen => {
                     if tokio::time::timeout_at(give_up, opened).await.is_err() {
                         return Err(IngestError::NotOpen);
@@ -91,83 +108,111 @@ impl Ingest {
         }
     }
 
-    async fn try_record(
+    /// Records instances of one site in one transaction, in their order.
+    pub(super) async fn record_all(
         &self,
-        stored: &Stored<'_>,
-        indexed: &Result<Indexed, IndexError>,
+        site: &SiteId,
+        all: &[Arc<Stored>],
+    ) -> Result<Vec<Outcome>, IngestError> {
+        let mut tx = self.archive().rows.begin().await?;
+        // first of all the site's row: it numbers the receipts, and its lock lets one transaction of a site after the other
+        let mut numbers = Numbers::of(&mut tx, site).await?;
+        let mut outcomes = Vec::with_capacity(all.len());
+        for stored in all {
+            outcomes.push(self.place(&mut tx, stored, &mut numbers).await?);
+        }
+        numbers.keep(&mut tx, site).await?;
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+
+    /// Makes an instance rows of its transaction, a task and a receipt. What refuses it does so before anything of it is written; an
+    /// error is the whole transaction's.
+    async fn place(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        stored: &Stored,
+        numbers: &mut Numbers,
     ) -> Result<Outcome, IngestError> {
         let key = &stored.label.key;
         let sop = stored.label.message.instance.as_str();
         let now = self.clock().now();
-        let mut tx = self.archive().rows.begin().await?;
-        // first of all the site's row: it numbers the receipts, and its lock lets one instance of a site after the other
-        let number = next_receipt(&mut tx, &key.site).await?;
-        let Some(study) = catalog::study(&mut tx, key).await? else {
+        let Some(study) = catalog::study(tx, key).await? else {
             return Ok(Outcome::NotOpen);
         };
         if study.recalled_us.is_some() {
-            return Err(IngestError::Recalled);
+            return Ok(Outcome::Refused(IngestError::Recalled));
         }
-        if self.archive().blobs.length(stored.blob).await?.is_none() {
+        if self.archive().blobs.length(&stored.blob).await?.is_none() {
             // taken away as belonging to nobody, between its storing and here
-            return Err(IngestError::Busy("its bytes have to come again"));
+            let gone = IngestError::Busy("its bytes have to come again");
+            return Ok(Outcome::Refused(gone));
         }
-        let mut content = self.content(stored, number);
-        if let Some(row) = catalog::deleted(&mut tx, key, sop).await?
-            && (row.source_tag == content.source_tag || row.sent_digest == content.sent_digest)
-        {
-            let receipt = self.receipt_again(&mut tx, stored.label, row, number, Held::Deleted);
-            let receipt = receipt.await?;
-            tx.commit().await?;
-            deletion::take_unneeded(self.archive(), &key.site, std::slice::from_ref(stored.blob))
-                .await?;
-            return Ok(Outcome::Done(receipt, Changed::default()));
+        let is_this = |row: &ContentRow| {
+            row.source_tag == stored.label.message.source_tag.to_string()
+                || row.sent_digest == stored.digest.to_string()
+        };
+        let deleted = catalog::deleted(tx, key, sop).await?;
+        if let Some(row) = deleted.filter(is_this) {
+            let receipt = self.receipt_again(tx, stored, row, numbers, Held::Deleted);
+            return Ok(Outcome::Done(Recorded {
+                receipt: receipt.await?,
+                changed: Changed::default(),
+                unneeded: true,
+            }));
         }
-        let first = catalog::held(&mut tx, key, sop).await?;
-        if let Some(row) = &first
-            && (row.source_tag == content.source_tag || row.sent_digest == content.sent_digest)
-        {
-            content = row.clone();
-            let receipt = self.receipt_again(&mut tx, stored.label, content, number, Held::Served);
-            let receipt = receipt.await?;
-            tx.commit().await?;
-            return Ok(Outcome::Done(receipt, Changed::default()));
-        }
-        let reason = match (&first, indexed) {
-            (Some(_), _) => Some(CONFLICT.to_owned()),
-            (None, Err(error)) => Some(error.to_string()),
+        let first = catalog::held(tx, key, sop).await?;
+        let reason = match (first, &stored.indexed) {
+            (Some(row), _) if is_this(&row) => {
+                let receipt = self.receipt_again(tx, stored, row, numbers, Held::Served);
+                return Ok(Recorded::again(receipt.await?));
+            }
+            (Some(_), _) => CONFLICT.to_owned(),
+            (None, Err(error)) => error.to_string(),
+            (None, Ok(indexed)) if another_patient(&study, &indexed.facts) => {
+                ANOTHER_PATIENT.to_owned()
+            }
             (None, Ok(indexed)) => {
-                another_patient(&study, &indexed.facts).then(|| ANOTHER_PATIENT.to_owned())
+                let content = self.content(stored, numbers.next());
+                let changed = self.add(tx, stored, indexed, &study, &content, now).await?;
+                return Ok(Outcome::Done(Recorded {
+                    receipt: receipt_of(stored.label.instance_key(), &content, false)?,
+                    changed,
+                    unneeded: false,
+                }));
             }
         };
-        let changed = match (reason, indexed) {
-            (None, Ok(indexed)) => {
-                self.add(&mut tx, stored, indexed, &study, &content, now)
-                    .await?
-            }
-            (reason, _) => {
-                let held = quarantine::held(&mut tx, key, sop, &content).await?;
-                if let Some(row) = held {
-                    let receipt =
-                        self.receipt_again(&mut tx, stored.label, row, number, Held::Aside);
-                    let receipt = receipt.await?;
-                    tx.commit().await?;
-                    return Ok(Outcome::Done(receipt, Changed::default()));
-                }
-                self.set_aside(&mut tx, stored, &content, &reason.unwrap_or_default(), now)
-                    .await?;
-                let receipt = self.receipt(stored.label, &content, true)?;
-                let cases = worklist::cases_of(&mut tx, key).await?;
-                tx.commit().await?;
-                return Ok(Outcome::Done(receipt, Changed { cases }));
-            }
-        };
-        let receipt = self.receipt(stored.label, &content, false)?;
-        tx.commit().await?;
-        Ok(Outcome::Done(receipt, changed))
+        self.put_aside(tx, stored, &reason, numbers, now).await
     }
 
-    fn content(&self, stored: &Stored<'_>, number: i64) -> ContentRow {
+    /// Keeps an instance that is not to be shown where a person decides about it.
+    async fn put_aside(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+        stored: &Stored,
+        reason: &str,
+        numbers: &mut Numbers,
+        now: Timestamp,
+    ) -> Result<Outcome, IngestError> {
+        let key = &stored.label.key;
+        let sop = stored.label.message.instance.as_str();
+        let tag = stored.label.message.source_tag.to_string();
+        let digest = stored.digest.to_string();
+        if let Some(row) = quarantine::held(tx, key, sop, &tag, &digest).await? {
+            let receipt = self.receipt_again(tx, stored, row, numbers, Held::Aside);
+            return Ok(Recorded::again(receipt.await?));
+        }
+        let content = self.content(stored, numbers.next());
+        self.set_aside(tx, stored, &content, reason, now).await?;
+        let cases = worklist::cases_of(tx, key).await?;
+        Ok(Outcome::Done(Recorded {
+            receipt: receipt_of(stored.label.instance_key(), &content, true)?,
+            changed: Changed { cases },
+            unneeded: false,
+        }))
+    }
+
+    fn content(&self, stored: &Stored, number: i64) -> ContentRow {
         ContentRow {
             length: signed(stored.length),
             sent_digest: stored.digest.to_string(),
@@ -182,7 +227,7 @@ impl Ingest {
     async fn add(
         &self,
         tx: &mut Transaction<'_, Any>,
-        stored: &Stored<'_>,
+        stored: &Stored,
         indexed: &Indexed,
         study: &StudyRow,
         content: &ContentRow,
@@ -242,7 +287,7 @@ impl Ingest {
     async fn set_aside(
         &self,
         tx: &mut Transaction<'_, Any>,
-        stored: &Stored<'_>,
+        stored: &Stored,
         content: &ContentRow,
         reason: &str,
         now: Timestamp,
@@ -270,18 +315,17 @@ impl Ingest {
     async fn receipt_again(
         &self,
         tx: &mut Transaction<'_, Any>,
-        label: &Label,
+        stored: &Stored,
         mut content: ContentRow,
-        number: i64,
+        numbers: &mut Numbers,
         place: Held,
     ) -> Result<Receipt, IngestError> {
+        let label = &stored.label;
         let epoch = signed(self.epoch());
-        if content.receipt_epoch == epoch {
-            give_back(tx, &label.key.site, number).await?;
-        } else {
-            (content.receipt_number, content.receipt_epoch) = (number, epoch);
+        if content.receipt_epoch != epoch {
+            (content.receipt_number, content.receipt_epoch) = (numbers.next(), epoch);
             sqlx::query(place.numbered())
-                .bind(number)
+                .bind(content.receipt_number)
                 .bind(epoch)
                 .bind(label.key.site.as_str())
                 .bind(label.key.agreement.as_str())
@@ -290,28 +334,43 @@ impl Ingest {
                 .execute(&mut **tx)
                 .await?;
         }
-        self.receipt(label, &content, place == Held::Aside)
-    }
-
-    pub(super) fn receipt(
-        &self,
-        label: &Label,
-        content: &ContentRow,
-        quarantined: bool,
-    ) -> Result<Receipt, IngestError> {
-        super::receipt_of(label.instance_key(), content, quarantined)
+        receipt_of(label.instance_key(), &content, place == Held::Aside)
     }
 }
 
-/// The next number of this site's receipts. Held until the transaction ends, so that numbers are given in the order of commits.
-async fn next_receipt(tx: &mut Transaction<'_, Any>, site: &SiteId) -> Result<i64, IngestError> {
-    let row: Option<(i64,)> = sqlx::query_as(
-        "UPDATE site SET receipt_number = receipt_number + 1 WHERE id = $1 AND closed_us IS NULL RETURNING receipt_number",
-    )
-    .bind(site.as_str())
-    .fetch_optional(&mut **tx)
-    .await?;
-    row.map(|(number,)| number).ok_or(IngestError::Forbidden)
+/// The numbers of a site's receipts. The site's row is locked until the transaction ends, so that they are given in the order of commits.
+pub(super) struct Numbers {
+    before: i64,
+    last: i64,
+}
+
+impl Numbers {
+    async fn of(tx: &mut Transaction<'_, Any>, site: &SiteId) -> Result<Self, IngestError> {
+        let row: Option<(i64,)> = sqlx::query_as(
+            "UPDATE site SET receipt_number = receipt_number WHERE id = $1 AND closed_us IS NULL RETURNING receipt_number",
+        )
+        .bind(site.as_str())
+        .fetch_optional(&mut **tx)
+        .await?;
+        let (last,) = row.ok_or(IngestError::Forbidden)?;
+        Ok(Self { before: last, last })
+    }
+
+    fn next(&mut self) -> i64 {
+        self.last += 1;
+        self.last
+    }
+
+    async fn keep(self, tx: &mut Transaction<'_, Any>, site: &SiteId) -> Result<(), IngestError> {
+        if self.last != self.before {
+            sqlx::query("UPDATE site SET receipt_number = $1 WHERE id = $2")
+                .bind(self.last)
+                .bind(site.as_str())
+                .execute(&mut **tx)
+                .await?;
+        }
+        Ok(())
+    }
 }
 
 /// Takes the lock under which instances of a site are recorded, so that a late image and a seal or a recall cannot pass each other.
@@ -320,19 +379,6 @@ pub(super) async fn one_after_the_other(
     site: &SiteId,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE site SET receipt_number = receipt_number WHERE id = $1")
-        .bind(site.as_str())
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
-}
-
-async fn give_back(
-    tx: &mut Transaction<'_, Any>,
-    site: &SiteId,
-    number: i64,
-) -> Result<(), IngestError> {
-    sqlx::query("UPDATE site SET receipt_number = $1 WHERE id = $2")
-        .bind(number - 1)
         .bind(site.as_str())
         .execute(&mut **tx)
         .await?;

@@ -4,6 +4,7 @@ mod deleted;
 mod pseudonymous;
 mod room;
 mod stand;
+mod together;
 
 use bytes::Bytes;
 use causeway_proto::digest::Digest;
