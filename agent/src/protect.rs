@@ -23,6 +23,7 @@ mod prepare;
 pub mod preview;
 mod private;
 mod profile;
+mod remembered;
 pub mod seal;
 mod shift;
 mod source;
@@ -46,6 +47,7 @@ pub use original::put_back;
 pub use picture::{Place, Shown};
 pub use pieces::Piece;
 pub use profile::{Options, PROFILE, UidRule};
+use remembered::Remembered;
 pub use shift::Shift;
 pub use source::Unreadable;
 pub use transform::{Outcome, Plan, Stand, transform};
@@ -69,6 +71,7 @@ pub struct Protector {
     keys: Keys,
     decoder: Option<Decoder>,
     threads: Option<Handle>,
+    remembered: Remembered,
 }
 
 impl Protector {
@@ -81,6 +84,7 @@ impl Protector {
             keys,
             decoder: None,
             threads: None,
+            remembered: Remembered::default(),
         }
     }
 
@@ -110,7 +114,7 @@ impl Protector {
         if instance.profile == 0 {
             return Ok(Form::as_received(&self.spool, &instance.source));
         }
-        worker::made_again(self, instance).await
+        worker::decided(self, instance).await
     }
 }
 

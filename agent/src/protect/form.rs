@@ -108,6 +108,28 @@ impl Form {
         Self::new(spool, Received::Kept(kept.clone()), None, vec![whole])
     }
 
+    /// Bytes of it that are in memory; none where what it is made of may go before it leaves, or is much.
+    pub(super) fn held(&self) -> Option<usize> {
+        let Received::Kept(_) = self.received else {
+            return None;
+        };
+        let each = self.stretches.iter().map(|stretch| match stretch {
+            Stretch::Made(bytes) => Some(bytes.len()),
+            Stretch::Received(_) => Some(0),
+            Stretch::Blacked(..) | Stretch::Masked(_) => None,
+        });
+        let made = each.sum::<Option<usize>>()?;
+        Some(made + self.stretches.len() * size_of::<Stretch>())
+    }
+
+    /// The same, of bytes that lie where they do now.
+    pub(super) fn lying(self, kept: &Kept) -> Self {
+        Self {
+            received: Received::Kept(kept.clone()),
+            ..self
+        }
+    }
+
     /// Length of the whole, in bytes.
     #[must_use]
     pub fn length(&self) -> u64 {

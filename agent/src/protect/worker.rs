@@ -263,6 +263,7 @@ impl Protector {
             let Ok(digest) = form.digest(&syntax) else {
                 return Err(PrepareError::Unread);
             };
+            this.remembered.keep(digest, &form);
             let sent = Sent {
                 digest,
                 length: form.length(),
@@ -282,12 +283,18 @@ impl Protector {
     }
 }
 
-/// The form of an instance that is decided, made again from the same bytes and the same seals.
-pub(super) async fn made_again(
+/// The form of an instance that is decided: the one that was decided where it is still here, or made again from the same bytes and the
+/// same seals.
+pub(super) async fn decided(
     protector: &Protector,
     instance: &Outgoing,
 ) -> Result<Form, ProtectError> {
     let spool = &protector.spool;
+    if instance.profile == DECIDES
+        && let Some(form) = protector.remembered.take(&instance.sent.digest)
+    {
+        return Ok(form.lying(&instance.source));
+    }
     let given = spool.given(&instance.key).await?;
     let seals = spool.seals(&instance.key).await?;
     if let (Some(given), Some(study), Some(own)) = (given, seals.study, seals.own)

@@ -65,8 +65,17 @@ pub(super) async fn sent(protector: &Protector, out: &Outgoing) -> Dataset {
     Dataset::read(&bytes_sent(protector, out).await, &out.sent.syntax).unwrap()
 }
 
-/// The bytes of a form, which are those that were decided.
+/// The bytes of a form, which are those that were decided, whether it is still remembered or made again.
 pub(super) async fn bytes_sent(protector: &Protector, out: &Outgoing) -> Vec<u8> {
+    let first = read(protector, out).await;
+    assert!(
+        first == read(protector, out).await,
+        "made again it is another form"
+    );
+    first
+}
+
+async fn read(protector: &Protector, out: &Outgoing) -> Vec<u8> {
     let form = protector.form(out).await.unwrap();
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < form.length() {
