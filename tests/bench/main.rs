@@ -66,6 +66,8 @@ enum Group {
     Order,
     /// A study over a long line, beside DCMTK; needs root.
     Wan,
+    /// The line's address changes, or it is dead for a minute, in the middle of a study; needs root.
+    Events,
 }
 
 #[tokio::main]
@@ -96,6 +98,8 @@ async fn main() -> anyhow::Result<()> {
             Group::Order => order::run().await?,
             Group::Wan if arguments.inside => wan::inside(arguments.quick, arguments.cell).await?,
             Group::Wan => wan::run(arguments.quick, arguments.cell).await?,
+            Group::Events if arguments.inside => wan::events::inside().await?,
+            Group::Events => wan::within(&["events", "--inside"]).await?,
         }
     }
     Ok(())

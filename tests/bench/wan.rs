@@ -4,7 +4,7 @@
 //! The bench runs itself again inside the namespace of the centre, so that everything of the gateway is on its own loopback.
 
 pub(crate) mod ends;
-mod events;
+pub(crate) mod events;
 pub(crate) mod line;
 
 use std::time::Duration;
@@ -91,7 +91,6 @@ pub(crate) async fn inside(quick: bool, only: Option<Cell>) -> anyhow::Result<()
             for (cell, goal) in CELLS {
                 measure(&line, cell, goal, extent, &mut report).await?;
             }
-            events::run(&line, &mut report).await?;
         }
     }
     report.note("Time: first C-STORE to sealed at the gateway. DCMTK: TCP_NODELAY, PDUs of 128 kB, CUBIC, nothing synced.");
