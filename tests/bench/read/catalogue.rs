@@ -142,17 +142,16 @@ fn kinds(studies: u32) -> Vec<Kind> {
             each(&|n| {
                 format!(
                     "/studies?PatientName={}*&limit=20",
-                    name(n).get(..5).unwrap_or("S")
+                    name(n).get(..4).unwrap_or("S")
                 )
             }),
         ),
         kind(
             "middle of a name",
             each(&|n| {
-                format!(
-                    "/studies?PatientName=*{}*&limit=20",
-                    GIVEN.get(n as usize % 25).unwrap_or(&"ANNA")
-                )
+                let name = name(n);
+                let (_, given) = name.split_once("%5E").unwrap_or_default();
+                format!("/studies?PatientName=*{given}*&limit=20")
             }),
         ),
         kind(
@@ -193,13 +192,11 @@ fn name(number: u32) -> String {
     format!("{family}%5E{given}")
 }
 
-/// Days of five years, spread over all studies.
+/// Days of five years, spread over all studies; months of 28 days.
 fn date(number: u32, studies: u32) -> String {
-    let day = u64::from(number) * 1800 / u64::from(studies);
-    let (year, rest) = (2021 + day / 360, day % 360);
-    format!("{year}{:02}{:02}", rest / 30 + 1, rest % 30 + 1)
-        .replace("0229", "0301")
-        .replace("0230", "0301")
+    let day = u64::from(number) * 1680 / u64::from(studies);
+    let (year, rest) = (2021 + day / 336, day % 336);
+    format!("{year}{:02}{:02}", rest / 28 + 1, rest % 28 + 1)
 }
 
 /// A hospital whose gateway has so many studies more than the one that came through its door.
