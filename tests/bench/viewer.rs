@@ -55,7 +55,6 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             theirs.all,
         ],
     );
-    report.part("MB on the line", [ours.megabytes, theirs.megabytes]);
     report.ratio("first image, viewer's files kept, s", our_kept, "≤ 2");
     report.ratio("every slice, s", our_all, "≤ 20");
     report.ratio("every slice, Orthanc : ours", all, "≥ 2");
@@ -81,7 +80,6 @@ struct Seen {
     first: Series,
     kept: Series,
     all: Series,
-    megabytes: Series,
 }
 
 impl Seen {
@@ -91,7 +89,6 @@ impl Seen {
             first: new("first image, nothing kept"),
             kept: new("first image, viewer's files kept"),
             all: new("every slice, viewer's files kept"),
-            megabytes: new("one opening, viewer's files kept"),
         }
     }
 
@@ -103,7 +100,6 @@ impl Seen {
         self.first.values.push(of("/cold/first")?);
         self.kept.values.push(of("/kept/first")?);
         self.all.values.push(of("/kept/all")?);
-        self.megabytes.values.push(of("/kept/megabytes")?);
         Ok(())
     }
 }
