@@ -32,6 +32,8 @@ use causeway_proto::ids::{AgreementId, SiteId, StudyUid};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tower::ServiceExt as _;
+use tower_http::CompressionLevel;
+use tower_http::compression::CompressionLayer;
 
 use super::State;
 use super::auth::Subject;
@@ -144,7 +146,7 @@ async fn of_case(services: Router, request: Request) -> Response {
 fn services(web: Web) -> Router {
     let instance = "/studies/{study}/series/{series}/instances/{instance}";
     let below = |rest: &str| format!("{instance}{rest}");
-    Router::new()
+    let said = Router::new()
         .route("/studies", get(search::studies))
         .route("/series", get(search::series))
         .route("/instances", get(search::instances))
@@ -157,20 +159,23 @@ fn services(web: Web) -> Router {
             "/studies/{study}/series/{series}/instances",
             get(search::instances_of_series),
         )
-        .route("/studies/{study}", get(retrieve::study))
         .route("/studies/{study}/metadata", get(retrieve::study_metadata))
-        .route("/studies/{study}/thumbnail", get(rendered::study_thumbnail))
-        .route("/studies/{study}/series/{series}", get(retrieve::series))
         .route(
             "/studies/{study}/series/{series}/metadata",
             get(retrieve::series_metadata),
         )
+        .route(&below("/metadata"), get(retrieve::instance_metadata))
+        // the metadata of a series say nearly the same of each instance: a twentieth of them crosses a reader's line
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+    let shown = Router::new()
+        .route("/studies/{study}", get(retrieve::study))
+        .route("/studies/{study}/thumbnail", get(rendered::study_thumbnail))
+        .route("/studies/{study}/series/{series}", get(retrieve::series))
         .route(
             "/studies/{study}/series/{series}/thumbnail",
             get(rendered::series_thumbnail),
         )
         .route(instance, get(retrieve::instance))
-        .route(&below("/metadata"), get(retrieve::instance_metadata))
         .route(&below("/bulk/pixels"), get(bulk::pixels))
         .route(&below("/bulk/{offset}/{length}/{word}"), get(bulk::bulk))
         .route(&below("/frames/{frames}"), get(frames::frames))
@@ -183,8 +188,8 @@ fn services(web: Web) -> Router {
             get(rendered::frame_thumbnail),
         )
         .route(&below("/rendered"), get(rendered::rendered))
-        .route(&below("/thumbnail"), get(rendered::thumbnail))
-        .with_state(web)
+        .route(&below("/thumbnail"), get(rendered::thumbnail));
+    said.merge(shown).with_state(web)
 }
 
 impl FromRequestParts<Web> for Caller {

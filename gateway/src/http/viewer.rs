@@ -89,7 +89,9 @@ async fn file(
     let keep = if named_by_content(&path) {
         "public, max-age=31536000, immutable"
     } else {
-        "no-cache"
+        // styles under names that stay: shown at once, and asked for again meanwhile (RFC 5861 3); the start waits for some, one after
+        // the other
+        "public, max-age=0, stale-while-revalidate=86400"
     };
     isolate(headers, keep);
     // a worker is isolated by its own answer's policy, not by that of the page that started it

@@ -7,6 +7,7 @@ mod owners;
 mod pixels;
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 
 use causeway_proto::ids::Purpose;
 use serde_json::{Value, json};
@@ -419,6 +420,13 @@ async fn metadata_name_their_bulk_data_and_come_whole() {
     }
     let all = desk.get("/studies/1.2.3/metadata", "*/*").await.json();
     assert_eq!(all.as_array().unwrap().len(), 250);
+    let squeezed = desk.get_smaller("/studies/1.2.3/metadata").await;
+    assert_eq!(squeezed.headers["content-encoding"], "gzip");
+    let mut whole = String::new();
+    flate2::read::GzDecoder::new(&squeezed.bytes[..])
+        .read_to_string(&mut whole)
+        .unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&whole).unwrap(), all);
     assert_eq!(text(&all[0], "00081030"), "\"BulkDataURI\":\"@/");
     let address = all[0]["00091001"]["BulkDataURI"].as_str().unwrap();
     let path = address
