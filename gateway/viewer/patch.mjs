@@ -20,6 +20,9 @@ const LEFT_OUT = [
 export const CHANGES = [
   ['public path', /\.bundle\..*\.js$/, '__webpack_require__.p = "/";', `__webpack_require__.p = "${PREFIX}";`, 7],
   ['microscope import', /\.bundle\..*\.js$/, "browserImportFunction('/", `browserImportFunction('${PREFIX}`, 1],
+  // the address of the running script, which there is none of when the part is begun by a style that came last: then it asks for a name of
+  // another world, and the viewer stays black
+  ['own address', /\.bundle\..*\.js$/, ' true&&(e=e||__filename)', ' true&&(e=e||location.href)', 2],
   ['style urls', /\.css$/, 'url(/', `url(${PREFIX}`, 5],
   ['public url', /^index\.html$/, "PUBLIC_URL = '/'", `PUBLIC_URL = '${PREFIX}'`, 2],
   ['service worker', /^index\.html$/, '<script rel="preload" as="script" type="module" src="/init-service-worker.js"></script>', '', 1],

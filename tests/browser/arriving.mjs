@@ -20,6 +20,11 @@ page.setDefaultTimeout(240_000);
 /** How the gateway answered when the case page asked for its first look. */
 const looks = [];
 page.on('response', (answer) => { if (answer.url().includes('/thumbnail?viewport=')) looks.push(answer.status()); });
+// on a slow line the styles may be the last to come: the viewer starts all the same
+await page.route('**/viewer/*.css', async (route) => {
+  await new Promise((resolve) => { setTimeout(resolve, 400); });
+  await route.continue();
+});
 const frame = () => page.frames().find((one) => one.url().includes('/viewer/viewer'));
 /** Instance number, place in the stack, and length of the stack, as the viewer writes them in its corner. */
 const place = async () => {

@@ -15,6 +15,9 @@ mkdirSync(folder, { recursive: true });
 const chromium = await browser();
 const page = await (await chromium.newContext({ viewport: { width: 1600, height: 1000 } })).newPage();
 page.setDefaultTimeout(120_000);
+const errors = new Set();
+page.on('pageerror', (error) => errors.add(String(error.stack ?? error).slice(0, 400)));
+page.on('console', (line) => line.type() === 'error' && errors.add(line.text().slice(0, 400)));
 const often = async (what, ask) => {
   const end = Date.now() + 120_000;
   while (!await ask()) {
@@ -60,6 +63,7 @@ try {
   result.sent = since();
 } catch (error) {
   result.failed = String(error);
+  result.errors = [...errors];
   await page.screenshot({ path: `${folder}/failed.png` });
 }
 console.log(JSON.stringify(result));
