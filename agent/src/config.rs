@@ -193,6 +193,12 @@ impl Config {
                 "certificate and key belong together; leave both out to have one made".to_owned(),
             );
         }
+        if !self.site_page.bounds.holds() {
+            wrong(
+                "site_page.bounds",
+                "none of these bounds can be 0".to_owned(),
+            );
+        }
         self.destination_faults(&mut wrong);
         faults
     }

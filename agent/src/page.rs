@@ -74,6 +74,8 @@ pub struct Config {
     pub session_idle_s: u64,
     /// And after so many seconds in any case.
     pub session_absolute_s: u64,
+    /// Who may be connected, and for how long without asking, sending or taking anything.
+    pub bounds: causeway_http::Bounds,
 }
 
 impl Default for Config {
@@ -85,6 +87,7 @@ impl Default for Config {
             names: Vec::new(),
             session_idle_s: 1800,
             session_absolute_s: 12 * 3600,
+            bounds: causeway_http::Bounds::default(),
         }
     }
 }
@@ -148,6 +151,7 @@ pub struct Page {
     clock: Clock,
     random: Random,
     secure: bool,
+    bounds: causeway_http::Bounds,
 }
 
 impl Page {
@@ -172,6 +176,7 @@ impl Page {
             clock,
             random,
             secure: !config.listen.ip().is_loopback(),
+            bounds: config.bounds.clone(),
         })
     }
 
@@ -254,21 +259,15 @@ pub async fn serve(
     cancel: CancellationToken,
 ) {
     let handle = Handle::new();
-    let service = page
-        .router()
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let serving = async {
-        match tls {
-            None => {
-                let server = axum_server::from_tcp(listener)?.handle(handle.clone());
-                server.serve(service).await
-            }
-            Some(tls) => {
-                let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
-                server.serve(service).await
-            }
-        }
-    };
+    let (bounds, router) = (page.bounds.clone(), page.router());
+    let serving = causeway_http::serve(
+        listener,
+        router,
+        tls,
+        &bounds,
+        answer::refused,
+        handle.clone(),
+    );
     let ending = async {
         cancel.cancelled().await;
         handle.graceful_shutdown(Some(DRAIN));

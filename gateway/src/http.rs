@@ -42,6 +42,8 @@ pub struct Config {
     pub tls_key: Option<std::path::PathBuf>,
     /// The packaged viewer, `ohif.tar.zst`.
     pub viewer: Option<std::path::PathBuf>,
+    /// Who may be connected, and for how long without asking, sending or taking anything.
+    pub bounds: causeway_http::Bounds,
     /// A request's body has at most this many bytes.
     pub max_body_bytes: usize,
     /// A request of the programming interface is answered within this many seconds.
@@ -56,6 +58,7 @@ impl Default for Config {
             tls_certificate: None,
             tls_key: None,
             viewer: None,
+            bounds: causeway_http::Bounds::default(),
             max_body_bytes: 1 << 20,
             request_timeout_s: 60,
         }

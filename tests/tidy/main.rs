@@ -95,20 +95,23 @@ fn no_test_is_ignored_and_nothing_is_left_to_do() {
     complain(&complaints);
 }
 
+/// What both programs may use.
+const SHARED: &[&str] = &[
+    "causeway-proto",
+    "causeway-line",
+    "causeway-http",
+    "causeway-certs",
+];
+
 #[test]
 fn crates_depend_only_on_those_they_may() {
     let allowed = [
         ("proto", &[][..]),
         ("certs", &["causeway-proto"][..]),
         ("proto/line", &[][..]),
-        (
-            "agent",
-            &["causeway-proto", "causeway-line", "causeway-certs"][..],
-        ),
-        (
-            "gateway",
-            &["causeway-proto", "causeway-line", "causeway-certs"][..],
-        ),
+        ("proto/http", &[][..]),
+        ("agent", SHARED),
+        ("gateway", SHARED),
     ];
     let mut complaints = Vec::new();
     for (name, may) in allowed {
@@ -192,7 +195,15 @@ fn only_the_edges_know_a_protocol() {
 #[test]
 fn the_manifest_of_the_workspace_names_every_version() {
     let mut complaints = Vec::new();
-    for name in ["proto", "proto/line", "certs", "agent", "gateway", "tests"] {
+    for name in [
+        "proto",
+        "proto/line",
+        "proto/http",
+        "certs",
+        "agent",
+        "gateway",
+        "tests",
+    ] {
         for (number, line) in (1..).zip(sources::manifest(name).lines()) {
             if line.contains("version = \"")
                 || line

@@ -9,7 +9,14 @@ use crate::sources::sources;
 /// Every import that points to the right, in words.
 pub(crate) fn breaches() -> Vec<String> {
     let mut complaints = Vec::new();
-    for name in ["proto", "proto/line", "agent", "gateway", "certs"] {
+    for name in [
+        "proto",
+        "proto/line",
+        "proto/http",
+        "agent",
+        "gateway",
+        "certs",
+    ] {
         let order = rooms(name);
         let place: HashMap<&str, usize> = order
             .iter()

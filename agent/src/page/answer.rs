@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::html;
 
 use super::PageError;
-use super::shell;
+use super::{guard, shell};
 use crate::delivery::DeliveryError;
 use crate::mask::child::DecodeError;
 use crate::observe::status::ViewError;
@@ -60,6 +60,13 @@ impl Refusal {
     pub(super) fn none(sentence: &str) -> Self {
         Self::Not(StatusCode::NOT_FOUND, sentence.to_owned())
     }
+}
+
+/// What never comes as far as a page.
+pub(super) fn refused(refusal: causeway_http::Refusal) -> Response {
+    let sentence = format!("{}.", refusal.sentence());
+    let answer = Refusal::Not(refusal.status(), sentence).into_response();
+    guard::dressed(answer)
 }
 
 impl From<SpoolError> for Refusal {

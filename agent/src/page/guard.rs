@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::Form;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, OriginalUri, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use causeway_proto::digest::Digest;
 
@@ -25,7 +25,12 @@ pub(super) const FORM: &str = "form";
 const REFRESH: &str = "causeway-refresh";
 
 /// Adds to every answer what it says of itself. Nothing of a page is stored: it names patients.
-pub(super) async fn always(mut response: Response) -> Response {
+pub(super) async fn always(response: Response) -> Response {
+    dressed(response)
+}
+
+/// The same where there is no page behind.
+pub(super) fn dressed(mut response: Response) -> Response {
     const ALWAYS: [(HeaderName, &str); 6] = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -199,7 +204,15 @@ impl FromRequest<Page> for Posted {
 pub(super) async fn fields(request: Request, page: &Page) -> Result<Fields, Refusal> {
     match Form::<Vec<(String, String)>>::from_request(request, page).await {
         Ok(Form(fields)) => Ok(Fields(fields)),
-        Err(_) => Err(Refusal::wrong("The form is too long or is none.")),
+        Err(error) if causeway_http::is_late(&error) => Err(Refusal::Not(
+            StatusCode::REQUEST_TIMEOUT,
+            "The form was not there in time. Send it again.".to_owned(),
+        )),
+        Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::Not(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The form is too long.".to_owned(),
+        )),
+        Err(_) => Err(Refusal::wrong("This is no form.")),
     }
 }
 

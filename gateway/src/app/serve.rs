@@ -10,9 +10,9 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::tls_rustls::RustlsConfig;
 use causeway_certs::keep::{self, KeepError};
+use causeway_http::{Bounds, raise_open_files};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -40,6 +40,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// When something that `serve` needs cannot be had, or a room ended with an error.
 pub async fn serve(config: Config) -> Result<(), Failure> {
     keep::folder(&config.data).map_err(Failure::storage)?;
+    warn_of_few_files(&config);
     let lock = hold::lock(&config.data)?;
     let opened = open(&config, system_clock(), system_random()).await?;
     opened.archive.derived.empty().map_err(Failure::storage)?;
@@ -79,6 +80,19 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     ended
 }
 
+/// Says so when those who are connected may take the files that blobs and rows need.
+fn warn_of_few_files(config: &Config) {
+    let files = raise_open_files();
+    let connections = config.http.bounds.max_connections;
+    if files < (connections as u64).saturating_mul(2) {
+        tracing::warn!(
+            files,
+            connections,
+            "this process may open few files: raise the limit of the service, or lower http.bounds.max_connections"
+        );
+    }
+}
+
 /// Binds everything first, tells the ports, then starts.
 async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result<(), Failure> {
     let parts = opened.parts.clone();
@@ -104,14 +118,11 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     let deletions = Deletions::new(opened.archive.clone(), parts.clock.clone());
     let (signing, access) = (opened.signing.clone(), opened.access.clone());
     let tls = http_tls(config).await?;
-    run_http(&parts, "http", http_listener, router, tls);
-    run_http(
-        &parts,
-        "health",
-        health_listener,
-        http::health::routes(readiness.clone()),
-        None,
-    );
+    let bounds = config.http.bounds.clone();
+    run_http(&parts, "http", http_listener, router, tls, bounds);
+    let health = http::health::routes(readiness.clone());
+    let bounds = Bounds::default();
+    run_http(&parts, "health", health_listener, health, None, bounds);
     let tunnels = tunnels(config, &link_door, &rooms)?;
     run_room(
         &parts,
@@ -236,6 +247,7 @@ fn run_http(
     listener: StdListener,
     router: Router,
     tls: Option<RustlsConfig>,
+    bounds: Bounds,
 ) {
     let handle: Handle<SocketAddr> = Handle::new();
     let ending = handle.clone();
@@ -244,16 +256,9 @@ fn run_http(
         cancel.cancelled().await;
         ending.graceful_shutdown(Some(Duration::from_secs(10)));
     });
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     run_room(parts, name, async move {
-        let server = axum_server::from_tcp(listener)?.handle(handle);
-        match tls {
-            None => server.acceptor(NoDelayAcceptor::new()).serve(service).await,
-            Some(tls) => {
-                let acceptor = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
-                server.acceptor(acceptor).serve(service).await
-            }
-        }
+        let refuse = http::error::refused;
+        causeway_http::serve(listener, router, tls, &bounds, refuse, handle).await
     });
 }
 

@@ -38,10 +38,17 @@ use super::error;
 ))]
 struct Document;
 
+/// A sign-in is at most this long, in bytes.
+const LONGEST_SIGN_IN: usize = 16 << 10;
+
 /// The routes, to be nested under `/api/v1`.
 pub(super) fn routes(state: &State) -> Router<State> {
-    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+    // whoever sends this body is nobody yet
+    let door = OpenApiRouter::new()
         .routes(routes!(session::sign_in, session::sign_out))
+        .layer(DefaultBodyLimit::max(LONGEST_SIGN_IN));
+    let (router, document) = OpenApiRouter::with_openapi(Document::openapi())
+        .merge(door)
         .routes(routes!(session::me))
         .routes(routes!(session::token))
         .routes(routes!(session::unlock))

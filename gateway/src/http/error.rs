@@ -97,6 +97,18 @@ impl Problem {
     }
 }
 
+/// What never comes as far as a handler.
+#[must_use]
+pub fn refused(refusal: causeway_http::Refusal) -> Response {
+    let kind = match refusal {
+        causeway_http::Refusal::Head => "head-too-large",
+        causeway_http::Refusal::Target => "target-too-long",
+        causeway_http::Refusal::Encoded => "media-type",
+        causeway_http::Refusal::Method => "method",
+    };
+    Problem::new(refusal.status(), kind, refusal.sentence()).into_response()
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut body = json!({

@@ -63,8 +63,7 @@ async fn other_content_under_the_same_uid_is_kept_apart_and_receipted() {
         assert!(receipt.quarantined);
         assert_eq!(stand.send(&other).await.unwrap(), receipt);
         let open = quarantine::open(&stand.rows).await.unwrap();
-        assert_eq!(open.len(), 1);
-        assert_eq!(open[0].sop_uid, "1.2.3.4.5");
+        assert_eq!((open.len(), open[0].sop_uid.as_str()), (1, "1.2.3.4.5"));
         let study = StudyKey {
             site: site(),
             agreement: "g1".parse().unwrap(),
@@ -374,8 +373,7 @@ async fn another_patient_id_within_a_study_is_set_aside_and_changes_nothing() {
             ("P1", "A", 1)
         );
         let open = quarantine::open(&stand.rows).await.unwrap();
-        assert_eq!(open.len(), 2);
-        assert!(open.iter().all(|aside| aside.reason == ANOTHER_PATIENT));
+        assert!(open.len() == 2 && open.iter().all(|aside| aside.reason == ANOTHER_PATIENT));
         // and the case that is read knows of them
         let (case,): (String,) = sqlx::query_as("SELECT id FROM reading_case")
             .fetch_one(stand.rows.read())

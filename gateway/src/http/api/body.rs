@@ -33,6 +33,9 @@ impl<T: DeserializeOwned> FromRequest<State> for Json<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(|e| {
             if e.status() == StatusCode::PAYLOAD_TOO_LARGE {
                 Problem::new(e.status(), "too-large", "the body is too large")
+            } else if causeway_http::is_late(&e) {
+                let late = "the body was not there in time";
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "too-late", late)
             } else {
                 Problem::bad_request("the body could not be read")
             }

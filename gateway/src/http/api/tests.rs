@@ -1,6 +1,7 @@
 //! The programming interface through a real router.
 
 mod aside;
+mod catalogue;
 mod corrections;
 mod documents;
 mod homeward;
