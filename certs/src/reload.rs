@@ -61,6 +61,12 @@ impl LiveServer {
         Ok(())
     }
 
+    /// The server certificate that the next handshake shows.
+    #[must_use]
+    pub fn certificate(&self) -> Option<CertificateDer<'static>> {
+        self.now().certified.cert.first().cloned()
+    }
+
     fn now(&self) -> Arc<Server> {
         self.now
             .read()

@@ -17,6 +17,8 @@ mod fresh;
 mod herald;
 mod hold;
 mod open;
+mod ready;
+pub(crate) mod room;
 mod serve;
 mod sweep;
 

@@ -4,6 +4,7 @@
 pub mod blobs;
 pub(crate) mod catalog;
 pub mod derived;
+pub mod floor;
 pub mod frames;
 pub mod jpegls;
 pub mod name;
@@ -19,6 +20,7 @@ use crate::rows::Rows;
 
 pub use blobs::{BlobError, BlobKey, Blobs, Stray};
 pub use derived::Derived;
+pub use floor::Floor;
 pub use parts::{Part, PartName, Parts};
 
 /// The archive: rows and bytes together. Cheap to clone.
@@ -32,6 +34,8 @@ pub struct Archive {
     pub derived: Derived,
     /// Bytes of instances that have not wholly arrived.
     pub parts: Parts,
+    /// How much room must be left.
+    pub floor: Floor,
 }
 
 /// Bounds of the archive.
@@ -40,12 +44,15 @@ pub struct Archive {
 pub struct Config {
     /// Coded frames and pictures, which can be made again, take at most this many bytes of disk.
     pub derived_max_bytes: u64,
+    /// How much room must be left on the disk.
+    pub disk: floor::Config,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             derived_max_bytes: 16 << 30,
+            disk: floor::Config::default(),
         }
     }
 }
@@ -57,11 +64,14 @@ impl Archive {
     /// When a folder cannot be made or read.
     pub fn open(config: &Config, rows: Rows, data: &Path) -> Result<Self, BlobError> {
         let blobs = Blobs::open(&data.join("blobs"))?;
+        let floor = Floor::new(data, config.disk.clone());
+        let derived = Derived::new(&blobs, &data.join("derived"), config.derived_max_bytes);
         Ok(Self {
             rows,
-            derived: Derived::new(&blobs, &data.join("derived"), config.derived_max_bytes),
+            derived: derived.above(floor.clone()),
             blobs,
             parts: Parts::open(&data.join("incoming"))?,
+            floor,
         })
     }
 }

@@ -15,7 +15,7 @@ pub mod witness;
 
 use causeway_proto::audit::{Head, Record};
 use causeway_proto::time::Timestamp;
-use sqlx::{Any, AnyConnection, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Transaction};
 use thiserror::Error;
 
 pub use export::export;
@@ -99,6 +99,18 @@ pub async fn record(
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Of when the last record is; none where there is none.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn last_at(rows: &AnyPool) -> Result<Option<Timestamp>, sqlx::Error> {
+    let last: Option<(i64,)> =
+        sqlx::query_as("SELECT at_us FROM audit_event ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(rows)
+            .await?;
+    Ok(last.map(|(at,)| Timestamp(at)))
 }
 
 /// Where the trail ends.

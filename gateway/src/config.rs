@@ -169,6 +169,8 @@ fn check(file: &str, config: &Config) -> Result<(), ConfigError> {
         "\"{url}\" is not how a browser reaches this gateway: write https://NAME or http://NAME:PORT, without a path"
     );
     value("http.public_url", right, is_origin(url))?;
+    let floors = "the soft floors must not be below the hard ones".to_owned();
+    value("archive.disk", floors, config.archive.disk.holds())?;
     let bounds = "none of these bounds can be 0".to_owned();
     value("http.bounds", bounds, config.http.bounds.holds())?;
     check_files(file, config)?;

@@ -129,6 +129,9 @@ pub enum IngestError {
     /// The same instance is arriving on another stream, or there is no room at the moment.
     #[error("no room at the moment: {0}")]
     Busy(&'static str),
+    /// The disk is filling: what is left is for others.
+    #[error("the disk of the gateway is filling: {0}")]
+    Full(&'static str),
     /// The bytes could not be stored.
     #[error("the archive refused")]
     Blob(#[from] BlobError),
@@ -148,6 +151,9 @@ pub enum IngestError {
     #[error("the database refused")]
     Database(#[from] sqlx::Error),
 }
+
+/// After how long whoever found the disk full asks again: when there is room again he is soon back, and until then he asks seldom.
+const FULL: Duration = Duration::from_secs(20);
 
 /// What the sender does after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +181,7 @@ impl IngestError {
             | Self::Truncated { .. }
             | Self::Stalled { .. }
             | Self::Busy(_)
+            | Self::Full(_)
             | Self::Blob(_)
             | Self::Read(_)
             | Self::Audit(_)
@@ -197,7 +204,7 @@ impl IngestError {
             Self::Garbled | Self::DigestMismatch => Code::DigestMismatch,
             Self::Truncated { .. } | Self::Stalled { .. } => Code::Truncated,
             Self::Malformed(_) => Code::Malformed,
-            Self::Busy(_) => Code::Busy,
+            Self::Busy(_) | Self::Full(_) => Code::Busy,
             Self::Blob(_)
             | Self::Read(_)
             | Self::Audit(_)
@@ -217,6 +224,7 @@ impl IngestError {
             | Self::Deletion(_)
             | Self::Row
             | Self::Database(_) => Duration::from_secs(10),
+            Self::Full(_) => FULL,
             _ => Duration::from_secs(1),
         })
     }

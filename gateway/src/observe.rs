@@ -1,10 +1,13 @@
 //! How the gateway shows itself: the log, and health, readiness and metrics on a port of their own. No identifiers of patients.
 
+mod counts;
 mod measure;
+#[cfg(test)]
+mod tests;
 
 use serde::Deserialize;
 
-pub use measure::Readiness;
+pub use measure::{Cause, Found, Gauge, Gauges, Probe, Readiness};
 
 /// `[health]` of gateway.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

@@ -3,17 +3,20 @@
 mod memory;
 #[cfg(test)]
 mod postgres;
+mod reserve;
 mod version;
 
 use std::path::Path;
 use std::time::Duration;
 
+use causeway_proto::time::Timestamp;
 use serde::Deserialize;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyPool, Connection as _, Executor, Transaction};
 use thiserror::Error;
 
 pub use memory::Memory;
+pub use reserve::Reserve;
 pub use version::Version;
 
 /// Where the rows live.
@@ -65,6 +68,7 @@ pub struct Rows {
     read: AnyPool,
     sqlite: bool,
     versions: Option<version::Versions>,
+    reserve: Option<Reserve>,
 }
 
 impl Rows {
@@ -114,7 +118,21 @@ impl Rows {
             read,
             sqlite,
             versions: sqlite.then(|| version::Versions::of(&file)),
+            reserve: None,
         })
+    }
+
+    /// With so many bytes of the disk of `folder` for themselves; of no account on PostgreSQL. They are held from [`Reserve::hold`] on.
+    #[must_use]
+    pub fn with_reserve(self, folder: &Path, bytes: u64) -> Self {
+        let reserve = (self.sqlite && bytes > 0).then(|| Reserve::new(folder, bytes));
+        Self { reserve, ..self }
+    }
+
+    /// What is held for them, if anything is to be.
+    #[must_use]
+    pub fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_ref()
     }
 
     /// Begins a write. On SQLite it holds the one write lock from the start; on PostgreSQL the statements' own row locks and
@@ -123,11 +141,29 @@ impl Rows {
     /// # Errors
     /// When no connection comes free in time.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        if let Some(reserve) = &self.reserve {
+            reserve.look();
+        }
         if self.sqlite {
             self.write.begin_with("BEGIN IMMEDIATE").await
         } else {
             self.write.begin().await
         }
+    }
+
+    /// Commits something, to see whether it can be.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn try_to_commit(&self, now: Timestamp) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO gateway_fact (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(now.to_string())
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await
     }
 
     /// For statements that only read.

@@ -43,7 +43,8 @@ pub async fn open(config: &Config, clock: Clock, random: Random) -> Result<Opene
     let keys = data.join("keys");
     let rows = Rows::open(&config.rows, &data)
         .await
-        .map_err(Failure::storage)?;
+        .map_err(Failure::storage)?
+        .with_reserve(&data, config.archive.disk.reserve_bytes);
     let (link_authority, signer_authority) = authorities(&keys, &clock, &random).await?;
     let now = clock.now();
     let identity = link_authority

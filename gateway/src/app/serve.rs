@@ -16,9 +16,12 @@ use causeway_http::{Bounds, raise_open_files};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{
-    Failure, Opened, erase, fresh, herald, hold, open, sweep, system_clock, system_random,
+    Failure, Opened, erase, fresh, herald, hold, open, ready, room, sweep, system_clock,
+    system_random,
 };
 use crate::audit;
 use crate::config::Config;
@@ -33,6 +36,8 @@ use crate::worklist::Events;
 
 /// How long ending may take.
 const DRAIN: Duration = Duration::from_secs(30);
+/// How long the health port may still answer then.
+const LAST: Duration = Duration::from_secs(1);
 
 /// Runs the gateway until a signal or a room that cannot go on.
 ///
@@ -45,20 +50,31 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     let opened = open(&config, system_clock(), system_random()).await?;
     opened.archive.derived.empty().map_err(Failure::storage)?;
     let parts = opened.parts.clone();
-    let readiness = Readiness::new(parts.rows.clone());
-    let rooms = start(&config, opened, &readiness).await;
+    let readiness = Readiness::new(
+        parts.rows.clone(),
+        parts.clock.clone(),
+        ready::probes(&config, &opened),
+        ready::gauges(&opened),
+    );
+    let health = Parts {
+        tracker: TaskTracker::new(),
+        cancel: CancellationToken::new(),
+        ..parts.clone()
+    };
+    parts.tracker.spawn(both_end(parts.clone(), health.clone()));
+    let rooms = start(&config, opened, &readiness, &health).await;
     let ended = match rooms {
         Ok(()) => {
             herald::note(&parts, "started")
                 .await
                 .map_err(Failure::storage)?;
-            readiness.set(true);
+            readiness.open();
             tracing::info!("the gateway is ready");
             wait_for_end(&parts).await
         }
         Err(failure) => Err(failure),
     };
-    readiness.set(false);
+    readiness.drain();
     tracing::info!("the gateway ends");
     parts.cancel.cancel();
     parts.tracker.close();
@@ -75,9 +91,21 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     if let Err(error) = herald::note(&parts, "stopped").await {
         tracing::error!(%error, "the end could not be written to the audit trail");
     }
+    // until here whoever asks hears that the gateway ends
+    health.cancel.cancel();
+    health.tracker.close();
+    tokio::time::timeout(LAST, health.tracker.wait()).await.ok();
     parts.rows.close().await;
     drop(lock);
     ended
+}
+
+/// A health port that cannot go on ends the process as any other room does.
+async fn both_end(parts: Parts, health: Parts) {
+    tokio::select! {
+        () = health.cancel.cancelled() => parts.cancel.cancel(),
+        () = parts.cancel.cancelled() => {}
+    }
 }
 
 /// Says so when those who are connected may take the files that blobs and rows need.
@@ -94,7 +122,12 @@ fn warn_of_few_files(config: &Config) {
 }
 
 /// Binds everything first, tells the ports, then starts.
-async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result<(), Failure> {
+async fn start(
+    config: &Config,
+    opened: Opened,
+    readiness: &Readiness,
+    health: &Parts,
+) -> Result<(), Failure> {
     let parts = opened.parts.clone();
     let http_listener = listen("http.listen", &config.http.listen).await?;
     let health_listener = listen("health.listen", &config.health.listen).await?;
@@ -120,9 +153,9 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     let tls = http_tls(config).await?;
     let bounds = config.http.bounds.clone();
     run_http(&parts, "http", http_listener, router, tls, bounds);
-    let health = http::health::routes(readiness.clone());
+    let pages = http::health::routes(readiness.clone());
     let bounds = Bounds::default();
-    run_http(&parts, "health", health_listener, health, None, bounds);
+    run_http(health, "health", health_listener, pages, None, bounds);
     let tunnels = tunnels(config, &link_door, &rooms)?;
     run_room(
         &parts,
@@ -133,6 +166,8 @@ async fn start(config: &Config, opened: Opened, readiness: &Readiness) -> Result
     let names = config.link.names.clone();
     parts.tracker.spawn(fresh::run(parts.clone(), names));
     parts.tracker.spawn(herald::run(parts.clone()));
+    let keeping = room::run(parts.clone(), opened.archive.clone());
+    parts.tracker.spawn(keeping);
     let deleting = erase::run(parts.clone(), deletions, events);
     parts.tracker.spawn(deleting);
     parts

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use causeway_proto::digest::Digest;
 
+use super::floor::{Floor, Level};
 use super::{BlobError, BlobKey, Blobs};
 
 /// The keeper. Cheap to clone.
@@ -17,6 +18,7 @@ pub struct Derived {
     blobs: Blobs,
     root: PathBuf,
     most: u64,
+    floor: Option<Floor>,
     kept: Arc<Mutex<Kept>>,
     /// Held by all who write; alone by who takes away what was made of a blob.
     writing: Arc<RwLock<()>>,
@@ -95,9 +97,38 @@ impl Derived {
             blobs: blobs.clone(),
             root: folder.to_owned(),
             most,
+            floor: None,
             kept: Arc::default(),
             writing: Arc::default(),
         }
+    }
+
+    /// Keeps nothing while a floor is passed.
+    #[must_use]
+    pub fn above(self, floor: Floor) -> Self {
+        let floor = Some(floor);
+        Self { floor, ..self }
+    }
+
+    /// Throws everything away; says whether there was anything. Waits for the disk.
+    pub fn clear(&self) -> bool {
+        let _alone = self.writing.write().unwrap_or_else(PoisonError::into_inner);
+        let any = {
+            let mut kept = self.kept();
+            let (any, last) = (!kept.order.is_empty(), kept.last);
+            *kept = Kept {
+                last,
+                ..Kept::default()
+            };
+            any
+        };
+        if !any {
+            return false;
+        }
+        if let Err(error) = self.empty() {
+            tracing::warn!(%error, "what was made of blobs could not be thrown away");
+        }
+        true
     }
 
     /// Takes away what an earlier process has left.
@@ -136,6 +167,10 @@ impl Derived {
     pub async fn keep(&self, key: &BlobKey, name: &str, bytes: &Bytes) {
         let (length, name) = (bytes.len() as u64, Digest::of(name.as_bytes()));
         if length > self.most / 16 || self.kept().file(key, &name).is_some() {
+            return;
+        }
+        let level = self.floor.as_ref().map_or(Level::Room, Floor::level);
+        if level != Level::Room {
             return;
         }
         let (keeper, key, bytes) = (self.clone(), key.clone(), bytes.clone());

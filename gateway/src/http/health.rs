@@ -1,5 +1,17 @@
-//! `/healthz`: the process runs. `/readyz`: it answers for its rows and is not about to end. `/metrics`: counts as text. Served on a
+//! `/healthz`: the process runs. `/readyz`: it can take work, or the first cause why not. `/metrics`: counts and ages as text. Served on a
 //! port of their own.
+//!
+//! | cause | meaning |
+//! |---|---|
+//! | `starting`, `draining` | the process is not up yet, or finishes what it has begun and ends |
+//! | `disk-full` | the hard floor is passed: no instances are taken |
+//! | `disk-write` | nothing can be written into the data folder, or it does not reach the disk |
+//! | `rows` | nothing can be committed |
+//! | `clock` | it is not set, or went back |
+//! | `certificate` | one of ours does not hold, or ends within seven days |
+//!
+//! Said of a gateway that is ready, since reading goes on: `disk-low`, the soft floor is passed; `disk-reserve`, no room is held for rows
+//! and audit.
 
 use axum::Router;
 use axum::extract::State;
@@ -17,10 +29,17 @@ pub fn routes(readiness: Readiness) -> Router {
         .with_state(readiness)
 }
 
-async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, &'static str) {
+/// `ready`, and in further lines what is to be said all the same; or the first cause why not: a word, a colon and a sentence.
+async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
     match readiness.ask().await {
-        Ok(()) => (StatusCode::OK, "ready\n"),
-        Err(sentence) => (StatusCode::SERVICE_UNAVAILABLE, sentence),
+        Ok(notes) => {
+            let mut said = "ready\n".to_owned();
+            for note in notes {
+                said.push_str(&format!("{note}\n"));
+            }
+            (StatusCode::OK, said)
+        }
+        Err(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("{cause}\n")),
     }
 }
 

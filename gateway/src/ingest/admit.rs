@@ -152,6 +152,7 @@ impl Incoming {
         if next > limit {
             return Err(IngestError::TooLarge { limit });
         }
+        self.hold.door.floor()?;
         self.hasher.update(&bytes);
         self.offset = next;
         match &mut self.place {

@@ -12,6 +12,7 @@ use futures::FutureExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Ingest, IngestError};
+use crate::archive::floor::Level;
 
 /// How often the parts are looked through for old ones.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
@@ -110,8 +111,19 @@ impl Ingest {
         (all / 100 * percent + all % 100 * percent / 100).max(1)
     }
 
+    /// Refuses every byte when the hard floor is passed.
+    pub(super) fn floor(&self) -> Result<(), IngestError> {
+        match self.archive().floor.level() {
+            Level::Full => Err(IngestError::Full("what has come is kept")),
+            Level::Room | Level::Low => Ok(()),
+        }
+    }
+
     /// Drops parts that have aged out, and refuses new instances when those that are left hold too much.
     pub(super) async fn room(&self, site: &SiteId) -> Result<(), IngestError> {
+        if self.archive().floor.level() != Level::Room {
+            return Err(IngestError::Full("nothing new is taken"));
+        }
         let now = self.clock().now();
         let at = self.swept().0;
         if now.since(at) >= SWEEP_EVERY {
@@ -138,6 +150,7 @@ impl Ingest {
     /// is sent a second time. The bytes of one that waits fill the window of its connection, which those it waits for may need: where
     /// none moves it does not wait for ever.
     pub(super) async fn permits(&self, study: &StudyKey) -> Result<Permits, IngestError> {
+        self.floor()?;
         let room = Room {
             mine: self.slots_of(&study.site),
             all: self.0.slots.all.clone(),

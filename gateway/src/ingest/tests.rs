@@ -1,6 +1,7 @@
 //! The door on both databases: what is durable, what is receipted, what is set aside, and what has no second effect.
 
 mod deleted;
+mod full;
 mod pseudonymous;
 mod room;
 mod stand;

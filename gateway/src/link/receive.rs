@@ -300,6 +300,10 @@ impl Stream {
             .await
         {
             Ok(trailer) => trailer,
+            Err(Cut::Ingest(error @ IngestError::Full(_))) => {
+                self.keep(incoming, BytesMut::new()).await;
+                return Err(error);
+            }
             Err(Cut::Ingest(error)) => return Err(error),
             Err(Cut::Stream(code)) => {
                 self.keep(incoming, collected).await;
@@ -314,7 +318,12 @@ impl Stream {
                 return Err(IngestError::Stalled { received });
             }
         };
-        incoming.append(collected.freeze()).await?;
+        let last = incoming.append(collected.freeze()).await;
+        if let Err(error @ IngestError::Full(_)) = last {
+            self.keep(incoming, BytesMut::new()).await;
+            return Err(error);
+        }
+        last?;
         let receipt = incoming.finish(&trailer).await?;
         self.session.say(receipt).await;
         Ok(())
@@ -366,7 +375,8 @@ impl Stream {
     /// The stream was cut: what has arrived need not be sent again.
     async fn keep(&self, mut incoming: Incoming, collected: BytesMut) {
         let kept = match incoming.append(collected.freeze()).await {
-            Ok(()) => incoming.keep().await,
+            // there was no room for these last ones, which changes nothing for those before
+            Ok(()) | Err(IngestError::Full(_)) => incoming.keep().await,
             Err(error) => Err(error),
         };
         if let Err(error) = kept {

@@ -1,55 +1,228 @@
-//! Whether the process takes work, and how much of what it holds.
+//! Whether the process takes work, why not, and how much it holds for how long.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use causeway_proto::time::Clock;
+use tokio::time::Instant;
+
+use super::counts::{AGES, COUNTS};
 use crate::rows::Rows;
 
-/// Whether the process takes work; shared between `app` and the health port.
-#[derive(Clone, Debug)]
-pub struct Readiness {
+/// What was found holds for so long: whoever asks more often hears it again.
+const FRESH: Duration = Duration::from_secs(1);
+/// What has not been found out after so long is a cause by itself.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// A word that scripts may rely on.
+    pub code: &'static str,
+    /// What is wrong, for a person.
+    pub sentence: String,
+}
+
+impl Cause {
+    /// A cause.
+    pub fn new(code: &'static str, sentence: impl Into<String>) -> Self {
+        Self {
+            code,
+            sentence: sentence.into(),
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code, self.sentence)
+    }
+}
+
+/// What a look at one thing finds: nothing, something to be said, or why no work can be taken.
+pub type Found = Result<Option<Cause>, Cause>;
+
+/// A look at one thing.
+pub struct Probe {
+    code: &'static str,
+    patience: Duration,
+    look: Box<dyn Fn() -> Pin<Box<dyn Future<Output = Found> + Send>> + Send + Sync>,
+}
+
+impl Probe {
+    /// A look that is answered under `code` when it takes too long.
+    pub fn new<F>(code: &'static str, look: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Found> + Send + 'static,
+    {
+        Self {
+            code,
+            patience: PATIENCE,
+            look: Box::new(move || Box::pin(look())),
+        }
+    }
+
+    /// With another patience than five seconds.
+    #[cfg(test)]
+    pub(super) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    async fn look(&self) -> Found {
+        let found = tokio::time::timeout(self.patience, (self.look)()).await;
+        found.unwrap_or_else(|_| {
+            let seconds = self.patience.as_secs();
+            Err(Cause::new(
+                self.code,
+                format!("it did not answer within {seconds} s"),
+            ))
+        })
+    }
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Probe({})", self.code)
+    }
+}
+
+/// A number at this moment: its name, what it is, and its value.
+pub type Gauge = (&'static str, &'static str, u64);
+
+/// Reads numbers that are not in rows.
+pub type Gauges = Box<dyn Fn() -> Vec<Gauge> + Send + Sync>;
+
+/// What is to be said of a process that is ready, or why it is not.
+type Answer = Result<Vec<Cause>, Cause>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Starting,
+    Open,
+    Draining,
+}
+
+/// Whether the process takes work; shared between `app` and the health port. Cheap to clone.
+#[derive(Clone)]
+pub struct Readiness(Arc<Inner>);
+
+struct Inner {
     rows: Rows,
-    open: Arc<AtomicBool>,
+    clock: Clock,
+    probes: Vec<Probe>,
+    gauges: Gauges,
+    phase: Mutex<Phase>,
+    last: tokio::sync::Mutex<Option<(Instant, Answer)>>,
+}
+
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness")
+            .field("phase", &self.phase())
+            .field("probes", &self.0.probes)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Readiness {
-    /// Not ready yet.
+    /// Not ready yet. Looks are made in their order; the first that fails is the answer.
     #[must_use]
-    pub fn new(rows: Rows) -> Self {
-        Self {
+    pub fn new(rows: Rows, clock: Clock, probes: Vec<Probe>, gauges: Gauges) -> Self {
+        Self(Arc::new(Inner {
             rows,
-            open: Arc::new(AtomicBool::new(false)),
-        }
+            clock,
+            probes,
+            gauges,
+            phase: Mutex::new(Phase::Starting),
+            last: tokio::sync::Mutex::default(),
+        }))
     }
 
-    /// Whether there is work to be given to this process, or why not, as a line of text.
+    /// Of rows alone, which nothing else is asked about.
+    #[cfg(test)]
+    pub(crate) fn bare(rows: &Rows) -> Self {
+        let clock = Clock::new(|| causeway_proto::time::Timestamp(2_000_000_000_000_000));
+        Self::new(rows.clone(), clock, Vec::new(), Box::new(Vec::new))
+    }
+
+    fn phase(&self) -> Phase {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, phase: Phase) {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Everything is up.
+    pub fn open(&self) {
+        self.set(Phase::Open);
+    }
+
+    /// The process finishes what it has begun and ends.
+    pub fn drain(&self) {
+        self.set(Phase::Draining);
+    }
+
+    /// Whether there is work to be given to this process, with what is to be said of it; or the first cause why not.
     ///
     /// # Errors
-    /// The sentence.
-    pub async fn ask(&self) -> Result<(), &'static str> {
-        if !self.open.load(Ordering::Relaxed) {
-            return Err("starting or ending\n");
-        }
-        match sqlx::query("SELECT 1").execute(self.rows.read()).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                tracing::warn!(%error, "the rows do not answer");
-                Err("the rows do not answer\n")
+    /// The cause.
+    pub async fn ask(&self) -> Result<Vec<Cause>, Cause> {
+        match self.phase() {
+            Phase::Starting => return Err(Cause::new("starting", "the gateway is not up yet")),
+            Phase::Draining => {
+                let sentence = "the gateway finishes what it has begun and ends";
+                return Err(Cause::new("draining", sentence));
             }
+            Phase::Open => {}
         }
+        // one looks, all others wait for what he finds
+        let mut last = self.0.last.lock().await;
+        if let Some((at, found)) = &*last
+            && at.elapsed() < FRESH
+        {
+            return found.clone();
+        }
+        let found = self.look().await;
+        if let Err(cause) = &found {
+            tracing::warn!(%cause, "the gateway is not ready");
+        }
+        *last = Some((Instant::now(), found.clone()));
+        found
     }
 
-    /// Counts in the text form of Prometheus, without identifiers.
+    async fn look(&self) -> Answer {
+        let mut notes = Vec::new();
+        for probe in &self.0.probes {
+            notes.extend(probe.look().await?);
+        }
+        Ok(notes)
+    }
+
+    /// Counts and ages in the text form of Prometheus, without identifiers.
     ///
     /// # Errors
     /// When the database refuses.
     pub async fn metrics(&self) -> Result<String, sqlx::Error> {
-        let mut out = String::from(
-            "# HELP causeway_up the process answers\n# TYPE causeway_up gauge\ncauseway_up 1\n",
-        );
-        for &(name, help, label, sql) in COUNTS {
-            let found: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(self.rows.read()).await?;
+        let mut out = String::new();
+        let gauge = |out: &mut String, name, help| {
             out.push_str(&format!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
+        };
+        gauge(&mut out, "causeway_up", "the process answers");
+        out.push_str("causeway_up 1\n");
+        let ready = u8::from(self.ask().await.is_ok());
+        gauge(&mut out, "causeway_ready", "what /readyz says");
+        out.push_str(&format!("causeway_ready {ready}\n"));
+        for (name, help, value) in (self.0.gauges)() {
+            gauge(&mut out, name, help);
+            out.push_str(&format!("{name} {value}\n"));
+        }
+        for &(name, help, label, sql) in COUNTS {
+            let rows = self.0.rows.read();
+            let found: Vec<(String, i64)> = sqlx::query_as(sql).fetch_all(rows).await?;
+            gauge(&mut out, name, help);
             for (value, count) in found {
                 let labels = if label.is_empty() {
                     String::new()
@@ -59,93 +232,16 @@ impl Readiness {
                 out.push_str(&format!("{name}{labels} {count}\n"));
             }
         }
-        Ok(out)
-    }
-
-    /// Says that everything is up, or that the process is about to end.
-    pub fn set(&self, open: bool) {
-        self.open.store(open, Ordering::Relaxed);
-    }
-}
-
-/// Name, help, and the rows behind it: a label (or nothing) and a count.
-const COUNTS: &[(&str, &str, &str, &str)] = &[
-    (
-        "causeway_sites",
-        "sites in the directory",
-        "",
-        "SELECT CAST('' AS TEXT), count(*) FROM site WHERE closed_us IS NULL",
-    ),
-    (
-        "causeway_studies",
-        "studies received",
-        "",
-        "SELECT CAST('' AS TEXT), count(*) FROM study",
-    ),
-    (
-        "causeway_instances",
-        "instances held",
-        "",
-        "SELECT CAST('' AS TEXT), count(*) FROM instance",
-    ),
-    (
-        "causeway_quarantine",
-        "instances in quarantine",
-        "",
-        "SELECT CAST('' AS TEXT), count(*) FROM quarantine WHERE resolved_us IS NULL",
-    ),
-    (
-        "causeway_workitems",
-        "reading tasks by state",
-        "state",
-        "SELECT state, count(*) FROM workitem GROUP BY state ORDER BY state",
-    ),
-    (
-        "causeway_urgent_withheld",
-        "open reading tasks, urgent or STAT, of which the site withholds objects",
-        "priority",
-        "SELECT w.priority, count(DISTINCT w.uid) FROM workitem w JOIN workitem_study t ON t.workitem_uid = w.uid \
-         JOIN study s ON s.site_id = t.site_id AND s.agreement_id = t.agreement_id AND s.study_uid = t.study_uid \
-         WHERE w.state IN ('SCHEDULED', 'IN PROGRESS') AND w.priority IN ('stat', 'urgent') AND s.held_at_site > 0 \
-         AND s.recalled_us IS NULL GROUP BY w.priority ORDER BY w.priority",
-    ),
-    (
-        "causeway_deliveries",
-        "report deliveries by state",
-        "state",
-        "SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state",
-    ),
-    (
-        "causeway_reports",
-        "signed reports",
-        "",
-        "SELECT CAST('' AS TEXT), count(*) FROM report",
-    ),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::rows::tests::on_both;
-
-    #[tokio::test]
-    async fn what_is_counted_is_counted_on_both_databases() {
-        for (_folder, rows) in on_both().await {
-            let readiness = Readiness::new(rows.clone());
-            assert_eq!(readiness.ask().await, Err("starting or ending\n"));
-            readiness.set(true);
-            assert_eq!(readiness.ask().await, Ok(()));
-            let mut tx = rows.begin().await.unwrap();
-            sqlx::query("INSERT INTO site (id, name, country, time_zone, language, phone, created_us) VALUES ('north', '', '', '', '', '', 0)")
-                .execute(&mut *tx)
-                .await
-                .unwrap();
-            tx.commit().await.unwrap();
-            let metrics = readiness.metrics().await.unwrap();
-            assert!(metrics.contains("\ncauseway_sites 1\n"), "{metrics}");
-            assert!(!metrics.contains("north"), "no names: {metrics}");
-            rows.close().await;
-            assert_eq!(readiness.ask().await, Err("the rows do not answer\n"));
+        let name = "causeway_queue_oldest_seconds";
+        let help = "for how long the oldest of each queue has been waiting; 0 where nothing waits";
+        gauge(&mut out, name, help);
+        let now = self.0.clock.now();
+        for &(queue, sql) in AGES {
+            let rows = self.0.rows.read();
+            let (oldest,): (Option<i64>,) = sqlx::query_as(sql).fetch_one(rows).await?;
+            let age = oldest.map_or(0, |since| now.0.saturating_sub(since).max(0) / 1_000_000);
+            out.push_str(&format!("{name}{{queue=\"{queue}\"}} {age}\n"));
         }
+        Ok(out)
     }
 }

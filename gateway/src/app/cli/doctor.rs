@@ -1,18 +1,15 @@
 //! `doctor`: looks at what a gateway stands on, one line for each thing, and ends with 6 when one is not right.
 
-use std::path::Path;
-
 use anyhow::anyhow;
 use causeway_certs::identity::validity_of;
 use causeway_proto::time::Timestamp;
 
-use super::super::{Failure, Opened, open, system_clock, system_random};
+use super::super::{Failure, Opened, open, ready, system_clock, system_random};
 use super::Out;
+use crate::archive::floor::{Floor, Level};
 use crate::config::Config;
+use crate::parts::Parts;
 use crate::{audit, directory};
-
-/// Before this the clock has certainly not been set.
-const BUILT: Timestamp = Timestamp(1_760_000_000_000_000);
 
 pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
     let mut faults = 0_u32;
@@ -28,15 +25,8 @@ pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
     };
     let clock = system_clock();
     let now = clock.now();
-    say(
-        "clock",
-        if now > BUILT {
-            Ok(now.to_string())
-        } else {
-            Err(format!("it says {now}: set it"))
-        },
-    )?;
-    say("data", folder(&config.data))?;
+    say("clock", ready::is_sane(now, None).map(|()| now.to_string()))?;
+    say("data", folder(config).await)?;
     say(
         "time zones",
         jiff::tz::TimeZone::get("Europe/Athens")
@@ -77,38 +67,36 @@ pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
     }
 }
 
-fn folder(path: &Path) -> Result<String, String> {
-    let found =
-        rustix::fs::statvfs(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let free = found.f_bavail.saturating_mul(found.f_frsize) / 1_000_000_000;
-    if free < 2 {
-        return Err(format!(
-            "{} has {free} GB free: studies will be refused",
-            path.display()
-        ));
+async fn folder(config: &Config) -> Result<String, String> {
+    let floor = Floor::new(&config.data, config.archive.disk.clone());
+    let path = config.data.display();
+    let (level, sentence) = floor.told().map_err(|error| ready::of(&error))?;
+    if level != Level::Room {
+        return Err(format!("{path}: {sentence}"));
     }
-    Ok(format!("{}, {free} GB free", path.display()))
+    let written = floor.try_to_write().await;
+    written.map_err(|error| ready::of(&error))?;
+    Ok(format!("{path}, {sentence}"))
 }
 
 async fn looked(opened: &Opened, now: Timestamp) -> Vec<(&'static str, Result<String, String>)> {
     let parts = &opened.parts;
-    let authority = |der| match validity_of(der) {
-        Some(validity) if validity.holds(now) => Ok(format!("until {}", validity.not_after)),
-        Some(validity) => Err(format!(
-            "holds from {} to {} only",
-            validity.not_before, validity.not_after
-        )),
-        None => Err("cannot be read".to_owned()),
+    let authority = |what, der| {
+        let end = validity_of(der).map(|validity| validity.not_after.to_string());
+        ready::holds(what, der, now).map(|()| format!("until {}", end.unwrap_or_default()))
     };
+    let (link, signer) = (&parts.link_authority, &parts.signer_authority);
     let mut found = vec![
         (
             "link authority",
-            authority(parts.link_authority.certificate()),
+            authority("the link authority", link.certificate()),
         ),
         (
             "signer authority",
-            authority(parts.signer_authority.certificate()),
+            authority("the signer authority", signer.certificate()),
         ),
+        ("last record", last_record(parts, now).await),
+        ("room for rows", reserve(opened)),
     ];
     let chain = match audit::first_break(parts.rows.read()).await {
         Ok(None) => Ok("whole".to_owned()),
@@ -132,4 +120,22 @@ async fn looked(opened: &Opened, now: Timestamp) -> Vec<(&'static str, Result<St
     };
     found.push(("sites", sites));
     found
+}
+
+fn reserve(opened: &Opened) -> Result<String, String> {
+    match opened.parts.rows.reserve() {
+        None => Ok("none is to be held".to_owned()),
+        Some(reserve) if reserve.is_held() => Ok("held".to_owned()),
+        Some(_) if opened.archive.floor.level() == Level::Room => {
+            Ok("not held: no gateway serves from here yet".to_owned())
+        }
+        Some(_) => Err("given back to them: nothing else was left on the disk".to_owned()),
+    }
+}
+
+async fn last_record(parts: &Parts, now: Timestamp) -> Result<String, String> {
+    let last = audit::last_at(parts.rows.read()).await;
+    let last = last.map_err(|error| ready::of(&error))?;
+    ready::is_sane(now, last)?;
+    Ok(last.map_or_else(|| "none yet".to_owned(), |last| format!("of {last}")))
 }

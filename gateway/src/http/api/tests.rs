@@ -4,6 +4,7 @@ mod aside;
 mod catalogue;
 mod corrections;
 mod documents;
+mod full;
 mod homeward;
 mod people;
 mod pseudonymous;

@@ -220,7 +220,7 @@ async fn what_is_withheld_of_an_urgent_study_is_counted_while_its_task_is_open()
             held,
         };
         let counted = async || {
-            let measured = Readiness::new(stand.rows.clone()).metrics().await.unwrap();
+            let measured = Readiness::bare(&stand.rows).metrics().await.unwrap();
             measured.contains("causeway_urgent_withheld{priority=\"stat\"} 1\n")
         };
         stand.door.progress(&site(), &held(2)).await.unwrap();

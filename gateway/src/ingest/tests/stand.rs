@@ -110,13 +110,12 @@ pub(crate) async fn send(door: &Ingest, object: &Object) -> Result<Receipt, Inge
 
 impl Stand {
     pub(crate) async fn on(rows: Rows, folder: TempDir) -> Self {
+        Self::with(rows, folder, &crate::archive::Config::default()).await
+    }
+
+    pub(super) async fn with(rows: Rows, folder: TempDir, config: &crate::archive::Config) -> Self {
         seed(&rows).await;
-        let archive = Archive::open(
-            &crate::archive::Config::default(),
-            rows.clone(),
-            folder.path(),
-        )
-        .unwrap();
+        let archive = Archive::open(config, rows.clone(), folder.path()).unwrap();
         let door = door(&archive).await;
         Self {
             door,
