@@ -1,5 +1,8 @@
 //! `prove`: the long proofs, with their tables. `prove kills` is the one of [`causeway_tests::killed`]; a smoke of it is among the tests.
+//! `prove mutants` breaks a promise at a time and sees whether that proof finds it out.
 //! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
+
+mod mutants;
 
 use std::fmt::Write as _;
 
@@ -25,12 +28,22 @@ enum Proof {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// The same proof, of programs in which a promise is broken: it has to find that out.
+    Mutants {
+        /// How often each of their programs is killed.
+        #[arg(long, default_value_t = 60)]
+        count: u32,
+        /// As of the kills.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().proof {
         Proof::Kills { count, seed } => kills(count, seed).await,
+        Proof::Mutants { count, seed } => mutants::run(count, seed).await,
     }
 }
 

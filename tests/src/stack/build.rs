@@ -81,10 +81,12 @@ pub async fn binaries() -> anyhow::Result<Binaries> {
     })
 }
 
+/// The cargo that runs us.
 #[expect(
     clippy::disallowed_methods,
     reason = "cargo names itself to the programs it runs in this variable"
 )]
-fn cargo() -> String {
+#[must_use]
+pub fn cargo() -> String {
     std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned())
 }
