@@ -286,12 +286,12 @@ impl Spool {
         Reader::of_kept(self.inner.disk.clone(), kept)
     }
 
-    /// Takes a receipt. One that names other content than ours, or another epoch, is noted and changes nothing: answers false.
+    /// Takes receipts, with one sync. One that names other content than ours, or another epoch, changes nothing: false in its place.
     ///
     /// # Errors
-    /// When the rows refuse.
-    pub async fn receipted(&self, receipt: &Receipt) -> Result<bool, SpoolError> {
-        outgoing::receipted(self, receipt, false).await
+    /// When the rows refuse; none is taken then.
+    pub async fn receipted(&self, receipts: &[Receipt]) -> Result<Vec<bool>, SpoolError> {
+        outgoing::receipted(self, receipts, false).await
     }
 
     /// Takes a receipt for what the gateway had before it was sent on this connection: it may be of an earlier protected form of
@@ -300,7 +300,8 @@ impl Spool {
     /// # Errors
     /// When the rows refuse.
     pub async fn had(&self, receipt: &Receipt) -> Result<bool, SpoolError> {
-        outgoing::receipted(self, receipt, true).await
+        let taken = outgoing::receipted(self, std::slice::from_ref(receipt), true).await?;
+        Ok(taken.contains(&true))
     }
 
     /// Takes a refusal of an instance or of a manifest: tried again when the gateway says so, else withheld with its sentence.

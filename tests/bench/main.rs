@@ -25,7 +25,7 @@ use clap::{Parser, ValueEnum};
 struct Arguments {
     /// Which groups; all when none is named.
     group: Vec<Group>,
-    /// Less of everything, while something is worked on; only `wan` knows it.
+    /// Less of everything, while something is worked on; only `wan` and `memory` know it.
     #[arg(long)]
     quick: bool,
     /// Only this line, as Mbit/s, ms and percent: `20,80,0.1`; only `wan` knows it.
@@ -81,7 +81,7 @@ async fn main() -> anyhow::Result<()> {
         match group {
             Group::Ingest => ingest::run().await?,
             Group::Study => study::run().await?,
-            Group::Memory => memory::run().await?,
+            Group::Memory => memory::run(arguments.quick).await?,
             Group::Many => many::run().await?,
             Group::Coding if arguments.inside => coding::line::inside().await?,
             Group::Coding => coding::run().await?,

@@ -19,10 +19,16 @@ const STUDIES: u32 = 500;
 const EACH: u32 = 100;
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Carries a short and a long object of each kind, each through processes of its own.
-pub(crate) async fn run() -> anyhow::Result<()> {
+/// Carries a short and a long object of each kind, each through processes of its own. `quick`: only a fifth of the queue.
+pub(crate) async fn run(quick: bool) -> anyhow::Result<()> {
     let mut peaks = Vec::new();
     let mut took = Vec::new();
+    if quick {
+        let (filled, woken, drained) = queue(STUDIES / 5).await?;
+        let mut report = Report::new("memory", "A queue; peak memory (VmHWM)");
+        report.part("MiB", [filled, woken, drained]);
+        return report.close();
+    }
     for (kind, what) in [
         (Kind::Section, "pixels as they are"),
         (Kind::Ultrasound, "masked"),
@@ -38,7 +44,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
             took.push(one("all", done.took.as_secs_f64()));
         }
     }
-    let (filled, woken, drained) = queue().await?;
+    let (filled, woken, drained) = queue(STUDIES).await?;
     peaks.extend([filled, woken, drained]);
     let title = "One object of native pixels, protected, sent and archived; and a long queue; peak memory (VmHWM)";
     let mut report = Report::new("memory", title);
@@ -48,12 +54,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
 }
 
 /// The agent while the queue grows, after a start with it, and until the gateway has everything.
-async fn queue() -> anyhow::Result<(Series, Series, Series)> {
+async fn queue(studies: u32) -> anyhow::Result<(Series, Series, Series)> {
     let mut hospital = Hospital::pseudonymous(Behaviour::default()).await?;
     let folder = tempfile::tempdir()?;
     hospital.stack.gateway.kill().await?;
     let mut last = String::new();
-    for study in 0..STUDIES {
+    for study in 0..studies {
         let mut files = Vec::new();
         for instance in 0..EACH {
             let path = folder.path().join(format!("{study}-{instance}.dcm"));
@@ -65,7 +71,7 @@ async fn queue() -> anyhow::Result<(Series, Series, Series)> {
     }
     let peak = |hospital: &Hospital| mebibytes(hospital.stack.agent.peak_kib()? / 1024);
     let one = |what: &str, value: f64| Series {
-        name: format!("agent, {} objects: {what}", STUDIES * EACH),
+        name: format!("agent, {} objects: {what}", studies * EACH),
         values: vec![value],
     };
     let filled = one("while they came", peak(&hospital)?);

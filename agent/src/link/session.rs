@@ -382,15 +382,27 @@ impl Session<'_> {
         }
     }
 
+    /// Receipts that came together are kept together: each by itself would wait for the disk.
     async fn answer_all(&mut self) -> Result<(), Leave> {
+        let mut receipts = Vec::new();
         loop {
-            let message = match self.reader.next_part() {
-                Ok(Some(Part::Message(message))) => message,
-                Ok(Some(Part::Data(_)) | None) => return Ok(()),
-                Err(error) => return Err(Leave::With(error.into())),
+            let next = match self.reader.next_part() {
+                Ok(Some(Part::Message(message))) => Ok(Some(self.alias.home(message).await?)),
+                Ok(Some(Part::Data(_)) | None) => Ok(None),
+                Err(error) => Err(Leave::With(error.into())),
             };
-            let message = self.alias.home(message).await?;
-            self.answer(message).await?;
+            if let Ok(Some(Message::Receipt(receipt))) = next {
+                receipts.push(receipt);
+                continue;
+            }
+            if !receipts.is_empty() {
+                self.upload.receipts(&std::mem::take(&mut receipts)).await?;
+                self.soon_when_idle();
+            }
+            match next? {
+                Some(message) => self.answer(message).await?,
+                None => return Ok(()),
+            }
         }
     }
 
@@ -401,7 +413,7 @@ impl Session<'_> {
         };
         match message {
             Message::Have(have) => self.upload.have(&have).await?,
-            Message::Receipt(receipt) => self.upload.receipt(&receipt).await?,
+            Message::Receipt(receipt) => self.upload.receipts(&[receipt]).await?,
             Message::Refused(refused) => {
                 self.upload.refused(refused).await?;
                 self.soon();
@@ -432,9 +444,13 @@ impl Session<'_> {
                 )));
             }
         }
+        self.soon_when_idle();
+        Ok(())
+    }
+
+    fn soon_when_idle(&mut self) {
         if self.upload.is_idle() {
             self.soon();
         }
-        Ok(())
     }
 }

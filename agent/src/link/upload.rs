@@ -271,12 +271,14 @@ impl Upload {
         Ok(())
     }
 
-    pub(super) async fn receipt(&mut self, receipt: &Receipt) -> Result<(), SpoolError> {
-        let ours = self.spool.receipted(receipt).await?;
-        self.note(receipt, ours);
-        self.uploader.receipt(receipt);
-        if !ours {
-            self.uploader.doubted(&receipt.key);
+    pub(super) async fn receipts(&mut self, receipts: &[Receipt]) -> Result<(), SpoolError> {
+        let taken = self.spool.receipted(receipts).await?;
+        for (receipt, ours) in receipts.iter().zip(taken) {
+            self.note(receipt, ours);
+            self.uploader.receipt(receipt);
+            if !ours {
+                self.uploader.doubted(&receipt.key);
+            }
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::form::Form;
 
 /// So much is kept of all forms together, in bytes; what was received stays in the spool.
-const MOST: usize = 8 << 20;
+const MOST: usize = 4 << 20;
 /// When nothing was asked for during this time what is kept has left another way, or does not leave soon.
 const STALE: Duration = Duration::from_secs(60);
 

@@ -230,54 +230,75 @@ async fn row_of(spool: &Spool, key: &InstanceKey) -> Result<Option<Answered>, Sp
     Ok(ours.then_some(answered))
 }
 
-/// See [`Spool::receipted`] and [`Spool::had`].
+/// See [`Spool::receipted`] and [`Spool::had`]: in one transaction, and in this order whether each changes something.
 pub(super) async fn receipted(
+    spool: &Spool,
+    receipts: &[Receipt],
+    earlier: bool,
+) -> Result<Vec<bool>, SpoolError> {
+    let mut known = Vec::with_capacity(receipts.len());
+    for receipt in receipts {
+        known.push(known_as(spool, receipt, earlier).await?);
+    }
+    let mut tx = spool.begin_rows().await?;
+    let work = async {
+        let epoch = number(&mut tx, greet::EPOCH).await?;
+        let running = number(&mut tx, retain::RUNNING).await?;
+        let mut taken = Vec::with_capacity(receipts.len());
+        let mut seen = number(&mut tx, greet::RECEIPT_SEEN).await?;
+        let before = seen;
+        for (receipt, id) in receipts.iter().zip(known) {
+            let id = id.filter(|_| receipt.epoch == epoch);
+            taken.push(id.is_some());
+            let Some(id) = id else {
+                continue;
+            };
+            sqlx::query(
+                "UPDATE instance SET state = 'receipted', receipt_us = $2, receipt_running = $3, receipt_number = $4, \
+                 receipt_epoch = $5, quarantined = $6, sent_digest = $7, sent_length = $8 WHERE id = $1 AND state = 'waiting'",
+            )
+            .bind(id)
+            .bind(spool.inner.clock.now().0)
+            .bind(to_row(running))
+            .bind(to_row(receipt.number))
+            .bind(to_row(receipt.epoch))
+            .bind(i64::from(receipt.quarantined))
+            .bind(receipt.sent_digest.to_string())
+            .bind(to_row(receipt.length))
+            .execute(&mut *tx)
+            .await?;
+            seen = seen.max(receipt.number);
+        }
+        if seen != before {
+            set_fact(&mut tx, greet::RECEIPT_SEEN, seen).await?;
+        }
+        tx.commit().await?;
+        Ok(taken)
+    };
+    let taken = work.await.map_err(refused_row("taking receipts"))?;
+    spool.wake();
+    Ok(taken)
+}
+
+/// The row of what a receipt is for; none when it names what is not held here, or other bytes than were sent.
+async fn known_as(
     spool: &Spool,
     receipt: &Receipt,
     earlier: bool,
-) -> Result<bool, SpoolError> {
+) -> Result<Option<i64>, SpoolError> {
     let there = row_of(spool, &receipt.key).await?;
     let Some(Answered { id, sent, profile }) = there else {
         tracing::warn!("a receipt for content that is not held here changes nothing");
-        return Ok(false);
+        return Ok(None);
     };
     let named = (receipt.sent_digest.to_string(), to_row(receipt.length));
     // another protected form of the same content, sent before a protection was made anew, is kept (reliability B.0)
     let former = earlier && profile > 0;
     if sent.as_ref() != Some(&named) && !former {
         tracing::warn!("a receipt that names other bytes than were sent changes nothing");
-        return Ok(false);
+        return Ok(None);
     }
-    let mut tx = spool.begin_rows().await?;
-    let work = async {
-        if number(&mut tx, greet::EPOCH).await? != receipt.epoch {
-            return Ok(false);
-        }
-        let running = number(&mut tx, retain::RUNNING).await?;
-        sqlx::query(
-            "UPDATE instance SET state = 'receipted', receipt_us = $2, receipt_running = $3, receipt_number = $4, \
-             receipt_epoch = $5, quarantined = $6, sent_digest = $7, sent_length = $8 WHERE id = $1 AND state = 'waiting'",
-        )
-        .bind(id)
-        .bind(spool.inner.clock.now().0)
-        .bind(to_row(running))
-        .bind(to_row(receipt.number))
-        .bind(to_row(receipt.epoch))
-        .bind(i64::from(receipt.quarantined))
-        .bind(&named.0)
-        .bind(named.1)
-        .execute(&mut *tx)
-        .await?;
-        let seen = number(&mut tx, greet::RECEIPT_SEEN).await?;
-        if receipt.number > seen {
-            set_fact(&mut tx, greet::RECEIPT_SEEN, receipt.number).await?;
-        }
-        tx.commit().await?;
-        Ok(true)
-    };
-    let taken = work.await.map_err(refused_row("taking a receipt"))?;
-    spool.wake();
-    Ok(taken)
+    Ok(Some(id))
 }
 
 /// See [`Spool::refused`].

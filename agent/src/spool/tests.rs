@@ -198,7 +198,7 @@ impl Bench {
             .unwrap()
         {
             let receipt = receipt_for(&out, epoch, number);
-            assert!(self.spool.receipted(&receipt).await.unwrap());
+            assert_eq!(self.spool.receipted(&[receipt]).await.unwrap(), [true]);
             number += 1;
         }
         number
