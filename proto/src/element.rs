@@ -114,6 +114,15 @@ impl Header {
     }
 }
 
+/// Whether the header at the beginning of `bytes` names a VR that is none (PS3.5 6.2): its element is read as one of VR UN.
+pub(crate) fn names_no_vr(bytes: &[u8], encoding: Encoding) -> bool {
+    let group = bytes.first_chunk().map(|group| encoding.u16(*group));
+    let written = bytes.get(4..).and_then(|rest| rest.first_chunk());
+    encoding != Encoding::ImplicitLittle
+        && group != Some(0xFFFE)
+        && written.is_some_and(|vr| VR::from_binary(*vr).is_none())
+}
+
 fn defined(length: u32) -> Option<u32> {
     (length != u32::MAX).then_some(length)
 }

@@ -5,6 +5,7 @@
 //! encloses it, or the end of the data inside an element, is an error with its reason. A deflated dataset is inflated only as
 //! far as its header needs.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use dicom_core::Tag;
@@ -61,6 +62,30 @@ pub struct PixelData {
     pub length: Option<u32>,
 }
 
+/// Something against the standard that loses no framing: the dataset is taken, and the fault is worth a line in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remark {
+    /// A component of a UID by which the instance is filed begins with a zero (PS3.5 9.1).
+    LeadingZeros,
+    /// Elements of the command group or the file group (PS3.7 6.3, PS3.10 7.1).
+    ForeignGroup,
+    /// A VR that is none (PS3.5 6.2).
+    UnknownVr,
+    /// A value of odd length (PS3.5 7.1.1) whose VR is not UN.
+    OddLength,
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LeadingZeros => "a component of a UID begins with a zero",
+            Self::ForeignGroup => "elements of group 0000 or 0002 stand in the dataset",
+            Self::UnknownVr => "a VR is none of the standard's",
+            Self::OddLength => "a value has an odd length",
+        })
+    }
+}
+
 /// What the prescan learned.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scan {
@@ -104,9 +129,22 @@ pub struct Scan {
     pub bytes: u64,
     /// The dataset is deflated: what follows the header was not looked at, and nothing may parse it without limits of its own.
     pub opaque: bool,
+    /// What is against the standard and does no harm, each once.
+    pub remarks: Vec<Remark>,
+    /// Where the first element stands whose VR is UN, as written, and whose value has an odd length: nobody can tell how such a
+    /// value is to be read.
+    pub odd_unknown: Option<u64>,
     /// Parsers differ on how this dataset is to be read (VR UN of undefined length, nested encapsulated pixels that are not
     /// OB): the bounds were checked in our reading only, so do not hand it to a recursive parser.
     pub ambiguous: bool,
+}
+
+impl Scan {
+    fn remark(&mut self, remark: Remark) {
+        if !self.remarks.contains(&remark) {
+            self.remarks.push(remark);
+        }
+    }
 }
 
 /// Why a dataset is refused. The sentences hold no received text and fit an Error Comment (0000,0902).

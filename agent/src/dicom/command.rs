@@ -1,5 +1,6 @@
 //! Command sets (PS3.7 6.3.1): a bounded reader of implicit VR little endian, and a writer of the few messages that we send.
 
+use causeway_proto::ids::{SopClassUid, SopInstanceUid};
 use thiserror::Error;
 
 /// Longest command set that is read, in bytes. Ours and everybody's are below 1 KiB.
@@ -166,10 +167,13 @@ fn printable(value: &[u8]) -> String {
         .collect()
 }
 
-/// The response to `request` with `status` and, when there is something to say, an Error Comment (PS3.7 C).
+/// The response to `request` with `status` and, when there is something to say, an Error Comment (PS3.7 C). What calls itself a
+/// UID and is none is not said again: a response fits the smallest PDU that a peer may ask for.
 pub(super) fn write_response(request: &Command, status: u16, comment: &str) -> Vec<u8> {
     let mut set = Set::default();
-    set.text(0x0002, &request.class, 0);
+    if request.class.parse::<SopClassUid>().is_ok() {
+        set.text(0x0002, &request.class, 0);
+    }
     set.number(0x0100, request.field | RESPONSE);
     set.number(0x0120, request.message_id);
     set.number(0x0800, NO_DATA_SET);
@@ -178,7 +182,7 @@ pub(super) fn write_response(request: &Command, status: u16, comment: &str) -> V
         let comment: String = comment.chars().filter(char::is_ascii).take(64).collect();
         set.text(0x0902, &comment, b' ');
     }
-    if request.field == C_STORE_RQ {
+    if request.field == C_STORE_RQ && request.instance.parse::<SopInstanceUid>().is_ok() {
         set.text(0x1000, &request.instance, 0);
     }
     set.whole()

@@ -28,6 +28,9 @@ pub struct Config {
     /// How long an association may be silent between messages, in seconds.
     #[serde(default = "defaults::idle_timeout_s")]
     pub idle_timeout_s: u64,
+    /// Over how long a peer within a message must keep up 1 KiB/s, in seconds of waiting for it.
+    #[serde(default = "defaults::pace_window_s")]
+    pub pace_window_s: u64,
     /// How long a connection may take to ask for an association, and to close after our last word (ARTIM), in seconds.
     #[serde(default = "defaults::artim_timeout_s")]
     pub artim_timeout_s: u64,
@@ -178,6 +181,7 @@ impl Config {
             1024,
         )?;
         range("idle_timeout_s", self.idle_timeout_s, 1, 86_400)?;
+        range("pace_window_s", self.pace_window_s, 1, 300)?;
         range("artim_timeout_s", self.artim_timeout_s, 1, 300)
     }
 }
@@ -218,6 +222,10 @@ mod defaults {
 
     pub(super) fn idle_timeout_s() -> u64 {
         300
+    }
+
+    pub(super) fn pace_window_s() -> u64 {
+        60
     }
 
     pub(super) fn artim_timeout_s() -> u64 {

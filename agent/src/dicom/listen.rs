@@ -1,9 +1,10 @@
 //! Accepts connections, turns each into an association or an honest refusal, and counts how many there are.
 
-use std::collections::HashMap;
+mod door;
+
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use dicom_ul::Pdu;
@@ -22,12 +23,13 @@ use super::pdu;
 use super::pull::Puller;
 use super::serve::Association;
 use super::wire::{Fault, Patience, Stop, Wire};
-use crate::spool::{Admission, Spool};
+use crate::spool::Spool;
+use door::{Door, Place};
 
-/// Longest A-ASSOCIATE-RQ: 128 contexts of 20 syntaxes each are about 75 KiB.
-const LONGEST_REQUEST: usize = 256 * 1024;
-/// Connections beyond the associations: those that are still asking, or are being told that we are full.
-const WAITING_ROOM: usize = 32;
+/// Longest variable part of an A-ASSOCIATE-RQ: 128 contexts of 20 syntaxes each are about 75 KiB.
+const LONGEST_REQUEST: usize = 128 * 1024;
+/// How long one for whom there is no place may take to hear it.
+const TURNING_AWAY: Duration = Duration::from_secs(1);
 /// Pause after a failed accept (no file descriptors, say), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,7 +44,7 @@ pub struct ListenError {
     pub source: io::Error,
 }
 
-/// Listens until `cancel` fires; every connection is a task of `tracker`, on one of `threads` in turn when there are any: a task of
+/// Listens until `cancel` fires and the last association has ended; every connection is a task of `tracker`, on one of `threads` in turn when there are any: a task of
 /// theirs may block for a sync of the disk. Answers the bound address.
 ///
 /// # Errors
@@ -58,113 +60,16 @@ pub async fn listen(
     let failed = |source| ListenError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let door = Arc::new(Door {
-        config,
-        spool,
-        tracker: tracker.clone(),
-        threads,
-        cancel,
-        counts: Mutex::default(),
-    });
-    tracker.spawn(accept(door, listener));
+    let door = Door::new(config, spool, tracker.clone(), threads, cancel);
+    tracker.spawn(accept(Arc::new(door), listener));
     Ok(bound)
-}
-
-/// What all connections share.
-#[derive(Debug)]
-struct Door {
-    config: Config,
-    spool: Spool,
-    tracker: TaskTracker,
-    threads: Vec<Handle>,
-    cancel: CancellationToken,
-    counts: Mutex<Counts>,
-}
-
-#[derive(Debug, Default)]
-struct Counts {
-    connections: usize,
-    associations: usize,
-    by_address: HashMap<IpAddr, usize>,
-    last_number: u64,
-}
-
-/// One connection is counted for as long as this lives; one association from [`Place::sit`] on.
-#[derive(Debug)]
-struct Place {
-    door: Arc<Door>,
-    address: IpAddr,
-    number: u64,
-    seated: bool,
-}
-
-impl Door {
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// None when even the waiting room is full.
-    fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let mut counts = self.counts();
-        if counts.connections >= self.config.max_associations + WAITING_ROOM {
-            return None;
-        }
-        counts.connections += 1;
-        counts.last_number += 1;
-        let number = counts.last_number;
-        drop(counts);
-        Some(Place {
-            door: Arc::clone(self),
-            address,
-            number,
-            seated: false,
-        })
-    }
-}
-
-impl Place {
-    /// How busy we are for a request from this address; when free, the association is counted from now on.
-    fn sit(&mut self) -> Load {
-        if self.door.cancel.is_cancelled() || self.door.spool.admission() == Admission::Congested {
-            return Load::Congested;
-        }
-        let config = &self.door.config;
-        let mut counts = self.door.counts();
-        let here = counts.by_address.entry(self.address).or_default();
-        if *here >= config.max_associations_per_peer {
-            return Load::AtLimit;
-        }
-        *here += 1;
-        counts.associations += 1;
-        let over = counts.associations > config.max_associations;
-        drop(counts);
-        self.seated = true;
-        if over { Load::AtLimit } else { Load::Free }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.door.counts();
-        counts.connections = counts.connections.saturating_sub(1);
-        if !self.seated {
-            return;
-        }
-        counts.associations = counts.associations.saturating_sub(1);
-        if let Some(here) = counts.by_address.get_mut(&self.address) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                counts.by_address.remove(&self.address);
-            }
-        }
-    }
 }
 
 async fn accept(door: Arc<Door>, listener: TcpListener) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = door.cancel.cancelled() => return,
+            () = door.drained() => return,
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -201,13 +106,20 @@ async fn accept(door: Arc<Door>, listener: TcpListener) {
 async fn connection(mut place: Place, stream: std::net::TcpStream) {
     let door = Arc::clone(&place.door);
     let artim = Duration::from_secs(door.config.artim_timeout_s);
-    let mut wire = match TcpStream::from_std(stream).and_then(Wire::new) {
+    let window = Duration::from_secs(door.config.pace_window_s);
+    let stream = TcpStream::from_std(stream);
+    let mut wire = match stream.and_then(|stream| Wire::paced(stream, window)) {
         Ok(wire) => wire,
         Err(error) => {
             tracing::debug!(%error, "connection lost before its first byte");
             return;
         }
     };
+    if place.is_none() {
+        tracing::warn!(address = %place.address, "too many connections, one was turned away unheard");
+        let (word, _) = negotiate::at_limit();
+        return wire.part(&word.into(), TURNING_AWAY).await;
+    }
     let said = match read_request(&mut wire, Instant::now() + artim).await {
         Ok(said) => said,
         Err(stop) => return part(wire, stop, artim).await,
@@ -244,6 +156,7 @@ async fn associated(place: &Place, agreed: Agreed, mut wire: Wire, artim: Durati
         address: place.address,
         puller: Puller::new(wire, door.config.max_pdu_bytes, idle),
         set: Vec::with_capacity(512),
+        remarks: Vec::new(),
     };
     let (stop, count, wire) = association.run(&door.cancel).await;
     door.spool.association_closed(id).await;

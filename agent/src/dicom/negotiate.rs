@@ -134,10 +134,13 @@ pub(super) fn judge(said: &AssociationRQ, address: IpAddr, config: &Config, load
     };
     match load {
         Load::Free => {}
-        Load::AtLimit => return later(Presentation::LocalLimitExceeded, "too many associations"),
+        Load::AtLimit => {
+            let (word, why) = at_limit();
+            return Verdict::Reject(word, why);
+        }
         Load::Congested => {
-            let reason = Presentation::TemporaryCongestion;
-            return later(reason, "no room for new studies for now");
+            let word = later(Presentation::TemporaryCongestion);
+            return Verdict::Reject(word, "no room for new studies for now");
         }
     }
     // 0 is "unlimited"; every answer of ours fits the least PDU, so that nothing else depends on the number.
@@ -182,12 +185,19 @@ fn never(reason: User, why: &'static str) -> Verdict {
     Verdict::Reject(rejection, why)
 }
 
-fn later(reason: Presentation, why: &'static str) -> Verdict {
-    let rejection = AssociationRJ {
+/// What somebody is told who is one too many, whatever he asks for; and why in words for the log.
+pub(super) fn at_limit() -> (AssociationRJ, &'static str) {
+    (
+        later(Presentation::LocalLimitExceeded),
+        "too many associations",
+    )
+}
+
+fn later(reason: Presentation) -> AssociationRJ {
+    AssociationRJ {
         result: AssociationRJResult::Transient,
         source: AssociationRJSource::ServiceProviderPresentation(reason),
-    };
-    Verdict::Reject(rejection, why)
+    }
 }
 
 fn broken(proposed: &[PresentationContextProposed]) -> Option<&'static str> {

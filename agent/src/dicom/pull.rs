@@ -83,7 +83,7 @@ impl Puller {
             None => self.header(patience).await?,
         };
         if pdv.left > 0 {
-            self.wire.fill(1, patience).await?;
+            self.wire.fill(1, patience.begun()).await?;
         }
         let left = usize::try_from(pdv.left).unwrap_or(usize::MAX);
         let n = left.min(self.wire.bytes().len());
@@ -113,7 +113,7 @@ impl Puller {
         if self.pdu_left < 6 {
             return Err(broken);
         }
-        self.wire.fill(6, Patience::Pace).await?;
+        self.wire.fill(6, patience.begun()).await?;
         let Some([a, b, c, d, context, control]) = self.wire.array() else {
             return Err(Stop::Closed);
         };
@@ -146,7 +146,7 @@ impl Puller {
                 "a PDU of unknown type",
             ));
         }
-        self.wire.fill(6, Patience::Pace).await?;
+        self.wire.fill(6, patience.begun()).await?;
         let Some([_, _, a, b, c, d]) = self.wire.array() else {
             return Err(Stop::Closed);
         };
@@ -162,7 +162,7 @@ impl Puller {
                 "a PDU of fixed length with another length",
             )),
             pdu::RELEASE_RQ => {
-                self.wire.fill(4, Patience::Pace).await?;
+                self.wire.fill(4, patience.begun()).await?;
                 self.wire.consume(4);
                 Err(Stop::Released)
             }

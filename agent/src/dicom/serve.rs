@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use causeway_proto::prescan::Remark;
 use tokio_util::sync::CancellationToken;
 
 use super::command::{self, Command};
@@ -30,6 +31,8 @@ pub(super) struct Association<'a> {
     pub(super) puller: Puller,
     /// Reused for every command set.
     pub(super) set: Vec<u8>,
+    /// What was logged of its data sets, each remark once.
+    pub(super) remarks: Vec<Remark>,
 }
 
 /// How many messages an association brought, for the log.
@@ -81,8 +84,17 @@ impl Association<'_> {
                 self.turn_down(context, &command, MISTYPED_ARGUMENT, fault)
                     .await
             }
+            // PS3.7 9.3.2.3: it has no data set and no answer
+            (None, command::C_CANCEL_RQ) if command.data_set => {
+                store::drain_unwanted(&mut self.puller, context).await
+            }
             (None, command::C_CANCEL_RQ) => Ok(()),
             (None, command::C_STORE_RQ) => self.store(context, &command, count).await,
+            (None, command::C_ECHO_RQ) if command.data_set => {
+                let comment = "C-ECHO with a data set";
+                self.turn_down(context, &command, MISTYPED_ARGUMENT, comment)
+                    .await
+            }
             (None, command::C_ECHO_RQ) if *usage == Use::Verification => {
                 self.answer(context, &command, SUCCESS, "").await
             }
@@ -117,14 +129,26 @@ impl Association<'_> {
             address: self.address,
         };
         match store.take(&mut self.puller, context, command).await? {
-            Ok(()) => {
+            Ok(remarks) => {
                 count.stored += 1;
+                self.note(&remarks);
                 self.answer(context, command, SUCCESS, "").await
             }
             Err(Refusal { status, comment }) => {
                 count.refused += 1;
                 tracing::info!(status = format!("{status:04X}"), comment, "C-STORE refused");
                 self.answer(context, command, status, &comment).await
+            }
+        }
+    }
+
+    /// What is against the standard and was taken all the same is logged once for each association.
+    fn note(&mut self, remarks: &[Remark]) {
+        for remark in remarks {
+            if !self.remarks.contains(remark) {
+                self.remarks.push(*remark);
+                let calling = &self.agreed.calling;
+                tracing::warn!(%calling, %remark, "taken, although it is against the standard");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::io::BufReader;
 use std::net::IpAddr;
 
 use causeway_proto::ids::{SopClassUid, SopInstanceUid, TransferSyntaxUid};
-use causeway_proto::prescan::{self, Limits, Scan};
+use causeway_proto::prescan::{self, Limits, Remark, Scan};
 
 use super::command::Command;
 use super::negotiate::{Agreed, Use};
@@ -40,7 +40,7 @@ struct Named {
 }
 
 impl Store<'_> {
-    /// Takes the data set that follows `command` and says how to answer.
+    /// Takes the data set that follows `command` and says how to answer, and what there is to remark.
     ///
     /// # Errors
     /// [`Stop`] when the association ends before an answer can be given; nothing of the instance is then kept.
@@ -49,7 +49,7 @@ impl Store<'_> {
         puller: &mut Puller,
         context: u8,
         command: &Command,
-    ) -> Result<Result<(), Refusal>, Stop> {
+    ) -> Result<Result<Vec<Remark>, Refusal>, Stop> {
         if !command.data_set {
             let refusal = Refusal::new(MISTYPED_ARGUMENT, "C-STORE without a data set");
             return Ok(Err(refusal));
@@ -118,11 +118,14 @@ impl Store<'_> {
     }
 
     /// Looks at what was received under bounds, and makes it durable.
-    async fn keep(&self, named: &Named, mut writer: Writer) -> Result<(), Refusal> {
-        let scan = look(&mut writer, named.syntax.clone()).await?;
+    async fn keep(&self, named: &Named, mut writer: Writer) -> Result<Vec<Remark>, Refusal> {
+        let mut scan = look(&mut writer, named.syntax.clone()).await?;
+        let remarks = std::mem::take(&mut scan.remarks);
         let header = check(named, scan)?;
-        let stored = self.spool.receive(writer, header).await;
-        stored.map_err(|error| refused(&error))
+        match self.spool.receive(writer, header).await {
+            Ok(()) => Ok(remarks),
+            Err(error) => Err(refused(&error)),
+        }
     }
 }
 
@@ -242,6 +245,10 @@ async fn look(writer: &mut Writer, syntax: TransferSyntaxUid) -> Result<Scan, Re
 fn check(named: &Named, scan: Scan) -> Result<Header, Refusal> {
     let missing =
         |what: &str| Refusal::new(CANNOT_UNDERSTAND, &format!("{what} is missing or empty"));
+    if let Some(at) = scan.odd_unknown {
+        let comment = format!("a value of VR UN has an odd length at byte {at}");
+        return Err(Refusal::new(CANNOT_UNDERSTAND, &comment));
+    }
     let class = scan
         .class
         .ok_or_else(|| missing("SOP Class UID (0008,0016)"))?;

@@ -18,10 +18,10 @@ use super::pdu;
 const READ_BYTES: usize = 256 * 1024;
 /// Room below which the buffer is tidied before the next read.
 const LEAST_ROOM: usize = 16 * 1024;
-/// A peer in the middle of a message must bring [`PACE_BYTES`] in each such stretch of waiting.
+/// A peer in the middle of a message must keep up [`PACE_BYTES`] a second over each such stretch of waiting.
 const PACE_WINDOW: Duration = Duration::from_secs(60);
-/// 1 KiB/s over [`PACE_WINDOW`].
-const PACE_BYTES: u64 = 60 * 1024;
+/// 1 KiB/s.
+const PACE_BYTES: u64 = 1024;
 /// How long a peer may take to read an answer of ours.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// What is still read and thrown away after our last word, so that the peer's kernel does not discard that word.
@@ -67,11 +67,22 @@ pub(super) enum Patience {
     Pace,
 }
 
+impl Patience {
+    /// With a peer that has begun to say something: idle it is no more.
+    pub(super) fn begun(self) -> Self {
+        match self {
+            Self::Idle(_) => Self::Pace,
+            other => other,
+        }
+    }
+}
+
 /// The connection and what has been read of it.
 #[derive(Debug)]
 pub(super) struct Wire {
     stream: TcpStream,
     buffer: BytesMut,
+    window: Duration,
     waited: Duration,
     brought: u64,
 }
@@ -79,10 +90,16 @@ pub(super) struct Wire {
 impl Wire {
     /// Takes a connected stream and switches Nagle's algorithm off.
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
+        Self::paced(stream, PACE_WINDOW)
+    }
+
+    /// As [`Self::new`], where the pace within a message is judged over each `window` of waiting.
+    pub(super) fn paced(stream: TcpStream, window: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
             buffer: BytesMut::new(),
+            window,
             waited: Duration::ZERO,
             brought: 0,
         })
@@ -127,7 +144,7 @@ impl Wire {
         let deadline = match patience {
             Patience::Until(at) => at,
             Patience::Idle(limit) => began + limit,
-            Patience::Pace => began + PACE_WINDOW.saturating_sub(self.waited),
+            Patience::Pace => began + self.window.saturating_sub(self.waited),
         };
         let read = timeout_at(deadline, self.stream.read_buf(&mut self.buffer)).await;
         let n = match (read, patience) {
@@ -147,10 +164,10 @@ impl Wire {
     /// Only time spent waiting for the peer counts, not the time that our own disk takes.
     fn judge_pace(&mut self, waited: Duration) -> Result<(), Stop> {
         self.waited = self.waited.saturating_add(waited);
-        if self.waited < PACE_WINDOW {
+        if self.waited < self.window {
             return Ok(());
         }
-        if self.brought < PACE_BYTES {
+        if self.brought < PACE_BYTES.saturating_mul(self.window.as_secs()) {
             return Err(Stop::Violation(
                 Fault::ReasonNotSpecified,
                 "slower than 1 KiB/s in the middle of a message",
@@ -244,7 +261,7 @@ mod tests {
     #[tokio::test]
     async fn one_kibibyte_a_second_is_enough_and_each_minute_counts_anew() {
         let mut wire = wire().await;
-        wire.brought = PACE_BYTES;
+        wire.brought = 60 * 1024;
         wire.judge_pace(PACE_WINDOW).unwrap();
         assert!(wire.judge_pace(PACE_WINDOW).is_err());
     }

@@ -2,8 +2,16 @@
 
 use dicom_core::Tag;
 
-use super::{PrescanError, Scan};
+use super::{PrescanError, Remark, Scan};
 use crate::text::CharacterSet;
+
+/// The UIDs by which an instance is filed.
+const IDENTIFIERS: [Tag; 4] = [
+    Tag(0x0008, 0x0016),
+    Tag(0x0008, 0x0018),
+    Tag(0x0020, 0x000D),
+    Tag(0x0020, 0x000E),
+];
 
 /// Turns the kept values into identifiers and text.
 pub(super) fn name(scan: &mut Scan, named: &[(Tag, Vec<u8>)]) -> Result<(), PrescanError> {
@@ -18,6 +26,9 @@ pub(super) fn name(scan: &mut Scan, named: &[(Tag, Vec<u8>)]) -> Result<(), Pres
     scan.instance = uid(value(Tag(0x0008, 0x0018)), "SOP Instance UID")?;
     scan.study = uid(value(Tag(0x0020, 0x000D)), "Study Instance UID")?;
     scan.series = uid(value(Tag(0x0020, 0x000E)), "Series Instance UID")?;
+    if IDENTIFIERS.iter().any(|tag| has_leading_zero(value(*tag))) {
+        scan.remark(Remark::LeadingZeros);
+    }
     scan.modality = CharacterSet::default()
         .decode(value(Tag(0x0008, 0x0060)))
         .trim()
@@ -55,4 +66,9 @@ fn uid<T: std::str::FromStr>(value: &[u8], name: &'static str) -> Result<Option<
     }
     let uid = text.parse().ok().ok_or(PrescanError::Uid(name))?;
     Ok(Some(uid))
+}
+
+fn has_leading_zero(uid: &[u8]) -> bool {
+    let mut components = uid.split(|byte| *byte == b'.');
+    components.any(|digits| matches!(digits, [b'0', b'0'..=b'9', ..]))
 }

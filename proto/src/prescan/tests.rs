@@ -217,6 +217,95 @@ fn delimiters_out_of_place() {
     );
 }
 
+/// A dataset in a syntax, the remarks on it, and where nobody can read on.
+type Strange = (Vec<u8>, &'static str, &'static [Remark], Option<u64>);
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table stays a table")]
+fn what_is_strange_is_remarked_and_what_nobody_can_read_is_placed() {
+    use Remark::{ForeignGroup, LeadingZeros, OddLength, UnknownVr};
+    let uid = |value: &[u8]| short((0x0020, 0x000D), "UI", value);
+    let inside = |inner: &[u8]| {
+        let item = bare(0xE000, u32::try_from(inner.len()).unwrap(), inner);
+        long(
+            (0x0040, 0xA730),
+            "SQ",
+            u32::try_from(item.len()).unwrap(),
+            &item,
+        )
+    };
+    let unknown = |vr| long((0x0029, 0x1001), vr, 4, b"abcd");
+    let implicit = [0x29, 0, 1, 0x10, 3, 0, 0, 0, b'a', b'b', b'c'];
+    let table: [Strange; 16] = [
+        (uid(b"1.2.0.30"), EXPLICIT, &[], None),
+        (uid(b"1.02"), EXPLICIT, &[LeadingZeros], None),
+        (uid(b"00.2"), EXPLICIT, &[LeadingZeros], None),
+        (inside(&uid(b"1.02")), EXPLICIT, &[], None),
+        (
+            short((0x0002, 0x0010), "UI", b"1.2\0"),
+            EXPLICIT,
+            &[ForeignGroup],
+            None,
+        ),
+        (
+            short((0x0000, 0x0100), "US", &[1, 0]),
+            EXPLICIT,
+            &[ForeignGroup],
+            None,
+        ),
+        (
+            inside(&short((0x0002, 0x0010), "UI", b"1.2\0")),
+            EXPLICIT,
+            &[ForeignGroup],
+            None,
+        ),
+        (unknown("??"), EXPLICIT, &[UnknownVr], None),
+        (unknown("\0\0"), EXPLICIT, &[UnknownVr], None),
+        (unknown("UN"), EXPLICIT, &[], None),
+        (
+            long((0x7FE0, 0x0010), "OB", 3, b"abc"),
+            EXPLICIT,
+            &[OddLength],
+            None,
+        ),
+        (
+            short((0x0010, 0x0010), "PN", b"A^B"),
+            EXPLICIT,
+            &[OddLength],
+            None,
+        ),
+        (
+            long((0x0029, 0x1001), "UN", 3, b"abc"),
+            EXPLICIT,
+            &[],
+            Some(0),
+        ),
+        (
+            long((0x0029, 0x1001), "??", 3, b"abc"),
+            EXPLICIT,
+            &[UnknownVr],
+            Some(0),
+        ),
+        // the sequence around it is odd as well
+        (
+            inside(&long((0x0029, 0x1001), "UN", 3, b"abc")),
+            EXPLICIT,
+            &[OddLength],
+            Some(20),
+        ),
+        // in implicit VR nothing says UN
+        (implicit.to_vec(), IMPLICIT, &[OddLength], None),
+    ];
+    for (bytes, syntax, remarks, odd) in table {
+        let found = scan(&bytes, syntax).unwrap();
+        assert_eq!(
+            (&found.remarks[..], found.odd_unknown),
+            (remarks, odd),
+            "{bytes:02X?}"
+        );
+    }
+}
+
 #[test]
 fn unknown_of_undefined_length_is_implicit_inside() {
     let inner = [&[0x40, 0, 0x40, 0xA0, 4, 0, 0, 0][..], b"TEXT"].concat();
@@ -295,6 +384,7 @@ fn a_deflated_bomb_costs_no_more_than_its_header() {
 fn every_good_file_passes_and_every_bad_one_gets_an_answer() {
     let Some(data) = public_data() else { return };
     let mut passed = 0;
+    let mut odd = 0;
     for part in ["studies", "syntaxes", "charsets", "sr"] {
         for path in files(&data.join(part)) {
             let file = std::fs::read(&path).unwrap();
@@ -302,6 +392,8 @@ fn every_good_file_passes_and_every_bad_one_gets_an_answer() {
             match scan(bytes, &syntax) {
                 Ok(scan) => {
                     passed += 1;
+                    assert_eq!(scan.odd_unknown, None, "{path:?}");
+                    odd += usize::from(scan.remarks.contains(&Remark::OddLength));
                     assert!(scan.opaque || scan.bytes == bytes.len() as u64, "{path:?}");
                 }
                 // without a file header nothing says which syntax it is
@@ -310,6 +402,7 @@ fn every_good_file_passes_and_every_bad_one_gets_an_answer() {
         }
     }
     assert!(passed > 500, "only {passed} files passed");
+    assert!(odd > 0, "odd lengths are met in the field, and are taken");
     for path in files(&data.join("bad")) {
         let file = std::fs::read(&path).unwrap();
         let (syntax, bytes) = dataset_of(&file);

@@ -6,9 +6,10 @@ use dicom_core::{Tag, VR};
 
 use super::named;
 use super::source::Source;
-use super::{Limits, PixelData, PrescanError, Scan};
+use super::{Limits, PixelData, PrescanError, Remark, Scan};
 use crate::element::{
-    Encoding, HEADER_MAX, Header, ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, encoding_inside_unknown,
+    Encoding, HEADER_MAX, Header, ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END,
+    encoding_inside_unknown, names_no_vr,
 };
 
 /// Something begun and not yet ended. `end` is its own declared end, `limit` the nearest declared end around it.
@@ -182,8 +183,26 @@ impl<'a, R: Read> Walk<'a, R> {
             return Ok(None);
         }
         let header = Header::read(bytes, encoding).ok_or(PrescanError::Truncated { at })?;
+        if names_no_vr(bytes, encoding) {
+            self.scan.remark(Remark::UnknownVr);
+        }
         self.pass(u64::from(header.size), at)?;
         Ok(Some(header))
+    }
+
+    /// Notes what is against the standard in an element and loses no framing.
+    fn notice(&mut self, header: Header, encoding: Encoding, at: u64) {
+        if matches!(header.tag.0, 0x0000 | 0x0002) {
+            self.scan.remark(Remark::ForeignGroup);
+        }
+        if header.length.is_none_or(|length| length % 2 == 0) {
+            return;
+        }
+        if header.vr == VR::UN && encoding != Encoding::ImplicitLittle {
+            self.scan.odd_unknown.get_or_insert(at);
+        } else {
+            self.scan.remark(Remark::OddLength);
+        }
     }
 
     fn pass(&mut self, length: u64, at: u64) -> Result<(), PrescanError> {
@@ -228,6 +247,7 @@ impl<'a, R: Read> Walk<'a, R> {
         if self.scan.elements > self.limits.elements {
             return Err(limit("elements", self.limits.elements));
         }
+        self.notice(header, encoding, at);
         if header.tag == PIXEL_DATA && self.stack.is_empty() {
             return self.pixel_data(header, at);
         }

@@ -1,7 +1,10 @@
 //! The listener on loopback against peers that keep to the protocol and peers that do not.
 
+mod kept;
+mod limits;
 mod messages;
 mod mutated;
+mod statuses;
 mod upper_layer;
 
 use dicom_ul::pdu::{PDataValue, PDataValueType, PresentationContextProposed};
@@ -26,6 +29,11 @@ pub(in crate::dicom) struct Site {
 impl Site {
     /// With `more` added to a listener that lets `PACS` call from loopback.
     pub(in crate::dicom) async fn open(more: &str) -> Self {
+        Self::open_over(Bench::new().await, more).await
+    }
+
+    /// The same over a spool of its own.
+    pub(in crate::dicom) async fn open_over(bench: Bench, more: &str) -> Self {
         let config: Config = toml::from_str(&format!(
             r#"
             listen = "127.0.0.1:0"
@@ -42,10 +50,13 @@ impl Site {
             ae_title = "ELSEWHERE"
             addresses = ["10.0.0.5"]
             kind = "modality"
+            [[calling]]
+            ae_title = "PACS"
+            addresses = ["127.0.0.2"]
+            kind = "pacs"
             "#
         ))
         .unwrap();
-        let bench = Bench::new().await;
         bench.greet(1, 0).await;
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let address = listen(
@@ -98,6 +109,13 @@ impl Peer {
         Self(TcpStream::connect(site.address).await.unwrap())
     }
 
+    /// From another address of this machine.
+    pub(super) async fn connect_from(site: &Site, address: [u8; 4]) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from((address, 0))).unwrap();
+        Self(socket.connect(site.address).await.unwrap())
+    }
+
     /// With an association over `contexts`; identifiers are 1, 3, 5 …
     pub(super) async fn associated(site: &Site, contexts: &[(&str, &str)]) -> Self {
         let mut peer = Self::connect(site).await;
@@ -130,26 +148,39 @@ impl Peer {
 
     /// The next PDU as a response: status and Error Comment.
     pub(super) async fn response(&mut self) -> (u16, String) {
-        let all = self.read().await;
-        assert_eq!(all.first(), Some(&pdu::P_DATA), "{all:?}");
-        let response = command::read(&all[12..]).unwrap();
-        assert_eq!(response.fault, None);
-        (response.status.unwrap(), response.comment)
+        response(&self.read().await)
     }
 
     /// The next PDU in short: `ac`, `rj r/s/r`, `abort s/r`, `rp`, `data` or `closed`.
     pub(super) async fn short(&mut self) -> String {
-        let all = self.read().await;
-        match all.first() {
-            None => "closed".to_owned(),
-            Some(&pdu::ASSOCIATE_AC) => "ac".to_owned(),
-            Some(&pdu::ASSOCIATE_RJ) => format!("rj {}/{}/{}", all[7], all[8], all[9]),
-            Some(&pdu::ABORT) => format!("abort {}/{}", all[8], all[9]),
-            Some(&0x06) => "rp".to_owned(),
-            Some(&pdu::P_DATA) => "data".to_owned(),
-            Some(other) => format!("type {other:02X}"),
-        }
+        in_short(&self.read().await)
     }
+}
+
+pub(super) fn response(all: &[u8]) -> (u16, String) {
+    assert_eq!(all.first(), Some(&pdu::P_DATA), "{all:?}");
+    let response = command::read(&all[12..]).unwrap();
+    assert_eq!(response.fault, None);
+    (response.status.unwrap(), response.comment)
+}
+
+pub(super) fn in_short(all: &[u8]) -> String {
+    match all.first() {
+        None => "closed".to_owned(),
+        Some(&pdu::ASSOCIATE_AC) => "ac".to_owned(),
+        Some(&pdu::ASSOCIATE_RJ) => format!("rj {}/{}/{}", all[7], all[8], all[9]),
+        Some(&pdu::ABORT) => format!("abort {}/{}", all[8], all[9]),
+        Some(&0x06) => "rp".to_owned(),
+        Some(&pdu::P_DATA) => "data".to_owned(),
+        Some(other) => format!("type {other:02X}"),
+    }
+}
+
+/// The listener still takes an association and lets it go.
+pub(super) async fn alive(site: &Site) {
+    let mut peer = Peer::associated(site, &ECHO).await;
+    peer.write(&encoded(Pdu::ReleaseRQ)).await;
+    assert_eq!(peer.short().await, "rp");
 }
 
 /// A-ASSOCIATE-RQ from PACS to CAUSEWAY.
@@ -199,3 +230,26 @@ pub(super) fn pdv(context: u8, command: bool, last: bool, bytes: &[u8]) -> Vec<u
 pub(super) const ECHO: [(&str, &str); 1] = [(negotiate::VERIFICATION, IMPLICIT)];
 /// CT in explicit VR little endian.
 pub(super) const STORE: [(&str, &str); 1] = [(CT, EXPLICIT)];
+
+/// An element in explicit VR little endian, whatever its length says.
+pub(super) fn element(tag: (u16, u16), vr: &str, length: u32, value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend(tag.0.to_le_bytes());
+    out.extend(tag.1.to_le_bytes());
+    out.extend(vr.as_bytes());
+    if ["OB", "OW", "SQ", "UN", "??"].contains(&vr) {
+        out.extend([0, 0]);
+        out.extend(length.to_le_bytes());
+    } else {
+        out.extend(u16::try_from(length).unwrap().to_le_bytes());
+    }
+    out.extend(value);
+    out
+}
+
+/// The header of an item.
+pub(super) fn item(length: u32) -> Vec<u8> {
+    let mut out = vec![0xFE, 0xFF, 0, 0xE0];
+    out.extend(length.to_le_bytes());
+    out
+}

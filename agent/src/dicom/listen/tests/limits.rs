@@ -1,0 +1,161 @@
+//! How many may come, how long they may take, and what they hear when the disk is full or we are about to end.
+
+use super::*;
+
+/// Another address of this machine.
+const NEIGHBOUR: [u8; 4] = [127, 0, 0, 2];
+
+/// What a request from `from` hears.
+async fn asks(site: &Site, from: [u8; 4]) -> (Peer, String) {
+    let mut peer = Peer::connect_from(site, from).await;
+    peer.write(&request(&ECHO)).await;
+    let answer = peer.short().await;
+    (peer, answer)
+}
+
+async fn check(site: &Site, from: [u8; 4], answer: &str) -> Peer {
+    let (mut peer, heard) = asks(site, from).await;
+    assert_eq!(heard, answer);
+    if answer != "ac" {
+        assert_eq!(peer.short().await, "closed");
+    }
+    peer
+}
+
+#[tokio::test]
+async fn associations_are_counted_in_all_and_for_each_address() {
+    let site = Site::open("max_associations = 3\nmax_associations_per_peer = 2").await;
+    let first = check(&site, [127, 0, 0, 1], "ac").await;
+    let second = check(&site, [127, 0, 0, 1], "ac").await;
+    check(&site, [127, 0, 0, 1], "rj 2/3/2").await;
+    let third = check(&site, NEIGHBOUR, "ac").await;
+    check(&site, NEIGHBOUR, "rj 2/3/2").await;
+    drop(first);
+    // the place is free again as soon as the listener has seen the end of the first
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let again = loop {
+        match asks(&site, NEIGHBOUR).await {
+            (peer, answer) if answer == "ac" => break peer,
+            (_, answer) => assert_eq!(answer, "rj 2/3/2"),
+        }
+        assert!(Instant::now() < deadline, "the place was not given back");
+    };
+    drop((second, third, again));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn one_address_does_not_fill_the_waiting_room_alone() {
+    let site = Site::open("max_associations_per_peer = 2").await;
+    let mut silent = Vec::new();
+    for _ in 0..2 + door::WAITING_FROM_ONE {
+        silent.push(Peer::connect(&site).await);
+    }
+    // told before it has said anything
+    let mut turned_away = Peer::connect(&site).await;
+    assert_eq!(turned_away.short().await, "rj 2/3/2");
+    assert_eq!(turned_away.short().await, "closed");
+    let neighbour = check(&site, NEIGHBOUR, "ac").await;
+    // those who wait are still heard
+    let last = silent.last_mut().unwrap();
+    last.write(&request(&ECHO)).await;
+    assert_eq!(last.short().await, "ac");
+    drop((silent, neighbour));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fills_up_turns_new_associations_away_and_refuses_in_old_ones() {
+    let site = Site::open("").await;
+    let mut peer = Peer::associated(&site, &STORE).await;
+    site.bench.disk.set_free(Some(2 << 30));
+    check(&site, [127, 0, 0, 1], "rj 2/3/1").await;
+    let bytes = messages::dataset(|_| {});
+    assert_eq!(messages::store(&mut peer, "1.2.3.4", &bytes).await.0, 0);
+    site.bench.disk.set_free(Some(0));
+    let (status, comment) = messages::store(&mut peer, "1.2.3.5", &bytes).await;
+    assert_eq!((status, comment.is_empty()), (0xA700, false));
+    site.bench.disk.set_free(None);
+    assert_eq!(messages::store(&mut peer, "1.2.3.4", &bytes).await.0, 0);
+    drop(peer);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn while_the_last_message_is_finished_whoever_asks_is_told_to_come_again() {
+    let site = Site::open("").await;
+    let mut peer = Peer::associated(&site, &STORE).await;
+    let bytes = messages::dataset(|_| {});
+    let request = command::write_store_request(7, CT, "1.2.3.4");
+    peer.write(&pdv(1, true, true, &request)).await;
+    peer.write(&pdv(1, false, false, &bytes[..40])).await;
+    // heard by the same listener in the order in which it was said
+    alive(&site).await;
+    site.cancel.cancel();
+    check(&site, [127, 0, 0, 1], "rj 2/3/1").await;
+    check(&site, NEIGHBOUR, "rj 2/3/1").await;
+    peer.write(&pdv(1, false, true, &bytes[40..])).await;
+    assert_eq!(peer.response().await, (0, String::new()));
+    assert_eq!(peer.short().await, "abort 0/0");
+    drop(peer);
+    let address = site.address;
+    site.close().await;
+    TcpStream::connect(address).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn shutting_down_ends_idle_associations_with_an_abort() {
+    let site = Site::open("").await;
+    let mut peer = Peer::associated(&site, &ECHO).await;
+    site.cancel.cancel();
+    assert_eq!(peer.short().await, "abort 0/0");
+    drop(peer);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn silence_after_connecting_ends_with_artim() {
+    let site = Site::open("artim_timeout_s = 1").await;
+    let mut silent = Peer::connect(&site).await;
+    let mut hesitant = Peer::connect(&site).await;
+    hesitant.write(&request(&ECHO)[..40]).await;
+    assert_eq!(silent.short().await, "closed");
+    assert_eq!(hesitant.short().await, "closed");
+    site.close().await;
+    let config: Config = toml::from_str("").unwrap();
+    assert_eq!(config.artim_timeout_s, 10);
+}
+
+#[tokio::test]
+async fn silence_between_messages_ends_with_an_abort() {
+    let site = Site::open("idle_timeout_s = 1").await;
+    let mut peer = Peer::associated(&site, &ECHO).await;
+    assert_eq!(peer.short().await, "abort 2/0");
+    drop(peer);
+    site.close().await;
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_on_ends_with_an_abort_however_little_of_it_came() {
+    let site = Site::open("idle_timeout_s = 86400\npace_window_s = 1").await;
+    let echo = command::write_echo_request(3, negotiate::VERIFICATION);
+    let message = pdv(1, true, true, &echo);
+    let mut peers = Vec::new();
+    for first in [1, 6, 12, 13, message.len() - 1] {
+        let mut peer = Peer::associated(&site, &ECHO).await;
+        peer.write(&message[..first]).await;
+        peers.push((first, peer));
+    }
+    let patient = Peer::associated(&site, &ECHO).await;
+    for (first, mut peer) in peers {
+        assert_eq!(peer.short().await, "abort 2/0", "after {first} bytes");
+    }
+    // between messages there is no hurry
+    let mut peer = patient;
+    peer.write(&message).await;
+    assert_eq!(peer.response().await, (0, String::new()));
+    drop(peer);
+    site.close().await;
+    let config: Config = toml::from_str("").unwrap();
+    assert_eq!((config.pace_window_s, config.idle_timeout_s), (60, 300));
+}
