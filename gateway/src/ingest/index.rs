@@ -2,9 +2,11 @@
 
 mod facts;
 mod json;
+mod pick;
 mod pixels;
 mod protection;
 mod source;
+mod text;
 mod walk;
 
 #[cfg(test)]
@@ -147,13 +149,15 @@ pub(crate) fn index(
         IndexError::Truncated if deflated => IndexError::Inflates(limit),
         other => other,
     })?;
-    let facts = Facts::of(&walked.root);
+    let Ok(root) = pick::pick(&walked.json) else {
+        return Err(IndexError::Failed);
+    };
+    let facts = Facts::of(&root);
     let frames = pixels::frames(walked.pixels, &walked.extended, &facts);
-    let protection = protection::of(&walked.root, walked.sealed);
-    let metadata = serde_json::Value::Object(walked.root).to_string();
+    let protection = protection::of(&root, walked.sealed);
     Ok(Indexed {
         facts,
-        metadata,
+        metadata: walked.json,
         frames,
         protection,
         undecodable: walked.undecodable,

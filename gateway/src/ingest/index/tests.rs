@@ -90,6 +90,17 @@ fn indexed(path: &Path) -> Result<Indexed, IndexError> {
     index(|| Ok(Content::Memory(dataset.clone())), length, &syntax)
 }
 
+/// Checks the order of the attributes of an item and of all below it, and counts them (PS3.18 F.2.2).
+fn sorted(item: &serde_json::Value) -> usize {
+    let attributes = item.as_object().unwrap();
+    assert!(attributes.keys().is_sorted(), "{:?}", attributes.keys());
+    let sequences = attributes.values().filter(|one| one["vr"] == "SQ");
+    let items = sequences
+        .filter_map(|one| one["Value"].as_array())
+        .flatten();
+    attributes.len() + items.map(sorted).sum::<usize>()
+}
+
 #[test]
 fn every_sound_file_is_indexed() {
     let mut failed = Vec::new();
@@ -97,7 +108,12 @@ fn every_sound_file_is_indexed() {
     for path in &samples {
         match indexed(path) {
             Ok(found) => {
-                assert!(serde_json::from_str::<serde_json::Value>(&found.metadata).is_ok());
+                let tree: serde_json::Value = serde_json::from_str(&found.metadata).unwrap();
+                let attributes = sorted(&tree);
+                let written = found.metadata.matches("\":{\"vr\":").count();
+                assert_eq!(attributes, written, "none twice: {}", path.display());
+                let root = tree.as_object().unwrap();
+                assert!(Facts::of(root) == found.facts, "{}", path.display());
                 if found.frames == Frames::Invalid || matches!(found.frames, Frames::Whole(_)) {
                     eprintln!(
                         "{}: {:?}",
@@ -114,4 +130,60 @@ fn every_sound_file_is_indexed() {
     }
     eprintln!("{} files", samples.len());
     assert!(failed.is_empty(), "{failed:#?}");
+}
+
+fn explicit(dataset: Vec<u8>) -> Result<Indexed, IndexError> {
+    let dataset = bytes::Bytes::from(dataset);
+    let length = dataset.len() as u64;
+    let syntax = "1.2.840.10008.1.2.1".parse().unwrap();
+    index(|| Ok(Content::Memory(dataset.clone())), length, &syntax)
+}
+
+/// A million elements are legal, and each says two characters at most: what is held of them is their JSON.
+#[test]
+fn the_densest_legal_header_is_indexed_within_the_bound() {
+    let pair = [0x29, 0, 1, 0x10, b'O', b'B', 0, 0, 1, 0, 0, 0, 7];
+    let dense = explicit(pair.repeat(1_000_000));
+    // they all have one tag, so that the last counts
+    let found = dense.unwrap();
+    assert_eq!(
+        found.metadata,
+        r#"{"00291001":{"vr":"OB","InlineBinary":"Bw=="}}"#
+    );
+    let mut all = Vec::new();
+    for element in 0..1_000_000_u32 {
+        let group = 0x0029 + 2 * u16::try_from(element / 0xF000).unwrap();
+        let number = 0x1000 + u16::try_from(element % 0xF000).unwrap();
+        all.extend(group.to_le_bytes());
+        all.extend(number.to_le_bytes());
+        all.extend(b"OB\0\0\x01\0\0\0\x07");
+    }
+    let found = explicit(all).unwrap();
+    assert!(
+        found.metadata.len() > 40_000_000,
+        "{}",
+        found.metadata.len()
+    );
+    assert!(found.metadata.len() <= text::MAX_BYTES);
+    let surplus = pair.repeat(1_000_001);
+    assert!(matches!(explicit(surplus), Err(IndexError::Prescan(_))));
+}
+
+/// Every byte of these is many characters of JSON: what may be bulk data becomes it.
+#[test]
+fn numbers_beyond_the_bound_stay_in_the_dataset() {
+    let mut all = Vec::new();
+    for element in 0..8000_u16 {
+        all.extend(0x0029_u16.to_le_bytes());
+        all.extend((0x1000 + element).to_le_bytes());
+        all.extend(b"US");
+        all.extend(4096_u16.to_le_bytes());
+        all.extend([0xFF; 4096]);
+    }
+    let found = explicit(all).unwrap();
+    assert!(found.metadata.len() <= text::MAX_BYTES);
+    let header: serde_json::Value = serde_json::from_str(&found.metadata).unwrap();
+    assert_eq!(header["00291000"]["Value"][0], 65535);
+    let last = &header["00292F3F"];
+    assert!(last["BulkDataURI"].is_string(), "{last}");
 }

@@ -1,4 +1,5 @@
-//! One pass over a dataset, without recursion: its header as DICOM JSON, and where its pixel data lie.
+//! One pass over a dataset, without recursion: its header as DICOM JSON, and where its pixel data lie. What it takes of memory does
+//! not depend on what the dataset says of itself: [`text::MAX_BYTES`] of JSON, and 8 bytes for each of [`MAX_ELEMENTS`].
 
 use causeway_proto::element::{
     Encoding, Header, ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, implicit_vr,
@@ -7,22 +8,25 @@ use causeway_proto::text::CharacterSet;
 use dicom_core::dictionary::{DataDictionary, DataDictionaryEntry, VirtualVr};
 use dicom_core::{Tag, VR};
 use dicom_dictionary_std::StandardDataDictionary;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::IndexError;
 use super::json::{Context, attribute, binary, bulk, width};
 use super::source::Source;
+use super::text::{self, Text};
 use crate::archive::frames::Stretch;
 
-/// Sequences within sequences, and fragments and items in all: what the prescan lets through.
+/// Sequences within sequences, elements, and fragments and items in all: what the prescan lets through. Of a deflated dataset it sees
+/// the beginning only.
 const MAX_DEPTH: usize = 64;
+const MAX_ELEMENTS: usize = 1_000_000;
 const MAX_ITEMS: usize = 200_000;
 /// Bytes and numbers up to this length stand in the header; longer ones are bulk data.
 const INLINE_BYTES: u64 = 4 << 10;
 /// Text up to this length stands in the header.
 const INLINE_TEXT: u64 = 256 << 10;
-/// All that stands in the header together.
-const HEADER_BYTES: u64 = 32 << 20;
+/// Once there is so much JSON, what may be bulk data is.
+const HEADER_BYTES: usize = text::MAX_BYTES / 4 * 3;
 
 /// A sealed set up to this length is copied into reports.
 const SEALED_BYTES: u64 = 4 << 20;
@@ -30,7 +34,7 @@ const SEALED_BYTES: u64 = 4 << 20;
 const CHARACTER_SET: Tag = Tag(0x0008, 0x0005);
 const PIXEL_REPRESENTATION: Tag = Tag(0x0028, 0x0103);
 const ENCRYPTED_CONTENT: Tag = Tag(0x0400, 0x0520);
-const ENCRYPTED_ATTRIBUTES: &str = "04000500";
+const ENCRYPTED_ATTRIBUTES: Tag = Tag(0x0400, 0x0500);
 const EXTENDED_OFFSETS: Tag = Tag(0x7FE0, 0x0001);
 const FLOAT_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0008);
 const DOUBLE_PIXEL_DATA: Tag = Tag(0x7FE0, 0x0009);
@@ -62,7 +66,8 @@ pub(super) struct Fragment {
 /// What one pass found.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
-    pub(super) root: Map<String, Value>,
+    /// DICOM JSON without bulk data.
+    pub(super) json: String,
     pub(super) pixels: Pixels,
     /// (7FE0,0001), little endian 64 bits each.
     pub(super) extended: Vec<u8>,
@@ -73,15 +78,14 @@ pub(super) struct Walked {
 
 #[derive(Default)]
 struct Item {
-    fields: Map<String, Value>,
     set: CharacterSet,
     signed: bool,
     end: Option<u64>,
 }
 
 struct Sequence {
-    key: String,
-    items: Vec<Value>,
+    tag: Tag,
+    items: usize,
     end: Option<u64>,
     outer: Encoding,
 }
@@ -95,8 +99,9 @@ struct Walk {
     source: Source,
     encoding: Encoding,
     stack: Vec<Level>,
+    elements: usize,
     items: usize,
-    budget: u64,
+    text: Text,
     found: Walked,
 }
 
@@ -106,10 +111,12 @@ pub(super) fn walk(source: Source, encoding: Encoding) -> Result<Walked, IndexEr
         source,
         encoding,
         stack: vec![Level::Item(Item::default())],
+        elements: 0,
         items: 0,
-        budget: HEADER_BYTES,
+        text: Text::default(),
         found: Walked::default(),
     };
+    walk.text.open_item();
     loop {
         walk.close_ended()?;
         let ahead = walk.source.peek()?;
@@ -119,9 +126,7 @@ pub(super) fn walk(source: Source, encoding: Encoding) -> Result<Walked, IndexEr
         let header = Header::read(ahead, walk.encoding).ok_or(IndexError::Truncated)?;
         walk.step(header)?;
     }
-    if let Some(Level::Item(root)) = walk.stack.pop() {
-        walk.found.root = root.fields;
-    }
+    walk.found.json = walk.text.finish();
     Ok(walk.found)
 }
 
@@ -144,20 +149,13 @@ impl Walk {
     fn close(&mut self) -> Result<(), IndexError> {
         let inner = self.stack.pop();
         match (inner, self.stack.last_mut()) {
-            (Some(Level::Item(item)), Some(Level::Sequence(outer))) => {
-                outer.items.push(Value::Object(item.fields));
-            }
-            (Some(Level::Sequence(sequence)), Some(Level::Item(outer))) => {
+            (Some(Level::Item(_)), Some(Level::Sequence(outer))) => outer.items += 1,
+            (Some(Level::Sequence(sequence)), Some(Level::Item(_))) => {
                 self.encoding = sequence.outer;
-                let value = if sequence.items.is_empty() {
-                    json!({ "vr": "SQ" })
-                } else {
-                    json!({ "vr": "SQ", "Value": sequence.items })
-                };
-                outer.fields.insert(sequence.key, value);
             }
             _ => return Err(IndexError::Delimiter),
         }
+        self.text.close();
         Ok(())
     }
 
@@ -182,12 +180,8 @@ impl Walk {
         });
         let (set, signed) = around.unwrap_or_default();
         let end = length.map(|length| self.source.position() + u64::from(length));
-        self.stack.push(Level::Item(Item {
-            fields: Map::new(),
-            set,
-            signed,
-            end,
-        }));
+        self.text.open_item();
+        self.stack.push(Level::Item(Item { set, signed, end }));
         Ok(())
     }
 
@@ -200,6 +194,10 @@ impl Walk {
     }
 
     fn element(&mut self, header: Header) -> Result<(), IndexError> {
+        self.elements += 1;
+        if self.elements > MAX_ELEMENTS {
+            return Err(IndexError::Limit("elements"));
+        }
         let root = self.stack.len() == 1;
         let vr = self.vr(header);
         match header.length {
@@ -246,9 +244,10 @@ impl Walk {
             self.encoding = Encoding::ImplicitLittle;
         }
         let end = length.map(|length| self.source.position() + u64::from(length));
+        self.text.open_sequence(tag)?;
         self.stack.push(Level::Sequence(Sequence {
-            key: key(tag),
-            items: Vec::new(),
+            tag,
+            items: 0,
             end,
             outer,
         }));
@@ -280,46 +279,56 @@ impl Walk {
         if tag == ENCRYPTED_CONTENT && length <= SEALED_BYTES && self.is_first_sealed() {
             let bytes = self.source.take(length)?;
             if length > inline {
-                self.insert(tag, bulk(vr, value.offset, length));
+                self.bulk(tag, vr, value)?;
             } else {
-                self.header_value(tag, vr, &bytes);
+                self.header_value(tag, vr, &bytes, value)?;
             }
             self.found.sealed = Some(bytes);
             return Ok(());
         }
-        if tag == PIXEL_DATA || length > inline || length > self.budget {
-            if !raw && !matches!(vr, VR::UT | VR::UC | VR::LT | VR::ST | VR::DS | VR::IS) {
-                return Err(IndexError::Limit("bytes of text in a header"));
-            }
+        if tag == PIXEL_DATA || length > inline {
             self.source.skip(length)?;
-            self.insert(tag, bulk(vr, value.offset, length));
-            return Ok(());
+            return self.bulk(tag, vr, value);
         }
-        self.budget -= length;
         let bytes = self.source.take(length)?;
-        self.header_value(tag, vr, &bytes);
-        Ok(())
+        self.header_value(tag, vr, &bytes, value)
+    }
+
+    /// A value that stays in the dataset.
+    fn bulk(&mut self, tag: Tag, vr: VR, value: Stretch) -> Result<(), IndexError> {
+        let raw = binary(vr).is_some() || width(vr).is_some();
+        if !raw && !matches!(vr, VR::UT | VR::UC | VR::LT | VR::ST | VR::DS | VR::IS) {
+            return Err(IndexError::Limit("bytes of text in a header"));
+        }
+        let address = bulk(vr, value.offset, value.length);
+        self.text.attribute(tag, &address.to_string())
     }
 
     /// Whether the walk stands in the first item of the Encrypted Attributes Sequence of the dataset itself.
     fn is_first_sealed(&self) -> bool {
         match self.stack.as_slice() {
             [Level::Item(_), Level::Sequence(sequence), Level::Item(_)] => {
-                sequence.key == ENCRYPTED_ATTRIBUTES && sequence.items.is_empty()
+                sequence.tag == ENCRYPTED_ATTRIBUTES && sequence.items == 0
             }
             _ => false,
         }
     }
 
-    fn header_value(&mut self, tag: Tag, vr: VR, bytes: &[u8]) {
+    fn header_value(
+        &mut self,
+        tag: Tag,
+        vr: VR,
+        bytes: &[u8],
+        at: Stretch,
+    ) -> Result<(), IndexError> {
         let Some(Level::Item(item)) = self.stack.last_mut() else {
-            return;
+            return Ok(());
         };
         if tag == CHARACTER_SET {
             item.set = CharacterSet::parse(bytes);
             // what is served is UTF-8, whatever came in (PS3.18 F.2)
-            self.insert(tag, json!({ "vr": "CS", "Value": ["ISO_IR 192"] }));
-            return;
+            let utf8 = json!({ "vr": "CS", "Value": ["ISO_IR 192"] });
+            return self.text.attribute(tag, &utf8.to_string());
         }
         if tag == PIXEL_REPRESENTATION {
             item.signed = bytes.contains(&1);
@@ -328,14 +337,12 @@ impl Walk {
             encoding: self.encoding,
             set: item.set,
         };
-        let value = attribute(vr, bytes, context, &mut self.found.undecodable);
-        self.insert(tag, value);
-    }
-
-    fn insert(&mut self, tag: Tag, value: Value) {
-        if let Some(Level::Item(item)) = self.stack.last_mut() {
-            item.fields.insert(key(tag), value);
+        let value = attribute(vr, bytes, context, &mut self.found.undecodable).to_string();
+        // what it costs is what is written of it: a byte of a number or a name may be a dozen characters
+        if !bytes.is_empty() && self.text.len().saturating_add(value.len()) > HEADER_BYTES {
+            return self.bulk(tag, vr, at);
         }
+        self.text.attribute(tag, &value)
     }
 
     /// PS3.5 A.4: the offset table, then the fragments.
@@ -380,12 +387,9 @@ impl Walk {
                 table: table.unwrap_or_default(),
                 fragments,
             };
-            self.insert(tag, json!({ "vr": "OB", "BulkDataURI": "@/bulk/pixels" }));
+            let address = json!({ "vr": "OB", "BulkDataURI": "@/bulk/pixels" });
+            self.text.attribute(tag, &address.to_string())?;
         }
         Ok(())
     }
-}
-
-fn key(tag: Tag) -> String {
-    format!("{:04X}{:04X}", tag.0, tag.1)
 }
