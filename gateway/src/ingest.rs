@@ -80,6 +80,9 @@ pub enum IngestError {
     /// The site has no such agreement in force.
     #[error("this site has no such agreement in force")]
     Forbidden,
+    /// The agreement is one of another site.
+    #[error("this agreement is another site's")]
+    Foreign,
     /// The study was not opened.
     #[error("the study was not opened before its instances came")]
     NotOpen,
@@ -170,6 +173,7 @@ impl IngestError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::Forbidden
+            | Self::Foreign
             | Self::Recalled
             | Self::TooLarge { .. }
             | Self::CodingUnknown(_)
@@ -195,7 +199,7 @@ impl IngestError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Forbidden => Code::Forbidden,
+            Self::Forbidden | Self::Foreign => Code::Forbidden,
             Self::NotOpen => Code::NotOpen,
             Self::Recalled => Code::Recalled,
             Self::TooLarge { .. } => Code::TooLarge,
@@ -356,16 +360,19 @@ impl Ingest {
 
     /// Whether the site may send under this agreement.
     async fn in_force(&self, site: &SiteId, agreement: &AgreementId) -> Result<(), IngestError> {
-        let row: Option<(i64,)> = sqlx::query_as(
-            "SELECT created_us FROM agreement WHERE id = $1 AND site_id = $2 AND ended_us IS NULL
-             AND (from_us IS NULL OR from_us <= $3) AND (until_us IS NULL OR until_us > $3)",
+        let row: Option<(String, Option<i64>)> = sqlx::query_as(
+            "SELECT site_id, CASE WHEN ended_us IS NULL AND (from_us IS NULL OR from_us <= $2)
+             AND (until_us IS NULL OR until_us > $2) THEN created_us END FROM agreement WHERE id = $1",
         )
         .bind(agreement.as_str())
-        .bind(site.as_str())
         .bind(self.clock().now().0)
         .fetch_optional(self.archive().rows.read())
         .await?;
-        row.map(|_| ()).ok_or(IngestError::Forbidden)
+        match row {
+            Some((owner, _)) if owner != site.as_str() => Err(IngestError::Foreign),
+            Some((_, Some(_))) => Ok(()),
+            Some(_) | None => Err(IngestError::Forbidden),
+        }
     }
 
     /// Begins an instance; bytes follow from [`Incoming::offset`], which is the message's offset. Waits a

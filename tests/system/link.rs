@@ -2,6 +2,7 @@
 
 mod centre;
 mod coded;
+mod codes;
 mod firewall;
 mod hospital;
 mod relay;

@@ -348,6 +348,7 @@ impl Session<'_> {
         let now = self.started.elapsed();
         self.upload
             .step(now, &self.connection, &mut say, &mut self.tasks);
+        self.upload.park().await?;
         self.say(&say).await
     }
 

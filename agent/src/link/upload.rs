@@ -11,7 +11,7 @@ use causeway_proto::link::message::{
     Sealed,
 };
 use causeway_proto::link::session::Farewell;
-use causeway_proto::link::upload::{Bounds, Job, Step, Uploader};
+use causeway_proto::link::upload::{Bounds, Job, STRIKES, Step, Uploader};
 use quinn::Connection;
 use tokio::task::JoinSet;
 
@@ -47,6 +47,8 @@ pub(super) struct Upload {
     sealing: BTreeMap<StudyOf, u32>,
     /// Instances whose bytes could not be read, and how often.
     unread: HashMap<InstanceKey, u32>,
+    /// What the gateway cuts again and again, for the spool.
+    parked: Vec<Refused>,
     /// The spool gave all that it was asked for: there is more.
     more: bool,
 }
@@ -73,6 +75,7 @@ impl Upload {
             heard: Vec::new(),
             sealing: BTreeMap::new(),
             unread: HashMap::new(),
+            parked: Vec::new(),
             more: false,
         }
     }
@@ -162,6 +165,11 @@ impl Upload {
         while let Some(step) = self.uploader.step(now) {
             match step {
                 Step::Ask(keys) => say.push(Query { keys }.into()),
+                Step::Park(key) => {
+                    if let Some(instance) = self.outgoing.remove(&key) {
+                        self.parked.push(cut_off(instance));
+                    }
+                }
                 Step::Send { key, offset } => {
                     let Some(instance) = self.outgoing.get(&key) else {
                         self.uploader.sent(now, &key);
@@ -185,6 +193,18 @@ impl Upload {
                 }
             }
         }
+    }
+
+    /// Tells the spool what is parked because the gateway cuts it again and again.
+    ///
+    /// # Errors
+    /// When the spool refuses.
+    pub(super) async fn park(&mut self) -> Result<(), SpoolError> {
+        for refused in self.parked.drain(..) {
+            tracing::warn!(sentence = %refused.sentence, "an object is parked");
+            self.spool.refused(&refused).await?;
+        }
+        Ok(())
     }
 
     /// What codes this instance, if it is to be coded. One that was refused before goes as it is: no mistake of the coding keeps it here.
@@ -333,6 +353,18 @@ impl Upload {
         };
         self.heard.push(noted.into());
         Ok(())
+    }
+}
+
+/// What the spool is told of an instance that the gateway does not let come to its end.
+fn cut_off(instance: Outgoing) -> Refused {
+    Refused {
+        study: instance.study,
+        agreement: instance.key.agreement.clone(),
+        key: Some(instance.key),
+        code: Code::Truncated.number(),
+        sentence: format!("The gateway stopped it {STRIKES} times in a row and did not say why."),
+        retry_after_ms: None,
     }
 }
 

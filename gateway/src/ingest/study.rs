@@ -133,6 +133,11 @@ impl Ingest {
         if manifest.entries.len() > MAX_ENTRIES {
             return Err(IngestError::Malformed("too many entries in a manifest"));
         }
+        // what came while an agreement was in force is sealed after its end too
+        if let Err(foreign @ IngestError::Foreign) = self.in_force(site, &manifest.agreement).await
+        {
+            return Err(foreign);
+        }
         let key = study_key(site, &manifest.agreement, &manifest.study);
         let now = self.clock().now();
         let version = i64::from(manifest.version);

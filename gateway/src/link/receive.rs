@@ -2,6 +2,7 @@
 //! when its effect is durable.
 
 mod collect;
+mod refuse;
 #[cfg(test)]
 mod tests;
 
@@ -10,13 +11,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use causeway_proto::coding::Decoder;
+use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{
-    HEAD_MAX_BYTES, Message, Part, Reader, SEALED_MAX_MISSING, Speaker, sentence,
+    CodecError, HEAD_MAX_BYTES, Message, Part, Reader, SEALED_MAX_MISSING, Speaker,
 };
 use causeway_proto::link::download::noted;
 use causeway_proto::link::message::{
-    Delivery, Instance, InstanceKey, Manifest, Open, Query, Recall, Refused, Trailer,
+    Delivery, Instance, InstanceKey, Manifest, Open, Query, Recall, Trailer,
 };
 use causeway_proto::link::session::Farewell;
 use causeway_proto::link::upload::{CODING_RECORDS, Landing};
@@ -24,7 +26,7 @@ use quinn::{RecvStream, VarInt};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::accept::{READ_BYTES, audit_refusal};
+use super::accept::READ_BYTES;
 use super::deleted;
 use super::session::Session;
 use super::talking;
@@ -32,6 +34,7 @@ use super::witness;
 use crate::delivery;
 use crate::ingest::{Begun, Disposition, Incoming, IngestError};
 use collect::{COLLECT_BYTES, append, take_data, undo};
+use refuse::{Why, forbid, refuse};
 
 /// How much is read at once while a stream has not said what it is, in bytes: so many streams may wait for their turn.
 const HEAD_READ_BYTES: usize = 16 * 1024;
@@ -113,8 +116,12 @@ async fn open_study(session: &Session, open: Open) -> Result<(), Farewell> {
             Ok(())
         }
         Err(error) if error.disposition() == Disposition::Reject => {
-            let refused = refusal(&error, None, open.study, open.agreement);
-            refuse(session, refused).await;
+            let why = Why::from(error);
+            if let Some(farewell) = why.farewell() {
+                forbid(session, &farewell).await;
+                return Err(farewell);
+            }
+            refuse(session, why.refused(None, open.study, open.agreement)).await;
             Ok(())
         }
         Err(error) => Err(trouble(&error)),
@@ -256,13 +263,30 @@ impl Stream {
                 return;
             }
             Ok(Begun::Incoming(incoming)) => self.body(&instance, *incoming).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
-        let Err(error) = outcome else { return };
+        let Err(why) = outcome else { return };
         let key = Some(key_of(&instance));
-        let refused = refusal(&error, key, instance.study, instance.agreement);
-        refuse(&self.session, refused).await;
-        self.stop(error.code());
+        self.refuse(&why, key, instance.study, instance.agreement)
+            .await;
+    }
+
+    /// Says why an object is not taken, and stops its stream; or ends the connection.
+    async fn refuse(
+        &mut self,
+        why: &Why,
+        key: Option<InstanceKey>,
+        study: StudyUid,
+        agreement: AgreementId,
+    ) {
+        match why.farewell() {
+            Some(farewell) => {
+                forbid(&self.session, &farewell).await;
+                self.session.end(farewell).await;
+            }
+            None => refuse(&self.session, why.refused(key, study, agreement)).await,
+        }
+        self.stop(why.code());
     }
 
     /// Begins an instance; one that overtook the OPEN of its study waits for it.
@@ -286,11 +310,7 @@ impl Stream {
         }
     }
 
-    async fn body(
-        &mut self,
-        instance: &Instance,
-        mut incoming: Incoming,
-    ) -> Result<(), IngestError> {
+    async fn body(&mut self, instance: &Instance, mut incoming: Incoming) -> Result<(), Why> {
         let mut collected = BytesMut::new();
         let landing = Landing::begin(instance, u64::MAX);
         let mut landing = landing.or(Err(IngestError::CodingUnknown(instance.coding)))?;
@@ -300,14 +320,18 @@ impl Stream {
             .await
         {
             Ok(trailer) => trailer,
-            Err(Cut::Ingest(error @ IngestError::Full(_))) => {
+            Err(Cut::Refused(why @ Why::Ingest(IngestError::Full(_)))) => {
                 self.keep(incoming, BytesMut::new()).await;
-                return Err(error);
+                return Err(why);
             }
-            Err(Cut::Ingest(error)) => return Err(error),
-            Err(Cut::Stream(code)) => {
+            Err(Cut::Refused(why)) => return Err(why),
+            Err(Cut::Broken(why)) => {
                 self.keep(incoming, collected).await;
-                self.stop(code);
+                return Err(why);
+            }
+            // the agent has cut it off, or the connection has ended
+            Err(Cut::Lost) => {
+                self.keep(incoming, collected).await;
                 return Ok(());
             }
             // the connection lives: only an answer makes the agent offer the instance again
@@ -315,13 +339,13 @@ impl Stream {
                 let held = u64::try_from(collected.len()).unwrap_or(0);
                 let received = incoming.offset().saturating_add(held);
                 self.keep(incoming, collected).await;
-                return Err(IngestError::Stalled { received });
+                return Err(IngestError::Stalled { received }.into());
             }
         };
         let last = incoming.append(collected.freeze()).await;
         if let Err(error @ IngestError::Full(_)) = last {
             self.keep(incoming, BytesMut::new()).await;
-            return Err(error);
+            return Err(error.into());
         }
         last?;
         let receipt = incoming.finish(&trailer).await?;
@@ -338,7 +362,7 @@ impl Stream {
         decoder: &mut Option<Decoder>,
     ) -> Result<Trailer, Cut> {
         loop {
-            while let Some(part) = self.reader.next_part().map_err(|e| Cut::Stream(e.code()))? {
+            while let Some(part) = self.reader.next_part().map_err(Cut::broken)? {
                 match part {
                     Part::Data(bytes) => {
                         take_data(bytes, decoder, landing, collected)?;
@@ -348,17 +372,12 @@ impl Stream {
                     }
                     Part::Message(Message::Trailer(trailer)) => {
                         if decoder.as_ref().is_some_and(|it| !it.is_between()) {
-                            return Err(Cut::Ingest(IngestError::Garbled));
+                            return Err(Cut::from(IngestError::Garbled));
                         }
-                        return match landing.trailer(&trailer) {
-                            Ok(()) => Ok(trailer),
-                            Err(_) => Err(Cut::Ingest(IngestError::Truncated {
-                                received: incoming.offset(),
-                                announced: trailer.length,
-                            })),
-                        };
+                        return ended(landing, &trailer).map(|()| trailer);
                     }
-                    Part::Message(_) => return Err(Cut::Stream(Code::ProtocolError)),
+                    // only a TRAILER is let through here
+                    Part::Message(_) => return Err(Cut::Lost),
                 }
             }
             if collected.len() >= COLLECT_BYTES {
@@ -366,7 +385,8 @@ impl Stream {
             }
             match self.more(READ_BYTES).await {
                 Ok(true) => incoming.moved(),
-                Ok(false) | Err(Idle::Lost) => return Err(Cut::Stream(Code::Truncated)),
+                Ok(false) => return Err(Cut::broken(CodecError::Truncated)),
+                Err(Idle::Lost) => return Err(Cut::Lost),
                 Err(Idle::Stalled) => return Err(Cut::Stalled),
             }
         }
@@ -402,9 +422,8 @@ impl Stream {
                 self.session.say(sealed).await;
             }
             Err(error) => {
-                let refused = refusal(&error, None, manifest.study, manifest.agreement);
-                refuse(&self.session, refused).await;
-                self.stop(error.code());
+                self.refuse(&error.into(), None, manifest.study, manifest.agreement)
+                    .await;
             }
         }
     }
@@ -418,12 +437,35 @@ enum Idle {
 
 /// Why the bytes of an instance ended early.
 enum Cut {
-    /// The stream or its connection; what came is kept.
-    Stream(Code),
+    /// The stream was reset, or its connection has ended; what came is kept.
+    Lost,
     /// Nothing came for too long; what came is kept.
     Stalled,
-    /// `ingest` refused.
-    Ingest(IngestError),
+    /// The stream broke the protocol, or ended before its object did; what came is kept.
+    Broken(Why),
+    /// The bytes are not taken.
+    Refused(Why),
+}
+
+impl Cut {
+    fn broken(error: CodecError) -> Self {
+        Self::Broken(error.into())
+    }
+}
+
+impl From<IngestError> for Cut {
+    fn from(error: IngestError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+/// Whether as many bytes came as were announced.
+fn ended(landing: &Landing, trailer: &Trailer) -> Result<(), Cut> {
+    landing.trailer(trailer).map_err(|code| {
+        let (received, announced) = (landing.received(), trailer.length);
+        let text = format!("{received} bytes arrived and {announced} were announced");
+        Cut::Refused(Why::Stream(code, text))
+    })
 }
 
 fn key_of(instance: &Instance) -> InstanceKey {
@@ -432,33 +474,4 @@ fn key_of(instance: &Instance) -> InstanceKey {
         instance: instance.instance.clone(),
         source_tag: instance.source_tag,
     }
-}
-
-fn refusal(
-    error: &IngestError,
-    key: Option<InstanceKey>,
-    study: causeway_proto::ids::StudyUid,
-    agreement: causeway_proto::ids::AgreementId,
-) -> Refused {
-    let retry_after = error.retry_after();
-    Refused {
-        key,
-        study,
-        agreement,
-        code: error.code().number(),
-        sentence: sentence(error.to_string()),
-        retry_after_ms: retry_after.map(|wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
-    }
-}
-
-/// Answers with REFUSED; what is not the site's own is audited.
-async fn refuse(session: &Session, refused: Refused) {
-    let site = &session.peer.site;
-    let code = Code::of(u64::from(refused.code)).unwrap_or(Code::Internal);
-    tracing::warn!(%site, code = code.name(), sentence = %refused.sentence, "an object was refused");
-    if code == Code::Forbidden {
-        let farewell = Farewell::new(code, refused.sentence.clone());
-        audit_refusal(&session.rooms.parts, site, &farewell).await;
-    }
-    session.say(refused).await;
 }

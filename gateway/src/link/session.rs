@@ -4,6 +4,7 @@
 //! |---|---|
 //! | the agent or the way between | nothing |
 //! | a message that breaks the protocol | its code |
+//! | an object under another site's agreement | FORBIDDEN; audited |
 //! | revocation, end of the certificate, closed site | REVOKED, EXPIRED, SITE_CLOSED, within 15 s of the act |
 //! | a newer session of the site | DUPLICATE_SITE |
 //! | other agreements of the site are in force than HELLO said | GOAWAY, within 15 s; the agent comes back and hears them |
@@ -56,6 +57,8 @@ pub(super) struct Session {
     pub(super) moves: Arc<AtomicU64>,
     /// The right to hold a large head of a stream: a site never has more than one of them in memory.
     pub(super) large: Arc<Semaphore>,
+    /// To end the connection from one of its streams.
+    pub(super) ends: mpsc::Sender<Farewell>,
     /// Streams under way.
     pub(super) streams: TaskTracker,
     pub(super) delivering: Delivering,
@@ -70,6 +73,13 @@ impl Session {
             tracing::trace!("the connection has ended before its answer");
         }
     }
+
+    /// Ends the connection.
+    pub(super) async fn end(&self, farewell: Farewell) {
+        if self.ends.send(farewell).await.is_err() {
+            tracing::trace!("the connection has ended already");
+        }
+    }
 }
 
 /// How a session ends.
@@ -82,6 +92,7 @@ enum End {
 /// Runs a session until it ends.
 pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
     let (say, said) = mpsc::channel(WAITING);
+    let (ends, mut ended) = mpsc::channel(1);
     let Greeting {
         connection,
         peer,
@@ -98,6 +109,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         opened: Arc::new(Notify::new()),
         moves: Arc::default(),
         large: Arc::new(Semaphore::new(1)),
+        ends,
         streams: TaskTracker::new(),
         delivering: Delivering::new(&rooms.parts),
         saying: Arc::default(),
@@ -114,9 +126,11 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         () = deleted::run(&session) => End::Lost,
         () = talking::run(&session) => End::Lost,
         farewell = guard(&session, &agreements) => End::With(farewell),
+        Some(farewell) = ended.recv() => End::With(farewell),
         _ = connection.closed() => End::Lost,
         () = rooms.parts.cancel.cancelled() => End::Drain,
     };
+    drop(ended);
     match &end {
         End::Lost => {
             // nothing watches the site's certificate any more: a connection that still lives, as after a reset of the control

@@ -14,7 +14,7 @@
 //! | `Sending`, `Written` | the gateway has all of it | `Sent` |
 //! | `Sending`, `Written` | the stream was cut | `Cut` |
 //! | `Sent` | nothing in time, of this or of any other | `Unknown` |
-//! | `Cut` | nothing in a short time | `Unknown` |
+//! | `Cut` | nothing in a short time | `Unknown`; the third time in a row without progress it is parked |
 //! | any | RECEIPT | receipted, gone |
 //! | any | REFUSED | gone, the spool offers it again when it is due; the third time in a row without progress it is parked |
 //! | any | the connection is lost | gone, the spool offers it again |
@@ -34,7 +34,7 @@ use crate::ids::Priority;
 
 pub use landing::{CODING_NONE, CODING_RECORDS, CODINGS, Landing};
 
-/// Refusals of one instance in a row after which it is parked.
+/// Refusals of one instance in a row after which it is parked; a stream that was cut without an answer is one.
 pub const STRIKES: u32 = 3;
 
 /// Bounds of what is under way.
@@ -113,6 +113,8 @@ pub enum Step {
         /// The first byte to send.
         offset: u64,
     },
+    /// Tells the spool that this instance is parked: the gateway cuts it and does not say why.
+    Park(InstanceKey),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,16 +243,31 @@ impl Uploader {
         if std::mem::take(&mut self.answered.1) {
             self.answered.0 = now;
         }
-        for held in self.held.values_mut() {
+        let mut parked = None;
+        for (key, held) in &mut self.held {
             let (since, limit) = match held.state {
                 // while others are answered this one waits behind them
                 State::Sent(at) => (at.max(self.answered.0), self.bounds.answer),
                 State::Cut(at) => (at, self.bounds.answer_cut),
                 _ => continue,
             };
-            if now.saturating_sub(since) >= limit {
-                held.state = State::Unknown;
+            if now.saturating_sub(since) < limit {
+                continue;
             }
+            let cut = matches!(held.state, State::Cut(_));
+            held.state = State::Unknown;
+            if cut {
+                let tried = self.tried.entry(key.clone()).or_default();
+                tried.strikes = tried.strikes.saturating_add(1);
+            }
+            if self.tried.get(key).is_some_and(|it| it.strikes >= STRIKES) {
+                parked = Some(key.clone());
+                break;
+            }
+        }
+        if let Some(key) = parked {
+            self.withdrawn(&key);
+            return Some(Step::Park(key));
         }
         self.ask().or_else(|| self.send())
     }

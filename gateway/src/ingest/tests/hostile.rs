@@ -127,3 +127,23 @@ async fn longer_than_the_bound_is_refused_as_it_comes() {
         assert!(!send(&door, &short).await.unwrap().quarantined);
     }
 }
+
+#[tokio::test]
+async fn another_sites_agreement_is_told_from_one_that_is_not_in_force() {
+    for stand in stands().await {
+        let object = Object::made("1.2.3.4.5", CT, &[]);
+        let begin = async |agreement: &str| {
+            let mut message = object.message(0);
+            message.agreement = agreement.parse().unwrap();
+            let begun = stand.door.begin_instance(&site(), &message).await;
+            begun.err()
+        };
+        assert!(matches!(begin("g2").await, Some(IngestError::Foreign)));
+        assert!(matches!(begin("g3").await, Some(IngestError::Forbidden)));
+        assert!(begin("g1").await.is_none());
+        stand
+            .run("UPDATE agreement SET ended_us = 1 WHERE id = 'g1'")
+            .await;
+        assert!(matches!(begin("g1").await, Some(IngestError::Forbidden)));
+    }
+}

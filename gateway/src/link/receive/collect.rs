@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use causeway_proto::coding::Decoder;
 use causeway_proto::link::upload::Landing;
 
-use super::Cut;
+use super::{Cut, Why};
 use crate::ingest::{Incoming, IngestError};
 
 /// How much is collected before a file is touched, in bytes: one packet at a time would cost four fifths of the speed.
@@ -16,7 +16,7 @@ const SLACK_BYTES: usize = 16 * 1024;
 
 pub(super) async fn append(incoming: &mut Incoming, collected: &mut BytesMut) -> Result<(), Cut> {
     let full = collected.split().freeze();
-    incoming.append(full).await.map_err(Cut::Ingest)
+    Ok(incoming.append(full).await?)
 }
 
 /// Takes bytes of a stream: as they are, or for [`undo`].
@@ -29,7 +29,7 @@ pub(super) fn take_data(
     match decoder {
         Some(decoder) => decoder.push(bytes),
         None => {
-            landing.data(bytes.len()).map_err(Cut::Stream)?;
+            counted(landing, bytes.len())?;
             let length = collected.len().saturating_add(bytes.len());
             if length > SHORT_BYTES {
                 let whole = COLLECT_BYTES + SLACK_BYTES;
@@ -39,6 +39,13 @@ pub(super) fn take_data(
         }
     }
     Ok(())
+}
+
+fn counted(landing: &mut Landing, bytes: usize) -> Result<(), Cut> {
+    let text = "more bytes than any instance has".to_owned();
+    landing
+        .data(bytes)
+        .map_err(|code| Cut::Refused(Why::Stream(code, text)))
 }
 
 /// Appends what the records that have come stand for, and stops when that is enough to be written: a few bytes may stand for very many.
@@ -51,10 +58,10 @@ pub(super) fn undo(
     let Some(decoder) = decoder else {
         return Ok(false);
     };
-    let garbled = |_| Cut::Ingest(IngestError::Garbled);
+    let garbled = |_| Cut::from(IngestError::Garbled);
     // a record is undone within a millisecond or two: shorter than handing it to another thread would pay for
     while let Some(undone) = decoder.next_bytes().map_err(garbled)? {
-        landing.data(undone.len()).map_err(Cut::Stream)?;
+        counted(landing, undone.len())?;
         match undone.try_into_mut() {
             // most records are a whole piece
             Ok(undone) if collected.is_empty() => *collected = undone,

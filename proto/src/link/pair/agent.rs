@@ -189,6 +189,9 @@ impl Agent {
             match step {
                 Step::Ask(keys) => wire.to_gateway.say(Query { keys }),
                 Step::Send { key, offset } => self.begin(wire, key, offset),
+                Step::Park(key) => {
+                    self.items.get_mut(&key).unwrap().parked = Some("cut".to_owned());
+                }
             }
         }
         self.talk.say(now, &mut wire.to_gateway);

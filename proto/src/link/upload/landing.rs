@@ -49,6 +49,12 @@ impl Landing {
         Ok(())
     }
 
+    /// How many bytes of the whole there are by now.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.next
+    }
+
     /// Takes the end.
     ///
     /// # Errors

@@ -143,6 +143,62 @@ fn what_was_cut_is_asked_about_soon() {
 }
 
 #[test]
+fn what_is_cut_three_times_without_an_answer_is_parked_unless_it_gets_farther() {
+    let held = |offset| Have {
+        entries: vec![Entry {
+            key: key(1),
+            offset,
+            receipt: None,
+        }],
+    };
+    for (offsets, parks) in [([0, 0], true), ([40, 40], false), ([0, 40], false)] {
+        let mut uploader = caught_up();
+        uploader.offered(vec![job(1, Priority::Routine)], true);
+        let mut from = 0;
+        for (round, offset) in (0..).zip(offsets) {
+            assert_eq!(uploader.step(at(round * 10)), send(1, from));
+            uploader.cut(at(round * 10), &key(1));
+            let ask = Some(Step::Ask(vec![key(1)]));
+            assert_eq!(uploader.step(at(round * 10 + 2)), ask);
+            uploader.have(&held(offset)).unwrap();
+            from = offset;
+        }
+        assert_eq!(uploader.step(at(20)), send(1, from));
+        uploader.cut(at(20), &key(1));
+        if parks {
+            assert_eq!(uploader.step(at(22)), Some(Step::Park(key(1))));
+            assert!(!uploader.holds(&key(1)), "the spool decides about it");
+            assert_eq!(uploader.step(at(23)), None);
+        } else {
+            assert_eq!(uploader.step(at(22)), Some(Step::Ask(vec![key(1)])));
+        }
+    }
+}
+
+#[test]
+fn a_cut_that_is_answered_is_no_strike() {
+    let mut uploader = caught_up();
+    for round in 0..5 {
+        uploader.offered(vec![job(1, Priority::Routine)], true);
+        let now = at(round * 10);
+        if round > 0 {
+            assert_eq!(uploader.step(now), Some(Step::Ask(vec![key(1)])));
+            let entries = vec![Entry {
+                key: key(1),
+                offset: 0,
+                receipt: None,
+            }];
+            uploader.have(&Have { entries }).unwrap();
+        }
+        assert_eq!(uploader.step(now), send(1, 0));
+        uploader.cut(now, &key(1));
+        let refused = uploader.refused(refusal(1, Code::Busy, Some(1000)));
+        assert_eq!(refused.retry_after_ms, Some(1000));
+        assert_eq!(uploader.step(at(round * 10 + 9)), None);
+    }
+}
+
+#[test]
 fn an_answer_to_another_question_ends_the_connection() {
     let mut uploader = Uploader::new(bounds());
     uploader.offered(vec![job(1, Priority::Routine)], true);
