@@ -98,6 +98,19 @@ pub async fn open_spool(config: &Config) -> anyhow::Result<Spool> {
     Ok(opened?)
 }
 
+/// Says so when those who are connected to the site page may take the files that the spool needs.
+fn warn_of_few_files(config: &Config) {
+    let files = causeway_http::raise_open_files();
+    let connections = config.site_page.bounds.max_connections;
+    if files < (connections as u64).saturating_mul(2) {
+        tracing::warn!(
+            files,
+            connections,
+            "this process may open few files: raise the limit of the service, or lower site_page.bounds.max_connections"
+        );
+    }
+}
+
 /// Runs the agent until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -106,6 +119,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     for remark in config.remarks() {
         tracing::warn!("{remark}");
     }
+    warn_of_few_files(&config);
     let credentials = Credentials::load(&keys(&config.spool))?;
     let spool = open_spool(&config).await?;
     if let Some(kind) = system::unsafe_file_system(&config.spool) {
