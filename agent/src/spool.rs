@@ -14,8 +14,10 @@ mod error;
 pub mod floor;
 mod greet;
 mod group;
+mod heads;
 mod insert;
 pub mod leaving;
+mod loss;
 mod manifest;
 mod masked;
 pub mod masks;
@@ -66,6 +68,7 @@ use crate::keys::Keys;
 use crate::rows::Rows;
 
 pub use disk::Handle;
+pub use disk::checked::{Checked, is_rotten};
 pub use entry::{
     AeTitle, AeTitleError, Arrival, AssociationId, CallingKind, Header, Kept, Looked, MaskedPixels,
     Outgoing, Private, Sent, Stored, Turn, Unprotected, Verdict,
@@ -312,15 +315,6 @@ impl Spool {
         outgoing::refused(self, refused).await
     }
 
-    /// The bytes of an instance cannot be read whole: it is not offered any more, `held` shows it, and when it is sent again it
-    /// takes its place.
-    ///
-    /// # Errors
-    /// When the rows refuse.
-    pub async fn lost(&self, key: &InstanceKey) -> Result<(), SpoolError> {
-        outgoing::lost(self, key).await
-    }
-
     /// Manifests of complete studies, all of whose instances have receipts, that the gateway has not confirmed.
     ///
     /// # Errors
@@ -427,7 +421,7 @@ impl Spool {
         self.inner.rows.close().await;
     }
 
-    /// A random word, for the rooms to the right.
+    /// A random word.
     pub(crate) fn token(&self) -> String {
         self.inner.random.token()
     }

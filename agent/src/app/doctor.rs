@@ -157,7 +157,7 @@ fn running<W: Write>(
     }
     if status.queue.lost > 0 {
         chart.fault(format!(
-            "{} instance(s) whose bytes are missing: put the disk back, or see `held` and `accept-loss`",
+            "{} instance(s) whose bytes are missing or damaged: have the PACS send them again, or put the disk back; see `held`",
             status.queue.lost
         ))?;
     }

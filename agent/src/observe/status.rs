@@ -77,7 +77,7 @@ pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
         .map(|line| format!("report for {}: {}", line.case, line.sentence));
     let last_error = if queue.lost > 0 {
         Some(format!(
-            "{} instance(s) whose bytes are missing: safe mode",
+            "{} instance(s) whose bytes are missing or damaged: see `held`",
             queue.lost
         ))
     } else if queue.unentered > 0 {

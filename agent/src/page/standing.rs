@@ -43,7 +43,7 @@ fn tiles(status: &Status) -> Markup {
             _ => (tile("Disk", "full", false, "nothing is taken: the PACS keeps it and tries again")),
         }
         @if let Some(until) = status.certificate_until { (certificate(until, status.at)) }
-        @if queue.lost > 0 { (tile("Missing", &format!("{} objects", queue.lost), false, "their bytes are gone: see the handbook, accept-loss")) }
+        @if queue.lost > 0 { (tile("Missing", &format!("{} objects", queue.lost), false, "their bytes are gone or damaged: have them sent again, or see the handbook, accept-loss")) }
         @if queue.unentered > 0 {
             (tile("Refused", &format!("{} objects", queue.unentered), false, "received and kept, but they go nowhere: ask who supports you"))
         }

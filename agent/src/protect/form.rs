@@ -10,7 +10,7 @@ use causeway_proto::ids::TransferSyntaxUid;
 
 use super::pieces::Piece;
 use crate::mask::native::Black;
-use crate::spool::{Kept, MaskedPixels, Spool, SpoolError};
+use crate::spool::{Checked, Kept, MaskedPixels, Spool, SpoolError};
 
 /// A stretch of the form.
 #[derive(Clone, Debug)]
@@ -183,14 +183,18 @@ impl Form {
         }
     }
 
-    /// The digest over the whole. Blocks: not for an async thread.
+    /// The digest over the whole, once it is made of bytes that are what was received: they are compared as they are read here. Blocks:
+    /// not for an async thread.
     ///
     /// # Errors
-    /// When the source cannot be read as far as the form says.
+    /// When the source cannot be read as far as the form says, and [`crate::spool::is_rotten`].
     pub(super) fn digest(&self, syntax: &TransferSyntaxUid) -> io::Result<Digest> {
         let mut hasher = ContentHasher::new(syntax);
-        let mut source = self.received.reader(&self.spool);
-        let mut masked = self.pixels.as_ref().map(|it| self.spool.pixels_reader(it));
+        let mut source = Source::of(&self.received, &self.spool)?;
+        let pixels = self.pixels.as_ref();
+        let mut masked = pixels
+            .map(|pixels| self.spool.checked_pixels(pixels))
+            .transpose()?;
         let mut buffer = vec![0; 256 * 1024];
         for stretch in self.stretches.iter() {
             let (range, black, from): (_, _, &mut dyn ReadSeek) = match (stretch, &mut masked) {
@@ -198,8 +202,8 @@ impl Form {
                     hasher.update(bytes);
                     continue;
                 }
-                (Stretch::Received(range), _) => (range, None, &mut source),
-                (Stretch::Blacked(range, black), _) => (range, Some(black), &mut source),
+                (Stretch::Received(range), _) => (range, None, source.reader()),
+                (Stretch::Blacked(range, black), _) => (range, Some(black), source.reader()),
                 (Stretch::Masked(range), Some(masked)) => (range, None, masked),
                 (Stretch::Masked(_), None) => return Err(io::ErrorKind::NotFound.into()),
             };
@@ -218,7 +222,39 @@ impl Form {
                 at += piece.len() as u64;
             }
         }
+        source.end()?;
+        masked.map_or(Ok(()), Checked::end)?;
         Ok(hasher.finish())
+    }
+}
+
+/// The received bytes of a form while its digest is made.
+enum Source {
+    Kept(Checked),
+    /// Compared when they were inflated.
+    Inflated(io::Cursor<Bytes>),
+}
+
+impl Source {
+    fn of(received: &Received, spool: &Spool) -> io::Result<Self> {
+        match received {
+            Received::Kept(kept) => spool.checked(kept).map(Self::Kept),
+            Received::Inflated(bytes) => Ok(Self::Inflated(io::Cursor::new(bytes.clone()))),
+        }
+    }
+
+    fn reader(&mut self) -> &mut dyn ReadSeek {
+        match self {
+            Self::Kept(checked) => checked,
+            Self::Inflated(bytes) => bytes,
+        }
+    }
+
+    fn end(self) -> io::Result<()> {
+        match self {
+            Self::Kept(checked) => checked.end(),
+            Self::Inflated(_) => Ok(()),
+        }
     }
 }
 

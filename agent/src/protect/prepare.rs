@@ -24,7 +24,7 @@ use super::{Protector, Unreadable, seal};
 use crate::keys::KeysError;
 use crate::mask::Rectangle;
 use crate::spool::masks::Rules;
-use crate::spool::{Kept, Looked, MaskedPixels, SpoolError, Unprotected};
+use crate::spool::{Kept, Looked, MaskedPixels, SpoolError, Unprotected, is_rotten};
 
 /// A deflated object is at most so long, inflated: it is held in memory while it is protected and sent.
 const INFLATED_MAX_BYTES: u64 = 64 << 20;
@@ -46,12 +46,33 @@ pub(super) enum PrepareError {
     /// The disk did not give its bytes; this may pass.
     #[error("{UNREAD}")]
     Unread,
+    /// Its bytes are not those that were received.
+    #[error("its bytes have changed on the agent's disk")]
+    Rotten,
     /// The agreement key or the hospital's key cannot be used; this may pass.
     #[error("{KEYLESS}")]
     Keys(#[source] KeysError),
     /// The spool refused; tried again.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+}
+
+impl PrepareError {
+    /// What it means that bytes could not be read.
+    pub(super) fn of_reading(error: &io::Error) -> Self {
+        match is_rotten(error) {
+            true => Self::Rotten,
+            false => Self::Unread,
+        }
+    }
+
+    /// Whether it speaks of what the object holds.
+    pub(super) fn is_of_the_object(&self) -> bool {
+        matches!(
+            self,
+            Self::Withheld(_) | Self::Unmasked(..) | Self::OtherPatient
+        )
+    }
 }
 
 impl From<KeysError> for PrepareError {
@@ -284,10 +305,13 @@ pub(super) fn received(
     if !deflated {
         return Ok((Received::Kept(kept.clone()), kept.syntax.clone()));
     }
+    let unread = |error| PrepareError::of_reading(&error);
+    let mut checked = protector.spool.checked(kept).map_err(unread)?;
     let mut inflated = Vec::new();
-    let read = DeflateDecoder::new(protector.spool.reader(kept))
+    let read = DeflateDecoder::new(&mut checked)
         .take(INFLATED_MAX_BYTES + 1)
         .read_to_end(&mut inflated);
+    checked.end().map_err(unread)?;
     if read.as_ref().is_err_and(|error| !is_content(error)) {
         return Err(PrepareError::Unread);
     }

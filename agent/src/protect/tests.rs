@@ -21,6 +21,7 @@ mod planted;
 pub(crate) mod preview;
 mod public;
 mod renamed;
+mod rot;
 mod units;
 mod worker;
 

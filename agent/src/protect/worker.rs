@@ -148,12 +148,16 @@ impl Protector {
         mut instance: Unprotected,
     ) -> Result<(Unprotected, Verdict), ProtectError> {
         self.spool.give_way().await;
-        let prepared = match self.with_digest(&mut instance).await {
+        let mut prepared = match self.with_digest(&mut instance).await {
             Ok(()) => self.prepared(&instance).await,
             Err(error) => Err(error),
         };
+        if prepared.as_ref().is_err_and(PrepareError::is_of_the_object) {
+            prepared = self.unless_rotten(&instance).await.and(prepared);
+        }
         let (reason, blocks, looked) = match prepared {
             Ok(verdict) => return Ok((instance, verdict)),
+            Err(PrepareError::Rotten) => return Ok((instance, Verdict::Lost)),
             Err(PrepareError::Spool(error)) => return Err(error.into()),
             Err(error @ PrepareError::OtherPatient) => {
                 let blocks =
@@ -183,12 +187,18 @@ impl Protector {
     async fn with_digest(&self, instance: &mut Unprotected) -> Result<(), PrepareError> {
         if instance.source.digest.is_none() {
             let (spool, kept) = (self.spool.clone(), instance.source.clone());
-            let Ok(digest) = self.blocking(move || spool.digest_of(&kept)).await? else {
-                return Err(PrepareError::Unread);
-            };
+            let digest = self.blocking(move || spool.digest_of(&kept)).await?;
+            let digest = digest.map_err(|error| PrepareError::of_reading(&error))?;
             instance.source.digest = Some(digest);
         }
         Ok(())
+    }
+
+    /// What an object is withheld for is said of what was received, and not of what its disk has made of it.
+    async fn unless_rotten(&self, instance: &Unprotected) -> Result<(), PrepareError> {
+        let (spool, kept) = (self.spool.clone(), instance.source.clone());
+        let read = self.blocking(move || spool.checked(&kept)?.end()).await?;
+        read.map_err(|error| PrepareError::of_reading(&error))
     }
 
     async fn prepared(&self, instance: &Unprotected) -> Result<Verdict, PrepareError> {
@@ -260,9 +270,8 @@ impl Protector {
             let (looked, pixels) = (draft.looked.clone(), draft.pixels.clone());
             let uids = draft.plan.uids.clone();
             let (form, syntax) = form(&this, draft, &study, &own);
-            let Ok(digest) = form.digest(&syntax) else {
-                return Err(PrepareError::Unread);
-            };
+            let digest = form.digest(&syntax);
+            let digest = digest.map_err(|error| PrepareError::of_reading(&error))?;
             this.remembered.keep(digest, &form);
             let sent = Sent {
                 digest,

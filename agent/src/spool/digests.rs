@@ -3,7 +3,7 @@
 //! The digest of an object is computed when the object is protected, or when its UID comes again; that of its pixels when its UID
 //! comes again, or before its bytes are removed, so that a later correction is still known as one (P24).
 
-use std::io::BufReader;
+use std::io::{self, BufReader};
 
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::TransferSyntaxUid;
@@ -12,10 +12,10 @@ use causeway_proto::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::disk::Handle;
+use super::disk::checked::{Checked, is_rotten};
+use super::disk::{Disk, Handle};
 use super::store::Incoming;
-use super::writer::{Reader, digest_of};
-use super::{Kept, Spool, SpoolError, off_runtime, parsed, refused_row};
+use super::{Kept, Spool, SpoolError, loss, off_runtime, parsed, refused_row};
 use crate::rows::{from_row, to_row};
 
 /// Buffer of the reader that looks for pixels.
@@ -52,13 +52,10 @@ type Found = (Option<String>, Option<String>);
 async fn compute(spool: &Spool, of: Bytes) -> Result<Found, SpoolError> {
     let disk = spool.inner.disk.clone();
     let read = off_runtime(move || {
-        let reader = || Reader::of_handle(disk.clone(), &of.handle, of.length);
-        let source = of.source.then(|| digest_of(reader(), &of.syntax));
-        let pixels = of
-            .pixels
-            .then(|| pixels_of(reader(), &of.syntax, of.length));
+        let source = of.source.then(|| source_of(&disk, &of)).transpose()?;
+        let pixels = of.pixels.then(|| pixels_of(&disk, &of)).transpose()?;
         let pixels = pixels.map(|it| it.map_or_else(String::new, |digest| digest.to_string()));
-        Ok((source.transpose()?.map(|digest| digest.to_string()), pixels))
+        Ok((source.map(|digest| digest.to_string()), pixels))
     });
     read.await?.map_err(|source| SpoolError::Disk {
         tried: "reading an object again",
@@ -66,15 +63,22 @@ async fn compute(spool: &Spool, of: Bytes) -> Result<Found, SpoolError> {
     })
 }
 
+fn source_of(disk: &Disk, of: &Bytes) -> io::Result<Digest> {
+    disk.digest_of(&of.handle, of.length, &of.syntax)
+}
+
 /// The digest of the value of its pixel data. Blocks.
-fn pixels_of(reader: Reader, syntax: &TransferSyntaxUid, length: u64) -> Option<Digest> {
+fn pixels_of(disk: &Disk, of: &Bytes) -> io::Result<Option<Digest>> {
     let limits = Limits {
-        total_bytes: Some(length),
+        total_bytes: Some(of.length),
         digest_pixels: true,
         ..Limits::default()
     };
-    let scan = prescan::prescan(BufReader::with_capacity(LOOK, reader), syntax, &limits);
-    scan.ok()?.pixel_digest
+    let mut checked = disk.checked(&of.handle, of.length)?;
+    let reader = BufReader::with_capacity(LOOK, &mut checked);
+    let scan = prescan::prescan(reader, &of.syntax, &limits);
+    checked.end()?;
+    Ok(scan.ok().and_then(|scan| scan.pixel_digest))
 }
 
 async fn note(tx: &mut SqliteConnection, id: i64, found: &Found) -> Result<(), SpoolError> {
@@ -157,12 +161,13 @@ async fn keep_all(
     lacking: Result<Vec<SqliteRow>, sqlx::Error>,
 ) -> Result<usize, SpoolError> {
     let reading = "looking for objects without their digests";
-    let mut all = Vec::new();
+    let (mut all, mut rotten) = (Vec::new(), Vec::new());
     for row in lacking.map_err(refused_row(reading))? {
         let of = bytes(&row).map_err(refused_row(reading))?;
         let id = of.id;
         match compute(spool, of).await {
             Ok(found) => all.push((id, found)),
+            Err(SpoolError::Disk { source, .. }) if is_rotten(&source) => rotten.push(id),
             // bytes that cannot be read have no digest: what comes in their place has
             Err(SpoolError::Disk { source, .. }) => {
                 tracing::warn!(%source, "no digest of an object")
@@ -170,12 +175,16 @@ async fn keep_all(
             Err(error) => return Err(error),
         }
     }
-    if all.is_empty() {
+    if all.is_empty() && rotten.is_empty() {
         return Ok(0);
     }
     let mut tx = spool.begin_rows().await?;
     for (id, found) in &all {
         note(&mut tx, *id, found).await?;
+    }
+    for id in rotten {
+        let noted = loss::note(&mut tx, id, None).await;
+        noted.map_err(refused_row("noting a loss"))?;
     }
     tx.commit().await.map_err(refused_row("keeping digests"))?;
     Ok(all.len())
@@ -230,12 +239,21 @@ pub(super) async fn ahead(
 }
 
 impl Spool {
-    /// The digest of kept bytes, read again. Blocks.
+    /// The digest of kept bytes, read again and compared with what they were. Blocks.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub fn digest_of(&self, kept: &Kept) -> std::io::Result<Digest> {
-        digest_of(self.reader(kept), &kept.syntax)
+    /// When they cannot be read, and [`is_rotten`].
+    pub fn digest_of(&self, kept: &Kept) -> io::Result<Digest> {
+        let disk = &self.inner.disk;
+        disk.digest_of(&kept.handle, kept.length, &kept.syntax)
+    }
+
+    /// Kept bytes, to be compared with what they were as they are read. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be read, and [`is_rotten`].
+    pub fn checked(&self, kept: &Kept) -> io::Result<Checked> {
+        self.inner.disk.checked(&kept.handle, kept.length)
     }
 
     /// Gives instances that leave as they were received the digest of their bytes, which is the form's: up to `limit`; answers how many.

@@ -1,9 +1,10 @@
 //! Where the bytes lie. Callers append and get a handle, and read a range of a handle; how handles become files stays in here.
 //!
 //! Objects of up to a mebibyte lie one behind the other in segments ([`pack`]), so that one sync makes all of them durable that wait for
-//! it; each longer one, and each report, has a file of its own, named by its digest or by chance alone, and chance. Every write goes
-//! through [`Seam`], seven calls and a listing (house.md rule 5): the real one, and one in memory that can fail at any call and forget
-//! what was not synced.
+//! it; each longer one, and each report, has a file of its own, named by its digest or by chance alone, by chance, and by its checksum.
+//! So all bytes are kept with a checksum, in the head of a frame or in a name, that [`Disk::checked`] compares them with. Every write
+//! goes through [`Seam`], seven calls and a listing (house.md rule 5): the real one, and one in memory that can fail at any call and
+//! forget what was not synced.
 
 use std::fmt;
 use std::io;
@@ -12,8 +13,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use causeway_proto::digest::Digest;
 use causeway_proto::random::Random;
+use flate2::Crc;
 
 mod block;
+pub(super) mod checked;
 pub mod memory;
 mod pack;
 pub mod real;
@@ -62,6 +65,17 @@ impl Handle {
 
     fn packed(segment: &str, offset: u64, length: u64) -> Self {
         Self(format!("{segment}:{offset}:{length}"))
+    }
+
+    /// A file of this name and checksum.
+    fn file(stem: &str, checksum: u32) -> Self {
+        Self(format!("{stem}.{checksum:08x}"))
+    }
+
+    /// The checksum of a file of its own; none when an earlier version kept it.
+    fn checksum(&self) -> Option<u32> {
+        let (_, checksum) = self.0.rsplit_once('.')?;
+        u32::from_str_radix(checksum, 16).ok()
     }
 
     /// Where its bytes lie.
@@ -201,6 +215,7 @@ pub struct Disk {
 pub struct Partial {
     name: String,
     file: Box<dyn Appending>,
+    sum: Crc,
 }
 
 impl Partial {
@@ -209,7 +224,14 @@ impl Partial {
     /// # Errors
     /// As the disk says.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sum.update(bytes);
         self.file.append(bytes)
+    }
+
+    /// As [`Self::append`], for bytes whose checksum was made when they were put into the block.
+    pub(super) fn append_block(&mut self, block: &Block) -> io::Result<()> {
+        self.sum.combine(block.checksum());
+        self.file.append(block.content())
     }
 
     /// Its name, for reading it back before it is kept.
@@ -238,7 +260,8 @@ impl Disk {
     pub fn begin(&self) -> io::Result<Partial> {
         let name = self.random.token();
         let file = self.seam.open(Folder::Partial, &name)?;
-        Ok(Partial { name, file })
+        let sum = Crc::new();
+        Ok(Partial { name, file, sum })
     }
 
     /// Makes a file durable under its final name: its data, then its name. On any failure nothing of it is kept.
@@ -247,7 +270,7 @@ impl Disk {
     /// As the disk says.
     pub fn keep(&self, partial: Partial, digest: &Digest) -> io::Result<Handle> {
         let chance: String = self.random.token().chars().take(8).collect();
-        self.keep_as(partial, format!("{digest}-{chance}"))
+        self.keep_as(partial, &format!("{digest}-{chance}"))
     }
 
     /// As [`Self::keep`], for bytes whose digest is not known.
@@ -255,26 +278,27 @@ impl Disk {
     /// # Errors
     /// As the disk says.
     pub fn keep_unnamed(&self, partial: Partial) -> io::Result<Handle> {
-        self.keep_as(partial, self.random.token())
+        self.keep_as(partial, &self.random.token())
     }
 
-    fn keep_as(&self, mut partial: Partial, handle: String) -> io::Result<Handle> {
+    fn keep_as(&self, mut partial: Partial, stem: &str) -> io::Result<Handle> {
+        let handle = Handle::file(stem, partial.sum.sum());
         if let Err(error) = partial.file.sync() {
             self.discard(&partial.name);
             return Err(error);
         }
-        if let Err(error) = self
-            .seam
-            .rename(&partial.name, &handle, Folder::Partial, Folder::Kept)
+        if let Err(error) =
+            self.seam
+                .rename(&partial.name, &handle.0, Folder::Partial, Folder::Kept)
         {
             self.discard(&partial.name);
             return Err(error);
         }
         if let Err(error) = self.seam.sync_dir(Folder::Kept) {
-            drop(self.seam.remove(Folder::Kept, &handle));
+            drop(self.seam.remove(Folder::Kept, &handle.0));
             return Err(error);
         }
-        Ok(Handle(handle))
+        Ok(handle)
     }
 
     /// Removes a file that will not be kept; the next start removes what cannot be removed now.

@@ -286,6 +286,8 @@ pub enum Verdict {
         /// Whether the UID of its study may be said to the gateway all the same: none when its header cannot be read.
         named: Option<bool>,
     },
+    /// Its bytes have changed on the disk: it is not offered until it is sent again.
+    Lost,
 }
 
 /// A device that was met in a header, and what was known of it then.

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use super::disk::checked::is_rotten;
+
 /// The spool could not be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -114,10 +116,13 @@ impl SpoolError {
     pub(crate) fn of_the_bytes(&self) -> Option<bool> {
         match self {
             Self::Short => Some(true),
-            Self::Disk { source, .. } => Some(matches!(
-                source.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
-            )),
+            Self::Disk { source, .. } => Some(
+                is_rotten(source)
+                    || matches!(
+                        source.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof
+                    ),
+            ),
             Self::Rows { .. } | Self::NoCaseCode | Self::Keys(_) | Self::Full | Self::Ending => {
                 None
             }

@@ -9,8 +9,7 @@ use sqlx::SqliteConnection;
 use super::disk::{Disk, Handle, Partial};
 use super::entry::{MaskedPixels, Unprotected};
 use super::floor::Admission;
-use super::writer::Reader;
-use super::{Spool, SpoolError, refused_row};
+use super::{Checked, Spool, SpoolError, refused_row};
 use crate::rows::{from_row, to_row};
 
 /// Masked pixels on their way to the disk; dropped before they are kept, nothing of them stays. Every call blocks.
@@ -88,10 +87,12 @@ impl Spool {
         })
     }
 
-    /// Masked pixels, to be read from the beginning on a blocking thread. Wrap it in a `BufReader`.
-    #[must_use]
-    pub fn pixels_reader(&self, pixels: &MaskedPixels) -> Reader {
-        Reader::of_handle(self.inner.disk.clone(), &pixels.handle, pixels.length)
+    /// Masked pixels, to be compared with what they were as they are read. Blocks.
+    ///
+    /// # Errors
+    /// When they cannot be read, and [`super::is_rotten`].
+    pub fn checked_pixels(&self, pixels: &MaskedPixels) -> io::Result<Checked> {
+        self.inner.disk.checked(&pixels.handle, pixels.length)
     }
 
     /// Removes masked pixels that no row will name.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{AgreementId, Priority, StudyUid};
+use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{REMARKS_MAX, sentence};
 use causeway_proto::link::message::terms;
 use causeway_proto::link::message::{InstanceKey, Open, Progress, Receipt, Refused};
@@ -16,7 +17,7 @@ use super::disk::Handle;
 use super::entry::{Kept, Outgoing, Sent};
 use super::manifest::{FARTHEST, MUCH_LATER, SILENCE, new_version};
 use super::study::ToOpen;
-use super::{Spool, SpoolError, greet, manifest, parsed, refused_row, retain};
+use super::{Spool, SpoolError, greet, loss, manifest, parsed, refused_row, retain};
 use crate::rows::{from_row, number, set_fact, to_row};
 
 /// A study's rank in the queue (P26): the same order as [`Priority`].
@@ -197,14 +198,17 @@ fn tag(spool: &Spool, agreement: &AgreementId, source: &Digest) -> Result<Digest
 }
 
 /// The row that an answer of the gateway is about.
-struct Answered {
-    id: i64,
+pub(super) struct Answered {
+    pub(super) id: i64,
     sent: Option<(String, i64)>,
     profile: i64,
 }
 
 /// The row that an answer of the gateway is about, when its tag is that of the content held here.
-async fn row_of(spool: &Spool, key: &InstanceKey) -> Result<Option<Answered>, SpoolError> {
+pub(super) async fn row_of(
+    spool: &Spool,
+    key: &InstanceKey,
+) -> Result<Option<Answered>, SpoolError> {
     let row = sqlx::query(
         "SELECT id, source_digest, sent_digest, COALESCE(sent_length, 0), profile FROM instance \
          WHERE agreement = $1 AND sop_uid = $2 AND source_digest IS NOT NULL",
@@ -309,6 +313,10 @@ pub(super) async fn refused(spool: &Spool, refused: &Refused) -> Result<(), Spoo
     let Some(Answered { id, .. }) = row_of(spool, key).await? else {
         return Ok(());
     };
+    if refused.code == Code::DigestMismatch.number() && loss::have_changed(spool, key).await? {
+        spool.wake();
+        return Ok(());
+    }
     let now = spool.inner.clock.now();
     let mut tx = spool.begin_rows().await?;
     match refused.retry_after_ms {
@@ -362,18 +370,4 @@ pub(super) async fn renew(
         Some(study) => new_version(tx, study, SILENCE, now).await,
         None => Ok(()),
     }
-}
-
-/// See [`Spool::lost`].
-pub(super) async fn lost(spool: &Spool, key: &InstanceKey) -> Result<(), SpoolError> {
-    let Some(Answered { id, .. }) = row_of(spool, key).await? else {
-        return Ok(());
-    };
-    let mut tx = spool.begin_rows().await?;
-    sqlx::query("UPDATE instance SET lost = 1 WHERE id = $1 AND state = 'waiting'")
-        .bind(id)
-        .execute(&mut *tx)
-        .await
-        .map_err(refused_row("noting a loss"))?;
-    tx.commit().await.map_err(refused_row("noting a loss"))
 }

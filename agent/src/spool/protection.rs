@@ -8,7 +8,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::entry::{Private, Unprotected, Verdict};
 use super::outgoing::{BY_URGENCY, kept, renew};
-use super::{Spool, SpoolError, masked, masks, parsed, refused_row};
+use super::{Spool, SpoolError, loss, masked, masks, parsed, refused_row};
 use crate::audit;
 use crate::rows::{fact, set_fact, to_row};
 
@@ -233,6 +233,9 @@ impl Spool {
                             name_study(&mut tx, instance, *named).await?;
                             withhold(self, &mut tx, instance, reason, blocks.as_deref()).await?;
                         }
+                    }
+                    Verdict::Lost => {
+                        loss::note(&mut tx, instance.id, Some(&instance.source.handle)).await?;
                     }
                 }
             }

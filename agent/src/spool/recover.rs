@@ -2,14 +2,16 @@
 //!
 //! Idempotent: killed at any point and begun again it ends in the same state.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
 
 use super::disk::{Disk, Handle};
+use super::heads::Heads;
 use super::manifest::{SILENCE, new_version};
 use super::{OpenError, Spool, SpoolError, refused_row, replay};
 use crate::audit;
@@ -92,6 +94,7 @@ pub(super) async fn recover(rows: &Rows, disk: &Disk) -> Result<Recovery, OpenEr
             .into_iter()
             .map(|it| (it.name, it.length))
             .collect(),
+        headless: HashSet::new(),
         disk: disk.clone(),
     };
     compare(rows, &mut files, &mut recovery).await?;
@@ -103,6 +106,8 @@ pub(super) async fn recover(rows: &Rows, disk: &Disk) -> Result<Recovery, OpenEr
 struct Files {
     own: HashMap<Handle, u64>,
     segments: HashMap<String, u64>,
+    /// Where a row names an object and no frame is.
+    headless: HashSet<Handle>,
     disk: Disk,
 }
 
@@ -116,7 +121,34 @@ impl Files {
         if there {
             self.disk.count(handle);
         }
-        there
+        there && !self.headless.contains(handle)
+    }
+}
+
+/// Bytes that a row names.
+struct Named {
+    id: i64,
+    what: String,
+    handle: Handle,
+    length: u64,
+    /// The gateway has them.
+    receipted: bool,
+}
+
+impl Named {
+    fn of(row: &SqliteRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            id: row.try_get(0)?,
+            what: row.try_get(1)?,
+            handle: Handle::from_row(row.try_get(2)?),
+            length: from_row(row.try_get(3)?),
+            receipted: row.try_get::<i64, _>(4)? != 0,
+        })
+    }
+
+    /// Received, to be sent, and not at the gateway.
+    fn is_only_here(&self) -> bool {
+        matches!(self.what.as_str(), "instance" | "unentered") && !self.receipted
     }
 }
 
@@ -132,6 +164,17 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
     .fetch_all(rows.read())
     .await
     .map_err(refused_row("listing what should be there"))?;
+    let reading = "reading what should be there";
+    let named: Vec<Named> = named
+        .iter()
+        .map(Named::of)
+        .collect::<Result<_, _>>()
+        .map_err(refused_row(reading))?;
+    let mut heads = Heads::default();
+    for one in named.iter().filter(|one| one.is_only_here()) {
+        heads.add(&one.handle);
+    }
+    files.headless = heads.missing(&files.disk).await?;
     let mut tx = rows
         .begin()
         .await
@@ -142,47 +185,12 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
         .execute(&mut *tx)
         .await
         .map_err(refused_row("looking again for what was missing"))?;
-    for row in named {
-        let read = || -> Result<(i64, String, String, i64, i64), sqlx::Error> {
-            Ok((
-                row.try_get(0)?,
-                row.try_get(1)?,
-                row.try_get(2)?,
-                row.try_get(3)?,
-                row.try_get(4)?,
-            ))
-        };
-        let (id, what, handle, length, receipted) =
-            read().map_err(refused_row("reading what should be there"))?;
-        if files.take(&Handle::from_row(handle), from_row(length)) {
+    for one in named {
+        if files.take(&one.handle, one.length) {
             continue;
         }
-        let change = match (what.as_str(), receipted) {
-            ("instance", 0) => {
-                recovery.lost += 1;
-                "UPDATE instance SET lost = 1 WHERE id = $1"
-            }
-            ("unentered", _) => {
-                recovery.lost += 1;
-                "UPDATE unentered SET lost = 1 WHERE id = $1"
-            }
-            ("instance", _) => {
-                recovery.gone_after_receipt += 1;
-                "UPDATE instance SET handle = NULL WHERE id = $1"
-            }
-            ("aside", _) => {
-                recovery.lost_aside += 1;
-                "DELETE FROM aside WHERE id = $1"
-            }
-            // made again when the object is decided again, which the end of its file brings about
-            ("masked", _) => "DELETE FROM masked WHERE instance_id = $1",
-            _ => {
-                recovery.lost_reports += 1;
-                "UPDATE own_report SET lost = 1 WHERE rowid = $1"
-            }
-        };
-        sqlx::query(change)
-            .bind(id)
+        sqlx::query(missing(&one, recovery))
+            .bind(one.id)
             .execute(&mut *tx)
             .await
             .map_err(refused_row("marking what is missing"))?;
@@ -191,6 +199,34 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
         .await
         .map_err(refused_row("putting it in order"))?;
     Ok(())
+}
+
+/// What is missing is counted, and how its row says so.
+fn missing(one: &Named, recovery: &mut Recovery) -> &'static str {
+    match (one.what.as_str(), one.receipted) {
+        ("instance", false) => {
+            recovery.lost += 1;
+            "UPDATE instance SET lost = 1 WHERE id = $1"
+        }
+        ("unentered", _) => {
+            recovery.lost += 1;
+            "UPDATE unentered SET lost = 1 WHERE id = $1"
+        }
+        ("instance", _) => {
+            recovery.gone_after_receipt += 1;
+            "UPDATE instance SET handle = NULL WHERE id = $1"
+        }
+        ("aside", _) => {
+            recovery.lost_aside += 1;
+            "DELETE FROM aside WHERE id = $1"
+        }
+        // made again when the object is decided again, which the end of its file brings about
+        ("masked", _) => "DELETE FROM masked WHERE instance_id = $1",
+        _ => {
+            recovery.lost_reports += 1;
+            "UPDATE own_report SET lost = 1 WHERE rowid = $1"
+        }
+    }
 }
 
 /// Files without a row: a crash between the file and its row. The sender never heard success, so nothing is owed for them.

@@ -10,6 +10,7 @@ mod masks;
 mod packs;
 mod refused_rows;
 mod resent;
+mod rot;
 mod segments;
 mod settling;
 mod studies;

@@ -378,7 +378,9 @@ async fn waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     let (named, said): (String, bool) = (row.try_get(6)?, row.try_get::<i64, _>(7)? != 0);
     let undecided: i64 = row.try_get(8)?;
     Ok(match state.as_str() {
-        _ if lost > 0 => format!("{lost} instance(s) whose bytes are missing at the site"),
+        _ if lost > 0 => {
+            format!("{lost} instance(s) whose bytes are missing or damaged at the site")
+        }
         "recalled" if agreement.is_empty() => String::new(),
         _ if agreement.is_empty() => "an agreement: the gateway has not named one yet".to_owned(),
         "recalled" if !said => String::new(),
@@ -422,7 +424,7 @@ pub async fn held(rows: &Rows) -> Result<Vec<Held>, SpoolError> {
          UNION ALL SELECT s.case_code, COUNT(*), 'kept aside: other pixels or another study under a UID that was received before' \
            FROM aside a JOIN instance i ON i.id = a.instance_id JOIN study s ON s.id = i.study_id \
            WHERE a.kind = 'conflict' GROUP BY s.id \
-         UNION ALL SELECT s.case_code, COUNT(*), 'the bytes are missing at the site: after `accept-loss` and a restart, have the PACS send it again' \
+         UNION ALL SELECT s.case_code, COUNT(*), 'the bytes are missing or damaged at the site: have the PACS send it again; while nothing is received, after `accept-loss` and a restart' \
            FROM instance i JOIN study s ON s.id = i.study_id WHERE i.lost = 1 AND i.state = 'waiting' GROUP BY s.id \
          UNION ALL SELECT COALESCE(s.case_code, '(no case)'), COUNT(*), 'received and kept, but refused its row, and tried again: ' || u.why \
            FROM unentered u LEFT JOIN study s ON s.id = (SELECT MAX(id) FROM study WHERE study_uid = u.study_uid) GROUP BY s.id, u.why \

@@ -4,7 +4,6 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use causeway_proto::digest::{ContentHasher, Digest};
-use causeway_proto::ids::TransferSyntaxUid;
 
 use super::disk::{Block, Disk, Handle, Partial};
 use super::entry::{Arrival, Kept};
@@ -141,7 +140,7 @@ impl Writer {
             if let Some(hasher) = &mut hasher {
                 hasher.update(block.content());
             }
-            if let Err(error) = partial.append(block.content()) {
+            if let Err(error) = partial.append_block(&block) {
                 disk.discard(partial.name());
                 return Err(error);
             }
@@ -180,7 +179,7 @@ impl Writer {
                 None => disk.begin()?,
             };
             if !block.content().is_empty()
-                && let Err(error) = partial.append(block.content())
+                && let Err(error) = partial.append_block(&block)
             {
                 disk.discard(partial.name());
                 return Err(error);
@@ -199,18 +198,6 @@ impl Writer {
 }
 
 const EARLIER: &str = "an earlier write of this instance failed";
-
-/// The content digest of a dataset. Blocks.
-pub(super) fn digest_of(mut read: impl Read, syntax: &TransferSyntaxUid) -> io::Result<Digest> {
-    let mut hasher = ContentHasher::new(syntax);
-    let mut buffer = vec![0; 256 * 1024];
-    loop {
-        match read.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            n => hasher.update(buffer.get(..n).unwrap_or_default()),
-        }
-    }
-}
 
 impl Drop for Writer {
     fn drop(&mut self) {
@@ -237,13 +224,9 @@ pub struct Reader {
 
 impl Reader {
     pub(super) fn of_kept(disk: Disk, kept: &Kept) -> Self {
-        Self::of_handle(disk, &kept.handle, kept.length)
-    }
-
-    pub(super) fn of_handle(disk: Disk, handle: &Handle, length: u64) -> Self {
         Self {
-            source: Source::Kept(disk, handle.clone()),
-            length,
+            source: Source::Kept(disk, kept.handle.clone()),
+            length: kept.length,
             at: 0,
         }
     }

@@ -71,6 +71,12 @@ impl Block {
         self.bytes.get(self.lead + HEAD..).unwrap_or_default()
     }
 
+    /// The checksum of [`Self::content`].
+    #[must_use]
+    pub(super) fn checksum(&self) -> &Crc {
+        &self.checksum
+    }
+
     /// Makes it a frame that says `told`. False when that is too long for the head of one.
     pub(in crate::spool) fn seal(&mut self, told: &[u8]) -> bool {
         let length = self.content().len() as u64;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use flate2::Crc;
 
 use super::block::{ALIGN, Block, HEAD, LONGEST};
+use super::checked::rotten;
 use super::{Appending, Disk, Folder, Found, Handle, Place};
 
 const MAGIC: [u8; 8] = *b"CWFRAME1";
@@ -309,6 +310,44 @@ impl Disk {
         offset: u64,
     ) -> io::Result<Option<Frame>> {
         self.frame(segment, offset.saturating_sub(HEAD as u64))
+    }
+
+    /// The object of a handle in a segment, whole and as it was when it came.
+    ///
+    /// # Errors
+    /// As the disk says; [`super::checked::is_rotten`] when it is not what it was, or nothing says what it was.
+    pub(super) fn packed(&self, segment: &str, offset: u64, length: u64) -> io::Result<Bytes> {
+        let from = offset.saturating_sub(HEAD as u64);
+        let most = usize::try_from(length).unwrap_or(LONGEST).min(LONGEST);
+        let frame = self
+            .seam
+            .read(Folder::Packed, segment, from, HEAD.saturating_add(most))?;
+        let mut content = Bytes::from(frame);
+        let head = content.split_to(content.len().min(HEAD));
+        let mut sum = Crc::new();
+        sum.update(&content);
+        let whole = read_head(&head).is_some_and(|head| {
+            head.length == length && content.len() as u64 == length && head.checksum == sum.sum()
+        });
+        if whole { Ok(content) } else { Err(rotten()) }
+    }
+
+    /// Whether a frame of an object of this length lies where the handle says, as far as its head tells.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(in crate::spool) fn has_head(&self, handle: &Handle) -> io::Result<bool> {
+        let Place::Packed {
+            segment,
+            offset,
+            length,
+        } = handle.place()
+        else {
+            return Ok(false);
+        };
+        let from = offset.saturating_sub(HEAD as u64);
+        let head = self.seam.read(Folder::Packed, segment, from, HEAD)?;
+        Ok(read_head(&head).is_some_and(|head| head.length == length))
     }
 
     /// The frame that begins at `at`; none when there is none: the end, or what was being written when the power went.
