@@ -331,10 +331,13 @@ fn keep_and_protect(
     protector
 }
 
-/// C-STORE to a destination, as the deliveries know it.
+/// C-STORE to a destination and C-FIND at it, as the deliveries know them.
 fn store() -> Store {
     Store::new(|destination, parcel| {
         async move { dicom::send::store(&destination, &parcel).await }.boxed()
+    })
+    .asking(|destination, parcel| {
+        async move { dicom::query::holds(&destination, &parcel).await }.boxed()
     })
 }
 

@@ -4,8 +4,9 @@
 //! | State | Reached by | Left by |
 //! |---|---|---|
 //! | `at-site` | signature and study verified, bytes durable | the first offer, or its restoration |
-//! | `delivered` | the destination stored it (0x0000, or a warning that is noted) | never |
-//! | `waiting` | no answer, or a refusal that may pass; also of the question for its patient | the next offer |
+//! | `delivered` | the destination stored it (0x0000, or a warning that is noted), or says that it holds it | never |
+//! | `waiting` | no association, or a refusal that may pass; also of the question for its patient | the next offer |
+//! | `waiting`, shown as `unknown` | all of it was sent and no answer came, or the agent ended meanwhile | the destination saying, asked, that it holds it or not; an answer to the next offer |
 //! | `not-taken` | no context for this class, or 0x0122 | a person's retry |
 //! | `held` | refused ten times, no destination configured, its patient in question (`restore`), or no page image of it (`derive`) | a person's retry or decision |
 //! | `waiting`, of the site itself | its bytes were found missing or damaged | the gateway sending it again |
@@ -13,6 +14,10 @@
 //!
 //! Each destination has a row for the signed document and, where its PACS takes no structured reports or hides them, one for the
 //! page image of it (P8); each stands and is tried by itself.
+//!
+//! Every offer of a form carries the same SOP Instance UIDs, so that an object that comes twice is one. Where it is not known whether a
+//! destination holds it, and the destination answers to C-FIND at the level of the image, it is offered again only when it is not there.
+//! "Duplicate SOP Instance" (0x0111) is no refusal unless the destination, asked, does not find it.
 //!
 //! A withdrawal (P17) goes before all else, and what it takes back goes no more. It has one row beside, of the agent itself, which is
 //! `held` until a person here has said that he has seen it.
@@ -47,7 +52,7 @@ use crate::derive::Fonts;
 use crate::restore::Restoring;
 use crate::spool::{Spool, SpoolError};
 use accept::Arriving;
-pub use offer::{Destination, PageImage, Parcel, SendOutcome, Store};
+pub use offer::{DUPLICATE, Destination, Holds, PageImage, Parcel, SendOutcome, Store};
 pub use restoring::Ruling;
 
 /// The destination that stands for the agent itself.
@@ -252,7 +257,8 @@ impl Deliveries {
     }
 
     async fn free_leases(&self) -> Result<(), DeliveryError> {
-        self.write("UPDATE delivery SET lease_until_us = 0 WHERE lease_until_us <> 0")
+        // the process ended before it heard an answer, or could write one down
+        self.write("UPDATE delivery SET lease_until_us = 0, unknown = 1 WHERE lease_until_us <> 0")
             .await
     }
 
@@ -313,4 +319,4 @@ fn refused(tried: &'static str) -> impl FnOnce(sqlx::Error) -> DeliveryError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

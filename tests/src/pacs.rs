@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use causeway_proto::dataset::Dataset;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_ul::association::server::{AsyncServerAssociation, ServerAssociationOptions};
@@ -30,6 +31,8 @@ pub struct Behaviour {
     pub first_status: u16,
     /// How many times the connection is cut after the instance was kept and before it was answered.
     pub drop_before_answer: usize,
+    /// Answers C-FIND for an instance; others refuse it with status 0122.
+    pub finds: bool,
 }
 
 /// One C-STORE that the PACS kept.
@@ -189,12 +192,31 @@ async fn answer(
         return Ok(());
     }
     let mut status = 0;
-    if has_dataset {
-        let syntax = association
-            .presentation_contexts()
-            .iter()
-            .find(|one| one.id == context)
-            .map(|one| one.transfer_syntax.clone());
+    let syntax = association
+        .presentation_contexts()
+        .iter()
+        .find(|one| one.id == context)
+        .map(|one| one.transfer_syntax.clone());
+    if command::is_find(&request) {
+        status = if state.behaviour.finds { 0 } else { 0x0122 };
+        if status == 0
+            && holds(
+                state,
+                &syntax.context("a question without context")?,
+                dataset,
+            )?
+        {
+            let data = vec![
+                value(
+                    context,
+                    PDataValueType::Command,
+                    command::pending(&request)?,
+                ),
+                value(context, PDataValueType::Data, dataset.clone()),
+            ];
+            association.send(&Pdu::PData { data }).await?;
+        }
+    } else if has_dataset {
         let count = count_store(state);
         status = if count <= state.behaviour.first {
             state.behaviour.first_status
@@ -214,16 +236,31 @@ async fn answer(
         }
     }
     let data = command::response(&request, status)?;
-    let value = PDataValue {
-        presentation_context_id: context,
-        value_type: PDataValueType::Command,
-        is_last: true,
-        data,
-    };
-    association.send(&Pdu::PData { data: vec![value] }).await?;
+    let data = vec![value(context, PDataValueType::Command, data)];
+    association.send(&Pdu::PData { data }).await?;
     command.clear();
     dataset.clear();
     Ok(())
+}
+
+fn value(presentation_context_id: u8, value_type: PDataValueType, data: Vec<u8>) -> PDataValue {
+    PDataValue {
+        presentation_context_id,
+        value_type,
+        is_last: true,
+        data,
+    }
+}
+
+/// Whether the instance that is asked for was kept.
+fn holds(state: &State, syntax: &str, identifier: &[u8]) -> anyhow::Result<bool> {
+    let asked = Dataset::read(identifier, &syntax.parse()?)?;
+    let instance = asked.code(tags::SOP_INSTANCE_UID);
+    let arrivals = state
+        .arrivals
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    Ok(arrivals.iter().any(|one| one.instance == instance))
 }
 
 fn count_store(state: &State) -> usize {

@@ -182,8 +182,19 @@ async fn a_pacs_that_forwards_everything_new_back_makes_no_new_task() -> anyhow:
 
 #[tokio::test]
 async fn an_acknowledgement_that_is_lost_still_ends_as_one_report() -> anyhow::Result<()> {
+    lost_twice(false, 3).await
+}
+
+#[tokio::test]
+async fn a_pacs_that_says_that_it_has_a_report_is_sent_it_once() -> anyhow::Result<()> {
+    lost_twice(true, 1).await
+}
+
+/// The PACS cuts two connections after it has kept what came over them; it keeps the report so many times, each time the same.
+async fn lost_twice(finds: bool, kept: usize) -> anyhow::Result<()> {
     let hospital = Hospital::pseudonymous(Behaviour {
         drop_before_answer: 2,
+        finds,
         ..Behaviour::default()
     })
     .await?;
@@ -195,5 +206,12 @@ async fn an_acknowledgement_that_is_lost_still_ends_as_one_report() -> anyhow::R
         .wait_delivery(&task.case, "delivered", Duration::from_secs(120))
         .await?;
     assert_eq!(hospital.reports(&study.study()).len(), 1);
+    let arrivals = hospital.pacs.arrivals();
+    assert_eq!(arrivals.len(), kept);
+    assert!(
+        arrivals
+            .iter()
+            .all(|one| one.instance == arrivals[0].instance)
+    );
     hospital.close().await
 }

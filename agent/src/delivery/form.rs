@@ -7,7 +7,7 @@ use causeway_proto::ids::{
 };
 use dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 
-use super::offer::{Destination, Parcel, SendOutcome, Store};
+use super::offer::{DUPLICATE, Destination, Holds, Parcel, SendOutcome, Store};
 use super::rehoming::{self, Signed};
 use super::{Deliveries, DeliveryError, IMAGE, refused};
 use crate::derive::{self, DeriveError, Fonts, Source};
@@ -183,18 +183,75 @@ async fn note(
     Ok(())
 }
 
-/// Offers each in its turn, until one is not stored. Answers for all of them: a warning that one met is the warning of the whole.
+/// What came of an offer, and whether the destination may hold it all the same.
+pub(super) struct Offer {
+    pub(super) outcome: SendOutcome,
+    pub(super) unknown: bool,
+}
+
+/// Offers each in its turn, until one is not stored; of which it is `unknown` whether they are there, only those that are not. Answers
+/// for all of them: a warning that one met is the warning of the whole.
 pub(super) async fn offered(
     store: &Store,
     destination: &Destination,
     parcels: Vec<Parcel>,
-) -> SendOutcome {
-    let mut warned = 0;
+    unknown: bool,
+) -> Offer {
+    let (mut warned, mut there) = (0, false);
+    let alone = parcels.len() == 1;
     for parcel in parcels {
-        match store.store(destination, parcel).await {
+        let (outcome, absent) = one(store, destination, parcel, unknown).await;
+        match outcome {
             SendOutcome::Stored(status) => warned = warned.max(status),
-            other => return other,
+            SendOutcome::There => there = true,
+            SendOutcome::Unanswered(_) => {
+                return Offer {
+                    outcome,
+                    unknown: true,
+                };
+            }
+            outcome => {
+                // of several, those before this one are there
+                let unknown = unknown && !(absent && alone);
+                return Offer { outcome, unknown };
+            }
         }
     }
-    SendOutcome::Stored(warned)
+    let outcome = match (warned, there) {
+        (0, true) => SendOutcome::There,
+        (status, _) => SendOutcome::Stored(status),
+    };
+    Offer {
+        outcome,
+        unknown: false,
+    }
+}
+
+/// Offers one, unless it is there. Answers also whether the destination has said that it was not.
+async fn one(
+    store: &Store,
+    destination: &Destination,
+    parcel: Parcel,
+    unknown: bool,
+) -> (SendOutcome, bool) {
+    let mut absent = false;
+    if unknown {
+        match store.holds(destination, &parcel).await {
+            Holds::Yes => return (SendOutcome::There, false),
+            Holds::Unreached(sentence) => return (SendOutcome::Failed(sentence), false),
+            Holds::No => absent = true,
+            // the same UID again does no harm
+            Holds::Unsaid => {}
+        }
+    }
+    let outcome = match store.store(destination, parcel.clone()).await {
+        SendOutcome::Refused(DUPLICATE) => match store.holds(destination, &parcel).await {
+            Holds::Yes => SendOutcome::There,
+            Holds::Unsaid => SendOutcome::Stored(DUPLICATE),
+            Holds::No => SendOutcome::Refused(DUPLICATE),
+            Holds::Unreached(sentence) => SendOutcome::Unanswered(sentence),
+        },
+        outcome => outcome,
+    };
+    (outcome, absent)
 }

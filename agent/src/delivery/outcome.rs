@@ -6,7 +6,7 @@ use causeway_proto::link::message::DeliveryState;
 use causeway_proto::random::Random;
 
 use super::IMAGE;
-use super::offer::SendOutcome;
+use super::offer::{DUPLICATE, SendOutcome};
 
 /// A refusal that does not pass by itself is tried so often before a person is asked.
 const TRIES: i64 = 10;
@@ -44,6 +44,15 @@ pub(super) fn judge(
     };
     match outcome {
         SendOutcome::Stored(0x0000) => end(DeliveryState::Delivered, "in the PACS".to_owned()),
+        SendOutcome::There => end(
+            DeliveryState::Delivered,
+            "in the PACS, as it says when it is asked".to_owned(),
+        ),
+        SendOutcome::Stored(DUPLICATE) => end(
+            DeliveryState::Delivered,
+            "in the PACS, which answered that it had it already (0111), and cannot be asked"
+                .to_owned(),
+        ),
         SendOutcome::Stored(status) => end(
             DeliveryState::Delivered,
             format!(
@@ -73,7 +82,7 @@ pub(super) fn judge(
         SendOutcome::Refused(status) => {
             wait(format!("the PACS refused it with status {status:04X}"))
         }
-        SendOutcome::Failed(sentence) => wait(sentence.clone()),
+        SendOutcome::Failed(sentence) | SendOutcome::Unanswered(sentence) => wait(sentence.clone()),
     }
 }
 

@@ -5,6 +5,7 @@ mod image;
 mod lost;
 mod rehomed;
 mod trust;
+mod unknown;
 mod withdrawn;
 
 use std::collections::VecDeque;
@@ -20,7 +21,7 @@ use crate::restore::sample::{SIGNED_AT, as_sent, document, mint, reader};
 use crate::spool::tests::{Bench, What, seeded, title};
 
 /// A signed report as the gateway sends it.
-fn signed(study: &str, instance: &str) -> (Report, Bytes) {
+pub(crate) fn signed(study: &str, instance: &str) -> (Report, Bytes) {
     sign(&document(study, instance))
 }
 
@@ -81,7 +82,7 @@ pub(super) async fn open(bench: &Bench) -> Deliveries {
     open_with(bench, vec![destination()]).await
 }
 
-async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries {
+pub(crate) async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries {
     let authority = Some(reader().authority());
     Deliveries::open(
         destinations,
@@ -94,7 +95,7 @@ async fn open_with(bench: &Bench, destinations: Vec<Destination>) -> Deliveries 
     .unwrap()
 }
 
-pub(super) async fn bench_with_study() -> Bench {
+pub(crate) async fn bench_with_study() -> Bench {
     let bench = Bench::new().await;
     bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
     bench
@@ -125,7 +126,12 @@ pub(super) fn word(
 }
 
 pub(super) async fn offer(deliveries: &Deliveries, pacs: &Pacs) -> bool {
-    work::offer_next(deliveries, &destination(), &pacs.store(), fonts())
+    offer_by(deliveries, &destination(), &pacs.store()).await
+}
+
+/// Offers what has been due the longest; answers whether there was anything.
+pub(crate) async fn offer_by(deliveries: &Deliveries, to: &Destination, store: &Store) -> bool {
+    work::offer_next(deliveries, to, store, fonts())
         .await
         .unwrap()
 }
@@ -147,6 +153,16 @@ fn every_answer_ends_in_its_state() {
         (SendOutcome::Refused(0xC000), 9, Waiting),
         (SendOutcome::Refused(0xC000), 10, Held),
         (SendOutcome::Refused(0x0124), 10, Held),
+        (SendOutcome::There, 1, Delivered),
+        (SendOutcome::Stored(0x0111), 1, Delivered),
+        (SendOutcome::Refused(0x0111), 1, Waiting),
+        (SendOutcome::Refused(0x0111), 10, Held),
+        (SendOutcome::Unanswered("no answer".to_owned()), 1, Waiting),
+        (
+            SendOutcome::Unanswered("no answer".to_owned()),
+            5000,
+            Waiting,
+        ),
         (SendOutcome::Failed("no answer".to_owned()), 1, Waiting),
         (SendOutcome::Failed("no answer".to_owned()), 5000, Waiting),
     ] {

@@ -13,6 +13,10 @@ use crate::rows::{Rows, from_row};
 use crate::spool::Handle;
 use crate::spool::view::Event;
 
+/// The state of row `d`, as people see it.
+const STATE: &str =
+    "CASE WHEN d.state = 'waiting' AND d.unknown = 1 THEN 'unknown' ELSE d.state END";
+
 /// One report towards one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Line {
@@ -42,10 +46,10 @@ pub struct Line {
 /// When the rows refuse.
 pub async fn standing(rows: &Rows) -> Result<Vec<Line>, DeliveryError> {
     let found = sqlx::query(
-        "SELECT r.case_code, r.status, d.destination, d.form, d.state, d.sentence, d.attempts, d.since_us, \
+        sqlx::AssertSqlSafe(format!("SELECT r.case_code, r.status, d.destination, d.form, {STATE}, d.sentence, d.attempts, d.since_us, \
          CASE WHEN d.state = 'waiting' THEN d.due_us END FROM delivery d JOIN report r ON r.id = d.report_id \
          WHERE (d.destination <> 'site' OR d.state <> 'at-site') AND d.form <> 'acknowledged' \
-         ORDER BY d.state = 'delivered', d.since_us DESC LIMIT 200",
+         ORDER BY d.state = 'delivered', d.since_us DESC LIMIT 200")),
     )
     .fetch_all(rows.read())
     .await
@@ -82,7 +86,7 @@ pub struct Open {
     pub signed: Timestamp,
     /// By whom.
     pub signer: String,
-    /// Whether the hospital's systems got what it takes back.
+    /// Whether the hospital's systems got what it takes back, or may have.
     pub was_delivered: bool,
 }
 
@@ -94,7 +98,7 @@ pub async fn withdrawals(rows: &Rows) -> Result<Vec<Open>, DeliveryError> {
     let found = sqlx::query(
         "SELECT w.id, w.case_code, w.signed_us, w.signer, EXISTS (SELECT 1 FROM report r JOIN delivery e ON e.report_id = r.id \
            WHERE r.case_code = w.case_code AND r.id <> w.id AND r.signed_us < w.signed_us AND e.destination <> 'site' \
-           AND e.state = 'delivered') FROM report w JOIN delivery d ON d.report_id = w.id \
+           AND (e.state = 'delivered' OR e.unknown = 1)) FROM report w JOIN delivery d ON d.report_id = w.id \
          WHERE d.destination = 'site' AND d.form = 'acknowledged' AND d.state = 'held' ORDER BY w.signed_us LIMIT 200",
     )
     .fetch_all(rows.read())
@@ -128,16 +132,16 @@ pub async fn mismatches(rows: &Rows) -> Result<Vec<Mismatch>, DeliveryError> {
 /// # Errors
 /// When the rows refuse.
 pub async fn events(rows: &Rows, study: &str) -> Result<Vec<Event>, DeliveryError> {
-    let told: Vec<(i64, String)> = sqlx::query_as(
+    let told: Vec<(i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT signed_us, 'signed (' || status || ') by ' || signer FROM report WHERE study_uid = $1 AND signer <> '' \
          UNION ALL SELECT d.since_us, CASE d.form WHEN 'image' THEN 'page image ' WHEN 'acknowledged' THEN 'withdrawal ' ELSE 'report ' END || CASE d.destination WHEN 'site' THEN 'at the site' \
-           ELSE 'for ' || d.destination END || ': ' || d.state || ', ' || d.sentence \
+           ELSE 'for ' || d.destination END || ': ' || {STATE} || ', ' || d.sentence \
            FROM delivery d JOIN report r ON r.id = d.report_id WHERE r.study_uid = $1 \
          UNION ALL SELECT x.since_us, 'the report''s patient: ' || x.sentence || CASE x.decided_by WHEN '' THEN '' \
            ELSE ' (by ' || x.decided_by || ')' END || CASE x.names WHEN '' THEN '' \
            ELSE '; its own words hold the patient''s ' || x.names END \
            FROM restoration x JOIN report r ON r.id = x.report_id WHERE r.study_uid = $1",
-    )
+    )))
     .bind(study)
     .fetch_all(rows.read())
     .await

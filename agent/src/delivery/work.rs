@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::form::{self, Prepared, Wanted};
+use super::form::{self, Offer, Prepared, Wanted};
 use super::offer::{Destination, PageImage, Parcel, SendOutcome, Store};
 use super::outcome::{Next, damaged, judge, not_derived, not_restored};
 use super::restoring::FRESH;
@@ -34,6 +34,8 @@ struct Leased {
     attempts: i64,
     refusals: i64,
     lease: i64,
+    /// Whether the destination may hold it, although nobody has heard so.
+    unknown: bool,
     handle: Handle,
     length: i64,
     /// Whose name it gets; none when it goes as it was signed. An error when its row cannot be read: then it goes to nobody.
@@ -59,7 +61,7 @@ impl Leased {
 
 /// What came of an offer.
 enum Offered {
-    Answered(SendOutcome),
+    Answered(Offer),
     /// The bytes were damaged, and nothing was offered.
     Damaged,
     /// It could not be put under its patient's name, and nothing was offered.
@@ -115,7 +117,9 @@ pub(super) async fn offer_next(
                 let prepared = form::prepared(deliveries, leased.wanted(), fonts).await?;
                 match prepared {
                     Prepared::Parcels(parcels) => {
-                        Offered::Answered(form::offered(store, destination, parcels).await)
+                        let unknown = leased.unknown;
+                        let offer = form::offered(store, destination, parcels, unknown).await;
+                        Offered::Answered(offer)
                     }
                     Prepared::NotRestored => Offered::NotRestored,
                     Prepared::NotDerived(error) => Offered::NotDerived(error.to_string()),
@@ -124,7 +128,10 @@ pub(super) async fn offer_next(
                 Offered::Damaged
             }
         }
-        Err(error) => Offered::Answered(SendOutcome::Failed(error.to_string())),
+        Err(error) => Offered::Answered(Offer {
+            outcome: SendOutcome::Failed(error.to_string()),
+            unknown: leased.unknown,
+        }),
     };
     finish(deliveries, destination, &leased, &outcome).await?;
     Ok(true)
@@ -139,14 +146,14 @@ async fn lease(
     let mut tx = deliveries.begin().await?;
     let work = async {
         let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1 WHERE rowid = (SELECT rowid FROM delivery \
+            "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1, unknown = MAX(unknown, lease_until_us <> 0) WHERE rowid = (SELECT rowid FROM delivery \
              WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
              AND (lease_until_us <= $2 OR lease_until_us > $5) AND NOT EXISTS (SELECT 1 FROM restoration x \
              WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND x.since_us <= $6))) \
              AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) \
              AND NOT EXISTS (SELECT 1 FROM report r WHERE r.id = delivery.report_id AND {TAKEN_BACK}) \
              ORDER BY report_id NOT IN (SELECT id FROM report WHERE status = 'withdrawn'), due_us, form DESC LIMIT 1) \
-             RETURNING report_id, form, attempts, refusals",
+             RETURNING report_id, form, attempts, refusals, unknown",
         )))
         .bind(destination)
         .bind(now.0)
@@ -173,6 +180,7 @@ async fn lease(
             attempts: row.try_get(2)?,
             refusals: row.try_get(3)?,
             lease: until,
+            unknown: row.try_get::<i64, _>(4)? != 0,
             handle: Handle::from_row(of.try_get(4)?),
             length: of.try_get(5)?,
             home: match restore::rows::home(&mut tx, report).await {
@@ -207,23 +215,36 @@ pub(super) fn parsed<T: std::str::FromStr>(
     }
 }
 
-/// Where the row goes from here, and how often the destination itself has refused it.
-fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> (Next, i64) {
-    let refused_now = i64::from(matches!(
-        outcome,
-        Offered::Answered(SendOutcome::Refused(_))
-    ));
-    let refusals = leased.refusals.saturating_add(refused_now);
-    let next = match outcome {
-        Offered::Answered(outcome) => {
-            let random = &deliveries.inner.random;
+/// Where a row goes from here.
+struct Followed {
+    next: Next,
+    /// How often the destination itself has refused it.
+    refusals: i64,
+    unknown: bool,
+}
+
+fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Followed {
+    let (mut refusals, mut unknown) = (leased.refusals, leased.unknown);
+    let mut next = match outcome {
+        Offered::Answered(offer) => {
+            let refused_now = matches!(offer.outcome, SendOutcome::Refused(_));
+            refusals = refusals.saturating_add(i64::from(refused_now));
+            unknown = offer.unknown;
+            let (outcome, random) = (&offer.outcome, &deliveries.inner.random);
             judge(outcome, &leased.form, leased.attempts, refusals, random)
         }
         Offered::Damaged => damaged(),
         Offered::NotRestored => not_restored(),
         Offered::NotDerived(why) => not_derived(why.clone()),
     };
-    (next, refusals)
+    if unknown && next.state == DeliveryState::Waiting {
+        next.sentence = format!("not known whether the PACS has it: {}", next.sentence);
+    }
+    Followed {
+        next,
+        refusals,
+        unknown,
+    }
 }
 
 /// Writes the outcome down, unless the lease has gone to another.
@@ -233,7 +254,11 @@ async fn finish(
     leased: &Leased,
     outcome: &Offered,
 ) -> Result<(), DeliveryError> {
-    let (next, refusals) = followed(deliveries, leased, outcome);
+    let Followed {
+        next,
+        refusals,
+        unknown,
+    } = followed(deliveries, leased, outcome);
     let now = deliveries.inner.clock.now();
     tracing::info!(
         report = %leased.parcel.instance,
@@ -246,7 +271,7 @@ async fn finish(
     let mut tx = deliveries.begin().await?;
     sqlx::query(
         "UPDATE delivery SET state = $5, sentence = $6, due_us = $7, since_us = $8, lease_until_us = 0, \
-         refusals = $9, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
+         refusals = $9, unknown = $10, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
     )
     .bind(leased.report)
     .bind(&destination.name)
@@ -257,6 +282,7 @@ async fn finish(
     .bind(next.again.map(|again| now.plus(again).0))
     .bind(now.0)
     .bind(refusals)
+    .bind(i64::from(unknown))
     .execute(&mut *tx)
     .await
     .map_err(refused("writing down an offer"))?;

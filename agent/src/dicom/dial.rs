@@ -124,20 +124,20 @@ impl Dialled {
         Ok(status)
     }
 
-    /// C-STORE: status and Error Comment.
+    /// C-STORE: status and Error Comment; within, [`SendError`] when all of it was written and no answer came.
     ///
     /// # Errors
-    /// [`SendError`] when no answer comes.
+    /// [`SendError`] when not all of it was written.
     pub(super) async fn store(
         &mut self,
         context: u8,
         parcel: &Parcel,
-    ) -> Result<(u16, String), SendError> {
+    ) -> Result<Result<(u16, String), SendError>, SendError> {
         let id = self.message_id();
         let request =
             command::write_store_request(id, parcel.class.as_str(), parcel.instance.as_str());
         self.say(context, &request, &parcel.dataset).await?;
-        self.answer(command::C_STORE_RQ, id).await
+        Ok(self.answer(command::C_STORE_RQ, id).await)
     }
 
     /// C-FIND: the identifiers of its pending answers as they came, and the last status. When more than `most` come, or more

@@ -1,4 +1,5 @@
-//! Asks the hospital whose study this is: C-FIND at the study level by Study Instance UID, with few and short answers (PS3.4 C).
+//! Asks the hospital whose study this is, by C-FIND at the study level, and whether it holds an object, at the level of the image: by
+//! their UIDs, with few and short answers (PS3.4 C).
 
 use causeway_proto::dataset::Dataset;
 use causeway_proto::ids::{StudyUid, TransferSyntaxUid};
@@ -11,7 +12,7 @@ use dicom_dictionary_std::uids::{
 
 use super::dial::{Dialled, Offer};
 use super::send::{SendError, sentence};
-use crate::delivery::Destination;
+use crate::delivery::{Destination, Holds, Parcel};
 use crate::restore::Asked;
 
 /// More answers than this are not read: one study has one.
@@ -35,43 +36,126 @@ const WANTED: [(Tag, &[u8; 2]); 10] = [
 
 /// Asks a peer for one study. Always answers.
 pub async fn study(peer: &Destination, study: &StudyUid) -> Asked {
-    match ask(peer, study).await {
-        Ok(asked) => asked,
-        Err(error) => Asked::Failed(sentence(&error)),
+    let asked = async {
+        match Line::open(peer).await? {
+            Some(line) => {
+                let identifier = identifier(study, line.is_explicit());
+                line.ask(&identifier).await
+            }
+            None => Ok(Asked::NotOffered),
+        }
+    };
+    asked
+        .await
+        .unwrap_or_else(|error| Asked::Failed(sentence(&error)))
+}
+
+/// Asks a peer whether it holds an object, by C-FIND at the level of the image. Always answers.
+pub async fn holds(peer: &Destination, parcel: &Parcel) -> Holds {
+    let line = match Line::open(peer).await {
+        Ok(Some(line)) => line,
+        Ok(None) => return Holds::Unsaid,
+        Err(error) => return Holds::Unreached(sentence(&error)),
+    };
+    let Some(identifier) = image(parcel, line.is_explicit()) else {
+        line.dialled.release().await;
+        return Holds::Unsaid;
+    };
+    match line.ask(&identifier).await {
+        Ok(Asked::Found(found)) if found.is_empty() => Holds::No,
+        Ok(Asked::Found(found)) => {
+            let ours = |one: &Dataset| one.code(tags::SOP_INSTANCE_UID) == parcel.instance.as_str();
+            // whoever answers with other objects has not looked for this one
+            if found.iter().any(ours) {
+                Holds::Yes
+            } else {
+                Holds::Unsaid
+            }
+        }
+        Ok(_) => Holds::Unsaid,
+        Err(error) => {
+            tracing::info!(%error, "a destination does not say whether it holds an object");
+            Holds::Unsaid
+        }
     }
 }
 
-async fn ask(peer: &Destination, study: &StudyUid) -> Result<Asked, SendError> {
-    let offer = Offer::new(
-        STUDY_ROOT,
-        [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN],
-    );
-    let mut dialled = Dialled::open(peer, &[offer]).await?;
-    let chosen = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
-        .into_iter()
-        .find_map(|syntax| Some((dialled.accepted(STUDY_ROOT, syntax)?, syntax)));
-    let Some((context, syntax)) = chosen else {
-        dialled.release().await;
-        return Ok(Asked::NotOffered);
-    };
-    let identifier = identifier(study, syntax == EXPLICIT_VR_LITTLE_ENDIAN);
-    let answers = dialled
-        .find(context, STUDY_ROOT, &identifier, (MOST, MOST_BYTES))
-        .await;
-    dialled.release().await;
-    let (answers, status) = answers?;
-    if status != 0 {
-        return Ok(Asked::Refused(status));
+/// An association for one question.
+struct Line {
+    dialled: Dialled,
+    context: u8,
+    syntax: &'static str,
+}
+
+impl Line {
+    /// None when the peer takes no such questions.
+    async fn open(peer: &Destination) -> Result<Option<Self>, SendError> {
+        let offer = Offer::new(
+            STUDY_ROOT,
+            [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN],
+        );
+        let dialled = Dialled::open(peer, &[offer]).await?;
+        let chosen = [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN]
+            .into_iter()
+            .find_map(|syntax| Some((dialled.accepted(STUDY_ROOT, syntax)?, syntax)));
+        let Some((context, syntax)) = chosen else {
+            dialled.release().await;
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            dialled,
+            context,
+            syntax,
+        }))
     }
-    let Ok(syntax) = syntax.parse::<TransferSyntaxUid>() else {
-        return Ok(Asked::NotOffered);
-    };
-    let read = |answer: &Vec<u8>| match Dataset::read(answer, &syntax) {
-        Ok(dataset) => Ok(dataset),
-        Err(error) => Err(SendError::Broken(error.to_string())),
-    };
-    let found: Result<Vec<Dataset>, SendError> = answers.iter().map(read).collect();
-    Ok(Asked::Found(found?))
+
+    fn is_explicit(&self) -> bool {
+        self.syntax == EXPLICIT_VR_LITTLE_ENDIAN
+    }
+
+    async fn ask(mut self, identifier: &[u8]) -> Result<Asked, SendError> {
+        let answers = self
+            .dialled
+            .find(self.context, STUDY_ROOT, identifier, (MOST, MOST_BYTES))
+            .await;
+        self.dialled.release().await;
+        let (answers, status) = answers?;
+        if status != 0 {
+            return Ok(Asked::Refused(status));
+        }
+        let Ok(syntax) = self.syntax.parse::<TransferSyntaxUid>() else {
+            return Ok(Asked::NotOffered);
+        };
+        let read = |answer: &Vec<u8>| match Dataset::read(answer, &syntax) {
+            Ok(dataset) => Ok(dataset),
+            Err(error) => Err(SendError::Broken(error.to_string())),
+        };
+        let found: Result<Vec<Dataset>, SendError> = answers.iter().map(read).collect();
+        Ok(Asked::Found(found?))
+    }
+}
+
+/// The request for one object: the unique keys of its levels (PS3.4 C.6.2.1), and no more. None when its series cannot be read.
+fn image(parcel: &Parcel, explicit: bool) -> Option<Vec<u8>> {
+    let dataset = Dataset::read(&parcel.dataset, &parcel.syntax).ok()?;
+    let series = dataset.code(tags::SERIES_INSTANCE_UID);
+    let mut out = Vec::with_capacity(256);
+    uid(
+        &mut out,
+        tags::SOP_INSTANCE_UID,
+        explicit,
+        parcel.instance.as_str(),
+    );
+    let level = tags::QUERY_RETRIEVE_LEVEL;
+    put(&mut out, level, explicit.then_some(b"CS"), b"IMAGE ");
+    uid(
+        &mut out,
+        tags::STUDY_INSTANCE_UID,
+        explicit,
+        parcel.study.as_str(),
+    );
+    uid(&mut out, tags::SERIES_INSTANCE_UID, explicit, &series);
+    Some(out)
 }
 
 /// The request: everything empty but the level and the study. It holds ASCII only, so it names no character set.
@@ -85,17 +169,16 @@ fn identifier(study: &StudyUid, explicit: bool) -> Vec<u8> {
         };
         put(&mut out, tag, explicit.then_some(vr), value);
     }
-    let mut uid = study.as_str().as_bytes().to_vec();
-    if !uid.len().is_multiple_of(2) {
-        uid.push(0);
-    }
-    put(
-        &mut out,
-        tags::STUDY_INSTANCE_UID,
-        explicit.then_some(b"UI"),
-        &uid,
-    );
+    uid(&mut out, tags::STUDY_INSTANCE_UID, explicit, study.as_str());
     out
+}
+
+fn uid(out: &mut Vec<u8>, tag: Tag, explicit: bool, uid: &str) {
+    let mut value = uid.as_bytes().to_vec();
+    if !value.len().is_multiple_of(2) {
+        value.push(0);
+    }
+    put(out, tag, explicit.then_some(b"UI"), &value);
 }
 
 /// One element with a short length (PS3.5 7.1.2 and 7.1.3).

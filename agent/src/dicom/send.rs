@@ -124,8 +124,8 @@ impl Line {
     /// Stores one object of the class and syntax for which the line was opened.
     pub async fn store(&mut self, parcel: &Parcel) -> SendOutcome {
         match self.dialled.store(self.context, parcel).await {
-            Ok((status, _)) if is_stored(status) => SendOutcome::Stored(status),
-            Ok((status, _comment)) => {
+            Ok(Ok((status, _))) if is_stored(status) => SendOutcome::Stored(status),
+            Ok(Ok((status, _comment))) => {
                 // The comment is the PACS's own text and may name the patient, so it is not logged.
                 tracing::info!(
                     status = format!("{status:04X}"),
@@ -133,6 +133,7 @@ impl Line {
                 );
                 SendOutcome::Refused(status)
             }
+            Ok(Err(error)) => SendOutcome::Unanswered(sentence(&error)),
             Err(error) => SendOutcome::Failed(sentence(&error)),
         }
     }

@@ -271,7 +271,7 @@ fn reports_of(person: &Person, seen: &Seen) -> Markup {
                     }
                 }
             }
-            @if seen.lines.iter().any(|line| matches!(line.state.as_str(), "waiting" | "held" | "not-taken")) {
+            @if seen.lines.iter().any(|line| matches!(line.state.as_str(), "waiting" | "unknown" | "held" | "not-taken")) {
                 form method="post" action={ "/case/" (seen.case) "/retry" } { (token(person)) button { "Offer again now" } }
             }
         }

@@ -40,7 +40,7 @@ pub(super) async fn show(
         .filter(|line| {
             matches!(
                 line.state.as_str(),
-                "waiting" | "held" | "not-taken" | "rejected"
+                "waiting" | "unknown" | "held" | "not-taken" | "rejected"
             )
         })
         .collect();

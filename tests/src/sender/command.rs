@@ -38,8 +38,23 @@ pub(super) fn echo_request() -> anyhow::Result<Vec<u8>> {
     ])
 }
 
+/// Whether it is a C-FIND request.
+pub(crate) fn is_find(request: &InMemDicomObject) -> bool {
+    let field = request.element(tags::COMMAND_FIELD);
+    field.is_ok_and(|field| field.to_int::<u16>().is_ok_and(|field| field == 0x0020))
+}
+
+/// An answer to `request` that another one follows, with a dataset behind it.
+pub(crate) fn pending(request: &InMemDicomObject) -> anyhow::Result<Vec<u8>> {
+    answer(request, 0xFF00, 0)
+}
+
 /// An answer to `request`, with a status.
 pub(crate) fn response(request: &InMemDicomObject, status: u16) -> anyhow::Result<Vec<u8>> {
+    answer(request, status, NO_DATASET)
+}
+
+fn answer(request: &InMemDicomObject, status: u16, dataset: u16) -> anyhow::Result<Vec<u8>> {
     let number = |tag| {
         request
             .element(tag)
@@ -60,7 +75,7 @@ pub(crate) fn response(request: &InMemDicomObject, status: u16) -> anyhow::Resul
         DataElement::new(
             tags::COMMAND_DATA_SET_TYPE,
             VR::US,
-            dicom_value!(U16, [NO_DATASET]),
+            dicom_value!(U16, [dataset]),
         ),
         DataElement::new(tags::STATUS, VR::US, dicom_value!(U16, [status])),
     ];

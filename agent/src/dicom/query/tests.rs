@@ -236,3 +236,93 @@ async fn failures_are_told_apart() {
     let gone = study(&to, &STUDY.parse().unwrap()).await;
     assert!(matches!(gone, Asked::Failed(why) if why.contains("does not accept")));
 }
+
+const REPORT: &str = "1.2.3.4.5";
+
+fn report() -> Parcel {
+    let mut dataset = Dataset::new();
+    dataset.put_text(tags::SOP_INSTANCE_UID, VR::UI, REPORT);
+    dataset.put_text(tags::STUDY_INSTANCE_UID, VR::UI, STUDY);
+    dataset.put_text(tags::SERIES_INSTANCE_UID, VR::UI, "1.2.3.4");
+    Parcel {
+        study: STUDY.parse().unwrap(),
+        class: "1.2.840.10008.5.1.4.1.1.88.22".parse().unwrap(),
+        instance: REPORT.parse().unwrap(),
+        syntax: EXPLICIT_VR_LITTLE_ENDIAN.parse().unwrap(),
+        dataset: dataset.write().into(),
+    }
+}
+
+fn object(uid: &str) -> Dataset {
+    let mut dataset = Dataset::new();
+    dataset.put_text(tags::SOP_INSTANCE_UID, VR::UI, uid);
+    dataset.put_text(tags::QUERY_RETRIEVE_LEVEL, VR::CS, "IMAGE");
+    dataset
+}
+
+async fn held(answers: Answers) -> (Holds, Dataset, u8) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (to, parcel) = (peer(listener.local_addr().unwrap()), report());
+    let (held, (identifier, end)) = tokio::join!(holds(&to, &parcel), play(listener, answers));
+    (held, identifier, end)
+}
+
+#[tokio::test]
+async fn an_object_is_asked_for_by_all_its_keys_in_either_syntax() {
+    for syntax in [EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN] {
+        let answers = Answers {
+            syntax,
+            found: vec![object(REPORT)],
+            ..Answers::default()
+        };
+        let (said, identifier, end) = held(answers).await;
+        assert_eq!((said, end), (Holds::Yes, pdu::RELEASE_RQ));
+        let asked = [
+            (tags::SOP_INSTANCE_UID, REPORT),
+            (tags::QUERY_RETRIEVE_LEVEL, "IMAGE"),
+            (tags::STUDY_INSTANCE_UID, STUDY),
+            (tags::SERIES_INSTANCE_UID, "1.2.3.4"),
+        ];
+        let there: Vec<Tag> = identifier.iter().map(|(tag, _)| tag).collect();
+        assert_eq!(there, asked.map(|(tag, _)| tag));
+        for (tag, value) in asked {
+            assert_eq!(identifier.code(tag), value);
+        }
+    }
+}
+
+/// What does not say yes or no says nothing: an answer about other objects least of all.
+#[tokio::test]
+async fn only_an_answer_about_the_object_itself_counts() {
+    let finding = |found: Vec<Dataset>| Answers {
+        found,
+        ..Answers::default()
+    };
+    let failing = |status, vanishes| Answers {
+        found: vec![object(REPORT)],
+        status,
+        vanishes,
+        ..Answers::default()
+    };
+    for (answers, expect) in [
+        (finding(vec![]), Holds::No),
+        (finding(vec![object("1.2.9"), object(REPORT)]), Holds::Yes),
+        (finding(vec![object("1.2.9")]), Holds::Unsaid),
+        (finding(vec![object("1.2.9"); 50]), Holds::Unsaid),
+        (finding(vec![Dataset::new()]), Holds::Unsaid),
+        (failing(0xA700, false), Holds::Unsaid),
+        (failing(0xC000, false), Holds::Unsaid),
+        (failing(0, true), Holds::Unsaid),
+    ] {
+        assert_eq!(held(answers).await.0, expect);
+    }
+    let site = Site::open("").await;
+    let to = peer(site.address);
+    assert_eq!(holds(&to, &report()).await, Holds::Unsaid, "not offered");
+    let mut unreadable = report();
+    unreadable.dataset = vec![1, 2, 3].into();
+    assert_eq!(holds(&to, &unreadable).await, Holds::Unsaid);
+    site.close().await;
+    let gone = holds(&to, &report()).await;
+    assert!(matches!(gone, Holds::Unreached(why) if why.contains("does not accept")));
+}
