@@ -22,10 +22,10 @@ const MUTANTS: [Mutant; 3] = [
         name: "answer before commit",
         changes: &[(
             "agent/src/dicom/store.rs",
-            "let stored = self.spool.receive(writer, header).await;",
+            "match self.spool.receive(writer, header).await {",
             "let spool = self.spool.clone(); \
              tokio::task::spawn(async move { spool.receive(writer, header).await }); \
-             let stored: Result<(), StoreError> = Ok(());",
+             match Ok::<(), StoreError>(()) {",
         )],
     },
     Mutant {
