@@ -55,7 +55,14 @@ pub async fn holds(peer: &Destination, parcel: &Parcel) -> Holds {
     let line = match Line::open(peer).await {
         Ok(Some(line)) => line,
         Ok(None) => return Holds::Unsaid,
-        Err(error) => return Holds::Unreached(sentence(&error)),
+        // nobody is there; whoever is there and does not let us ask is as one who takes no questions
+        Err(error @ (SendError::Address(..) | SendError::Connect(..))) => {
+            return Holds::Unreached(sentence(&error));
+        }
+        Err(error) => {
+            tracing::info!(%error, "a destination does not let itself be asked whether it holds an object");
+            return Holds::Unsaid;
+        }
     };
     let Some(identifier) = image(parcel, line.is_explicit()) else {
         line.dialled.release().await;

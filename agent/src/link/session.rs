@@ -388,7 +388,12 @@ impl Session<'_> {
         let mut receipts = Vec::new();
         loop {
             let next = match self.reader.next_part() {
-                Ok(Some(Part::Message(message))) => Ok(Some(self.alias.home(message).await?)),
+                Ok(Some(Part::Message(message))) => self
+                    .alias
+                    .home(message)
+                    .await
+                    .map(Some)
+                    .map_err(Leave::from),
                 Ok(Some(Part::Data(_)) | None) => Ok(None),
                 Err(error) => Err(Leave::With(error.into())),
             };

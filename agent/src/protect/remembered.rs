@@ -12,7 +12,7 @@ use super::form::Form;
 
 /// So much is kept of all forms together, in bytes; what was received stays in the spool.
 const MOST: usize = 4 << 20;
-/// When nothing was asked for during this time what is kept has left another way, or does not leave soon.
+/// When none was found during this time what is kept has left another way, or does not leave soon.
 const STALE: Duration = Duration::from_secs(60);
 
 /// Forms by the digest over them: one that is found is the one that was decided. Cheap to clone.
@@ -22,6 +22,7 @@ pub(super) struct Remembered(Arc<Mutex<Held>>);
 struct Held {
     forms: HashMap<Digest, Form>,
     bytes: usize,
+    /// When one was last found.
     asked: Instant,
 }
 
@@ -63,8 +64,8 @@ impl Remembered {
     /// Gives a form away.
     pub(super) fn take(&self, digest: &Digest) -> Option<Form> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.asked = Instant::now();
         let form = held.forms.remove(digest)?;
+        held.asked = Instant::now();
         held.bytes = held.bytes.saturating_sub(form.held().unwrap_or_default());
         Some(form)
     }

@@ -301,8 +301,9 @@ pub(super) async fn decided(
     let spool = &protector.spool;
     if instance.profile == DECIDES
         && let Some(form) = protector.remembered.take(&instance.sent.digest)
+        && let Some(source) = spool.still_leaves(&instance.key, &instance.sent).await?
     {
-        return Ok(form.lying(&instance.source));
+        return Ok(form.lying(&source));
     }
     let given = spool.given(&instance.key).await?;
     let seals = spool.seals(&instance.key).await?;

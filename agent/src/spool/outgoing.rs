@@ -200,7 +200,7 @@ fn tag(spool: &Spool, agreement: &AgreementId, source: &Digest) -> Result<Digest
 /// The row that an answer of the gateway is about.
 pub(super) struct Answered {
     pub(super) id: i64,
-    sent: Option<(String, i64)>,
+    pub(super) sent: Option<(String, i64)>,
     profile: i64,
 }
 

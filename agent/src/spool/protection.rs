@@ -6,8 +6,8 @@ use serde_json::json;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
-use super::entry::{Private, Unprotected, Verdict};
-use super::outgoing::{BY_URGENCY, kept, renew};
+use super::entry::{Kept, Private, Sent, Unprotected, Verdict};
+use super::outgoing::{self, BY_URGENCY, kept, renew};
 use super::{Spool, SpoolError, loss, masked, masks, parsed, refused_row};
 use crate::audit;
 use crate::rows::{fact, set_fact, to_row};
@@ -54,6 +54,23 @@ impl Spool {
             .map(|row| unprotected(self, row))
             .collect::<Result<_, _>>()
             .map_err(refused_row("reading what is to be protected"))
+    }
+
+    /// Where the bytes lie of an instance that is to leave in this form; none when it was decided anew meanwhile, or waits for that.
+    ///
+    /// # Errors
+    /// When the rows refuse.
+    pub async fn still_leaves(
+        &self,
+        key: &InstanceKey,
+        form: &Sent,
+    ) -> Result<Option<Kept>, SpoolError> {
+        let row = outgoing::row_of(self, key).await?;
+        let named = (form.digest.to_string(), to_row(form.length));
+        if row.is_none_or(|row| row.sent != Some(named)) {
+            return Ok(None);
+        }
+        Ok(self.given(key).await?.map(|given| given.source))
     }
 
     /// An instance whose form is decided, as it was given to be protected.

@@ -203,7 +203,8 @@ impl Ingest {
             return Ok(Recorded::again(receipt.await?));
         }
         let content = self.content(stored, numbers.next());
-        self.set_aside(tx, stored, &content, reason, now).await?;
+        self.set_aside(tx, stored, &content, (reason, now), numbers)
+            .await?;
         let cases = worklist::cases_of(tx, key).await?;
         Ok(Outcome::Done(Recorded {
             receipt: receipt_of(stored.label.instance_key(), &content, true)?,
@@ -289,8 +290,8 @@ impl Ingest {
         tx: &mut Transaction<'_, Any>,
         stored: &Stored,
         content: &ContentRow,
-        reason: &str,
-        now: Timestamp,
+        (reason, now): (&str, Timestamp),
+        numbers: &mut Numbers,
     ) -> Result<(), IngestError> {
         let key = &stored.label.key;
         let sop = stored.label.message.instance.as_str();
@@ -298,16 +299,7 @@ impl Ingest {
         quarantine::add(tx, &id, key, sop, content, reason, now).await?;
         tracing::warn!(site = %key.site, study = %key.study, instance = sop, reason, "an object was put into quarantine");
         let detail = serde_json::json!({ "study": key.study, "instance": sop, "reason": reason });
-        audit::record(
-            tx,
-            now,
-            "quarantined",
-            "site",
-            key.site.as_str(),
-            &id,
-            &detail,
-        )
-        .await?;
+        numbers.aside.push((now, id, detail));
         Ok(())
     }
 
@@ -338,10 +330,12 @@ impl Ingest {
     }
 }
 
-/// The numbers of a site's receipts. The site's row is locked until the transaction ends, so that they are given in the order of commits.
+/// The numbers of a site's receipts, and what the audit trail is told when the transaction ends. The site's row is locked until then, so
+/// that they are given in the order of commits; the head of the trail is locked last, as everywhere.
 pub(super) struct Numbers {
     before: i64,
     last: i64,
+    aside: Vec<(Timestamp, String, serde_json::Value)>,
 }
 
 impl Numbers {
@@ -353,7 +347,11 @@ impl Numbers {
         .fetch_optional(&mut **tx)
         .await?;
         let (last,) = row.ok_or(IngestError::Forbidden)?;
-        Ok(Self { before: last, last })
+        Ok(Self {
+            before: last,
+            last,
+            aside: Vec::new(),
+        })
     }
 
     fn next(&mut self) -> i64 {
@@ -368,6 +366,9 @@ impl Numbers {
                 .bind(site.as_str())
                 .execute(&mut **tx)
                 .await?;
+        }
+        for (at, id, detail) in &self.aside {
+            audit::record(tx, *at, "quarantined", "site", site.as_str(), id, detail).await?;
         }
         Ok(())
     }

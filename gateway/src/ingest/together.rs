@@ -15,8 +15,10 @@ use super::record::Outcome;
 use super::{Ingest, IngestError};
 use crate::archive::BlobKey;
 
-/// So many share a transaction at most: another writer waits no longer than these take.
+/// So many share a transaction at most, and so many bytes of metadata unless one alone has more: another writer waits no longer than
+/// these take, and the disk's reserve has room for them.
 const TOGETHER: usize = 32;
+const TOGETHER_BYTES: usize = 4 << 20;
 
 /// A durable blob, what it is and what its header says.
 #[derive(Debug)]
@@ -26,6 +28,16 @@ pub(super) struct Stored {
     pub(super) digest: Digest,
     pub(super) blob: BlobKey,
     pub(super) indexed: Result<Indexed, IndexError>,
+}
+
+impl Stored {
+    fn weight(&self) -> usize {
+        let metadata = self
+            .indexed
+            .as_ref()
+            .map_or(0, |found| found.metadata.len());
+        metadata.saturating_add(1024)
+    }
 }
 
 type Answer = Result<Outcome, IngestError>;
@@ -59,7 +71,13 @@ impl Line {
     /// The next ones whose streams still want to know.
     fn next(&self) -> Vec<Entry> {
         let mut waiting = self.waiting();
-        let count = waiting.len().min(TOGETHER);
+        let mut bytes = 0_usize;
+        let fits = waiting.iter().take(TOGETHER).take_while(|entry| {
+            let first = bytes == 0;
+            bytes = bytes.saturating_add(entry.stored.weight());
+            first || bytes <= TOGETHER_BYTES
+        });
+        let count = fits.count();
         let next = waiting.drain(..count);
         next.filter(|entry| !entry.answer.is_closed()).collect()
     }
@@ -124,6 +142,18 @@ impl Ingest {
                 Ok(outcomes) => {
                     for (entry, outcome) in entries.into_iter().zip(outcomes) {
                         entry.tell(Ok(outcome));
+                    }
+                    return;
+                }
+                // the rows are away: nobody waits for that once more, one after the other
+                Err(IngestError::Database(
+                    error @ (sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::Io(_)),
+                )) => {
+                    tracing::error!(%site, together = all.len(), %error, "instances could not be recorded");
+                    for entry in entries {
+                        entry.tell(Err(sqlx::Error::PoolTimedOut.into()));
                     }
                     return;
                 }

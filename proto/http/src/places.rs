@@ -210,11 +210,13 @@ impl Standing {
         } else {
             bounds.head()
         };
-        let untaken = self.answers.values().flatten().chain(self.full.iter());
+        // one answer that nobody takes ends no others on the connection; a socket that takes nothing ends them all
+        let untaken = |since: &Instant| over(*since, bounds.untaken());
+        let mut answers = self.answers.values();
         (self.answers.is_empty() && over(self.since, silent))
-            || untaken
-                .into_iter()
-                .any(|since| over(*since, bounds.untaken()))
+            || (!self.answers.is_empty()
+                && answers.all(|since| since.as_ref().is_some_and(untaken)))
+            || self.full.iter().any(untaken)
     }
 }
 

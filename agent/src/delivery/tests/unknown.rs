@@ -40,6 +40,7 @@ type Case = (
     u32,
 );
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     use Holds::{No, Unreached, Unsaid, Yes};
     let down = || Unreached("no connection".to_owned());

@@ -15,7 +15,7 @@ fn slice(pixels: usize) -> Dataset {
     let mut it = picture("1.2.1.1", "Alpha");
     it.put_text(Tag(0x0008, 0x0016), VR::UI, "1.2.840.10008.5.1.4.1.1.2");
     it.put_text(Tag(0x0028, 0x0301), VR::CS, "NO");
-    let bytes = (0..pixels).map(|n| (n % 251) as u8).collect();
+    let bytes = (0..=250).cycle().take(pixels).collect();
     it.put(Tag(0x7FE0, 0x0010), VR::OW, Value::Bytes(bytes));
     it
 }
@@ -37,7 +37,7 @@ fn flip(bench: &Bench, whole: &[u8], at: usize) {
         // with a changed beginning the object is known by its end
         let end = whole.len() - 64;
         let last = data.windows(64).rposition(|there| there == &whole[end..]);
-        if let Some(begin) = first.or(last.map(|last| last - end)) {
+        if let Some(begin) = first.or_else(|| last.map(|last| last - end)) {
             data[begin + at] ^= 1 << (at % 8);
         }
         true

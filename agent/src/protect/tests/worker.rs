@@ -92,6 +92,18 @@ async fn read(protector: &Protector, out: &Outgoing) -> Vec<u8> {
     bytes
 }
 
+/// A mask drawn, or a rule dropped, takes the decision back while the instance is in the link's hands.
+#[tokio::test]
+async fn a_form_that_is_no_longer_decided_does_not_leave_though_it_is_remembered() {
+    let bench = pseudonymous().await;
+    bench.greet(1, 0).await;
+    received(&bench, "1.2.1", "1.2.1.1", "HOSP884213").await;
+    let protector = protector(&bench).await;
+    let out = leaving(&bench).await.remove(0);
+    bench.spool.protect_again(&out.key).await.unwrap();
+    assert!(protector.form(&out).await.is_err());
+}
+
 #[tokio::test]
 async fn one_patient_has_one_pseudonym_and_nobody_has_none() {
     let bench = pseudonymous().await;
