@@ -146,6 +146,8 @@ impl Held {
 #[derive(Clone, Copy, Debug, Default)]
 struct Tried {
     strikes: u32,
+    /// Those of them that stand for a cut without an answer: it may only be late.
+    unanswered: u32,
     /// Up to where its bytes were durable at the gateway.
     farthest: u64,
 }
@@ -259,6 +261,7 @@ impl Uploader {
             if cut {
                 let tried = self.tried.entry(key.clone()).or_default();
                 tried.strikes = tried.strikes.saturating_add(1);
+                tried.unanswered = tried.unanswered.saturating_add(1);
             }
             if self.tried.get(key).is_some_and(|it| it.strikes >= STRIKES) {
                 parked = Some(key.clone());
@@ -393,8 +396,8 @@ impl Uploader {
                 {
                     // a slow line gets there in the end
                     *tried = Tried {
-                        strikes: 0,
                         farthest: entry.offset,
+                        ..Tried::default()
                     };
                 }
                 let possible = entry.offset <= held.job.length;
@@ -425,7 +428,8 @@ impl Uploader {
 
     /// Takes a refusal and gives it back as the spool has to hear it: parked when the same would be refused again, or when it was
     /// refused [`STRIKES`] times in a row, without more of it durable in between, although the gateway thinks that another try may help.
-    /// BUSY, INTERNAL and NOT_OPEN say nothing about the instance and are no strikes.
+    /// BUSY, INTERNAL and NOT_OPEN say nothing about the instance and are no strikes. An answer that comes late stands in the place of the
+    /// strike that its absence was.
     pub fn refused(&mut self, mut refused: Refused) -> Refused {
         let Some(key) = refused.key.clone() else {
             return refused;
@@ -435,6 +439,10 @@ impl Uploader {
         let code = Code::of(u64::from(refused.code));
         let innocent = matches!(code, Some(Code::Busy | Code::Internal | Code::NotOpen));
         let tried = self.tried.entry(key.clone()).or_default();
+        if tried.unanswered > 0 {
+            tried.unanswered -= 1;
+            tried.strikes = tried.strikes.saturating_sub(1);
+        }
         if innocent && refused.retry_after_ms.is_some() {
             return refused;
         }

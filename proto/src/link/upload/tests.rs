@@ -198,6 +198,48 @@ fn a_cut_that_is_answered_is_no_strike() {
     }
 }
 
+/// The answer to a cut comes after it was given up: it counts as what it says, once.
+#[test]
+fn a_late_answer_takes_the_place_of_the_strike_for_its_absence() {
+    let nothing = || Have {
+        entries: vec![Entry {
+            key: key(1),
+            offset: 0,
+            receipt: None,
+        }],
+    };
+    let late = [
+        (Code::Busy, None),
+        (Code::Internal, None),
+        (Code::NotOpen, None),
+        (Code::DigestMismatch, Some(2)),
+    ];
+    for (code, parked_in) in late {
+        let mut uploader = caught_up();
+        let ask = Some(Step::Ask(vec![key(1)]));
+        for round in 0..6 {
+            let now = round * 10;
+            uploader.offered(vec![job(1, Priority::Routine)], true);
+            if round > 0 {
+                assert_eq!(uploader.step(at(now)), ask, "{code:?}, round {round}");
+                uploader.have(&nothing()).unwrap();
+            }
+            assert_eq!(uploader.step(at(now)), send(1, 0));
+            uploader.cut(at(now), &key(1));
+            let given_up = uploader.step(at(now + 2));
+            if parked_in == Some(round) {
+                assert_eq!(given_up, Some(Step::Park(key(1))), "{code:?}");
+                break;
+            }
+            assert_eq!(given_up, ask, "{code:?}, round {round}");
+            uploader.have(&nothing()).unwrap();
+            let refused = uploader.refused(refusal(1, code, Some(1000)));
+            assert_eq!(refused.retry_after_ms, Some(1000), "{code:?}");
+            assert_ne!(parked_in, Some(round));
+        }
+    }
+}
+
 #[test]
 fn an_answer_to_another_question_ends_the_connection() {
     let mut uploader = Uploader::new(bounds());
