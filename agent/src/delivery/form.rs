@@ -189,18 +189,28 @@ pub(super) struct Offer {
     pub(super) unknown: bool,
 }
 
+/// What is known of a report at its destination before it is offered.
+#[derive(Clone, Copy)]
+pub(super) struct Before {
+    /// It may be there.
+    pub(super) unknown: bool,
+    /// Then the destination is asked.
+    pub(super) asks: bool,
+}
+
 /// Offers each in its turn, until one is not stored; of which it is `unknown` whether they are there, only those that are not. Answers
 /// for all of them: a warning that one met is the warning of the whole.
 pub(super) async fn offered(
     store: &Store,
     destination: &Destination,
     parcels: Vec<Parcel>,
-    unknown: bool,
+    before: Before,
 ) -> Offer {
+    let unknown = before.unknown;
     let (mut warned, mut there) = (0, false);
     let alone = parcels.len() == 1;
     for parcel in parcels {
-        let (outcome, absent) = one(store, destination, parcel, unknown).await;
+        let (outcome, absent) = one(store, destination, parcel, before).await;
         match outcome {
             SendOutcome::Stored(status) => warned = warned.max(status),
             SendOutcome::There => there = true,
@@ -232,10 +242,10 @@ async fn one(
     store: &Store,
     destination: &Destination,
     parcel: Parcel,
-    unknown: bool,
+    before: Before,
 ) -> (SendOutcome, bool) {
     let mut absent = false;
-    if unknown {
+    if before.unknown && before.asks {
         match store.holds(destination, &parcel).await {
             Holds::Yes => return (SendOutcome::There, false),
             Holds::Unreached(sentence) => return (SendOutcome::Failed(sentence), false),

@@ -14,8 +14,7 @@ use crate::spool::Handle;
 use crate::spool::view::Event;
 
 /// The state of row `d`, as people see it.
-const STATE: &str =
-    "CASE WHEN d.state = 'waiting' AND d.unknown = 1 THEN 'unknown' ELSE d.state END";
+const STATE: &str = "CASE WHEN d.state = 'waiting' AND d.unknown <> 0 AND (d.unknown = 1 OR d.attempts > 0) THEN 'unknown' ELSE d.state END";
 
 /// One report towards one destination.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +97,7 @@ pub async fn withdrawals(rows: &Rows) -> Result<Vec<Open>, DeliveryError> {
     let found = sqlx::query(
         "SELECT w.id, w.case_code, w.signed_us, w.signer, EXISTS (SELECT 1 FROM report r JOIN delivery e ON e.report_id = r.id \
            WHERE r.case_code = w.case_code AND r.id <> w.id AND r.signed_us < w.signed_us AND e.destination <> 'site' \
-           AND (e.state = 'delivered' OR e.unknown = 1)) FROM report w JOIN delivery d ON d.report_id = w.id \
+           AND (e.state = 'delivered' OR e.unknown <> 0)) FROM report w JOIN delivery d ON d.report_id = w.id \
          WHERE d.destination = 'site' AND d.form = 'acknowledged' AND d.state = 'held' ORDER BY w.signed_us LIMIT 200",
     )
     .fetch_all(rows.read())

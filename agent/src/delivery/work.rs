@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::form::{self, Offer, Prepared, Wanted};
+use super::form::{self, Before, Offer, Prepared, Wanted};
 use super::offer::{Destination, PageImage, Parcel, SendOutcome, Store};
 use super::outcome::{Next, damaged, judge, not_derived, not_restored};
 use super::restoring::FRESH;
@@ -26,6 +26,10 @@ const LEASE: Duration = Duration::from_secs(900);
 /// A row due later than this was written under a clock that was set back since: it is due now (R18).
 pub(super) const FARTHEST: Duration = Duration::from_secs(1200);
 
+/// In a row of which it is not known whether the destination holds the report: a person wants it sent again, whatever the destination
+/// says. It is then not asked; what comes of it is as little known as before until there is an answer.
+const ORDERED: i64 = 2;
+
 /// A row that this worker holds.
 struct Leased {
     report: i64,
@@ -36,6 +40,8 @@ struct Leased {
     lease: i64,
     /// Whether the destination may hold it, although nobody has heard so.
     unknown: bool,
+    /// A person wants it sent whatever the destination says.
+    ordered: bool,
     handle: Handle,
     length: i64,
     /// Whose name it gets; none when it goes as it was signed. An error when its row cannot be read: then it goes to nobody.
@@ -117,8 +123,11 @@ pub(super) async fn offer_next(
                 let prepared = form::prepared(deliveries, leased.wanted(), fonts).await?;
                 match prepared {
                     Prepared::Parcels(parcels) => {
-                        let unknown = leased.unknown;
-                        let offer = form::offered(store, destination, parcels, unknown).await;
+                        let before = Before {
+                            unknown: leased.unknown,
+                            asks: !leased.ordered,
+                        };
+                        let offer = form::offered(store, destination, parcels, before).await;
                         Offered::Answered(offer)
                     }
                     Prepared::NotRestored => Offered::NotRestored,
@@ -181,6 +190,7 @@ async fn lease(
             refusals: row.try_get(3)?,
             lease: until,
             unknown: row.try_get::<i64, _>(4)? != 0,
+            ordered: row.try_get::<i64, _>(4)? == ORDERED,
             handle: Handle::from_row(of.try_get(4)?),
             length: of.try_get(5)?,
             home: match restore::rows::home(&mut tx, report).await {
@@ -220,7 +230,8 @@ struct Followed {
     next: Next,
     /// How often the destination itself has refused it.
     refusals: i64,
-    unknown: bool,
+    /// 0, 1 or [`ORDERED`].
+    unknown: i64,
 }
 
 fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Followed {
@@ -240,10 +251,21 @@ fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Foll
     if unknown && next.state == DeliveryState::Waiting {
         next.sentence = format!("not known whether the PACS has it: {}", next.sentence);
     }
+    let unsent = matches!(
+        outcome,
+        Offered::Answered(Offer {
+            outcome: SendOutcome::Failed(_),
+            ..
+        })
+    );
     Followed {
         next,
         refusals,
-        unknown,
+        unknown: match unknown {
+            // an order stands until it was carried out
+            true if leased.ordered && unsent => ORDERED,
+            unknown => i64::from(unknown),
+        },
     }
 }
 
@@ -282,7 +304,7 @@ async fn finish(
     .bind(next.again.map(|again| now.plus(again).0))
     .bind(now.0)
     .bind(refusals)
-    .bind(i64::from(unknown))
+    .bind(unknown)
     .execute(&mut *tx)
     .await
     .map_err(refused("writing down an offer"))?;
@@ -355,7 +377,7 @@ pub(super) async fn retry(
         .map_err(refused("asking again for a patient"))?;
     let changed = sqlx::query(sqlx::AssertSqlSafe(format!(
         "UPDATE delivery SET state = 'waiting', sentence = 'offered again by a person at the site', attempts = 0, refusals = 0, \
-         due_us = $2, since_us = $2, revision = revision + 1 WHERE state IN ('waiting', 'held', 'not-taken') \
+         unknown = CASE WHEN unknown = 0 THEN 0 ELSE {ORDERED} END, due_us = $2, since_us = $2, revision = revision + 1 WHERE state IN ('waiting', 'held', 'not-taken') \
          AND destination IN (SELECT value FROM json_each($3)) \
          AND report_id IN (SELECT id FROM report WHERE case_code = $1) \
          AND report_id NOT IN (SELECT report_id FROM restoration WHERE state = 'refused') \

@@ -168,6 +168,36 @@ async fn what_is_not_known_is_asked_and_never_called_a_failure() {
     }
 }
 
+/// A person who does not find it in the PACS has it sent, whatever the PACS says when it is asked; what came of that is not known before
+/// it has answered.
+#[tokio::test]
+async fn what_a_person_offers_again_is_sent_and_not_asked_for() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    let away = SendOutcome::Failed("no connection".to_owned());
+    let pacs = Pacs::answering([lost(), away, lost(), SendOutcome::Stored(0)]);
+    let (store, count) = asked(&pacs, [Holds::Unsaid]);
+    let to = destination();
+    assert!(offer_by(&deliveries, &to, &store).await);
+    assert_eq!(line(&deliveries).await.0, "unknown");
+    let retried = deliveries.retry(&report.case, "Dr. B").await.unwrap();
+    assert_eq!(retried, 1);
+    let said = "offered again by a person at the site".to_owned();
+    assert_eq!(line(&deliveries).await, ("waiting".to_owned(), said));
+    // the first try does not get through: the second does what was ordered, and from then on the PACS is asked as before
+    for (sent, questions) in [(2, 0), (3, 0), (4, 1)] {
+        assert!(offer_by(&deliveries, &to, &store).await);
+        let (state, sentence) = line(&deliveries).await;
+        let state_after = if sent == 4 { "delivered" } else { "unknown" };
+        assert_eq!(state, state_after, "{sentence}");
+        assert_eq!(pacs.received().len(), sent);
+        assert_eq!(*count.lock().unwrap(), questions);
+        bench.pass(1000);
+    }
+}
+
 /// The agent ends while the PACS is storing: the answer is never heard.
 #[tokio::test]
 async fn what_was_being_offered_when_the_agent_ended_is_asked_first() {
