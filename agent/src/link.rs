@@ -12,6 +12,7 @@ mod dial;
 mod download;
 pub mod enrol;
 pub mod firewall;
+mod judging;
 mod lanes;
 mod leave;
 mod path;

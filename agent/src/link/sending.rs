@@ -4,7 +4,7 @@ use bytes::Bytes;
 use causeway_proto::ids::Priority;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{CHUNK_MAX_BYTES, chunk_header};
-use causeway_proto::link::message::{InstanceKey, Manifest, Trailer};
+use causeway_proto::link::message::{Manifest, Trailer};
 use causeway_proto::link::upload::{CODING_NONE, CODING_RECORDS};
 use causeway_proto::time::Timestamp;
 use quinn::{Connection, WriteError};
@@ -65,14 +65,19 @@ impl From<WriteError> for Cut {
 }
 
 impl Cut {
-    fn done(self, key: InstanceKey) -> Done {
+    fn done(self, instance: &Outgoing) -> Done {
+        let key = instance.key.clone();
         match self {
             // the gateway has stopped it, or the connection has ended
             Self::Link => Done::Instance { key, cut: true },
             Self::Spool(error) => {
                 tracing::error!(%error, instance = %key.instance, "the spool cannot be read");
                 match error.of_the_bytes() {
-                    Some(gone) => Done::Unread { key, gone },
+                    Some(gone) => Done::Unread {
+                        key,
+                        handle: instance.source.handle.clone(),
+                        gone,
+                    },
                     None => Done::Withdrawn(key),
                 }
             }
@@ -97,7 +102,7 @@ impl Sending {
         }
         let (form, head) = match self.begin().await {
             Ok(begun) => begun,
-            Err(cut) => return cut.done(key),
+            Err(cut) => return cut.done(&self.instance),
         };
         let priority = self.instance.priority;
         let Some(mut lane) = self.lanes.open(&self.connection, priority, head).await else {
@@ -107,7 +112,7 @@ impl Sending {
             Ok(()) => Done::Written(key, lane.finish()),
             Err(cut) => {
                 lane.reset(VarIntOf(Code::Truncated).into());
-                cut.done(key)
+                cut.done(&self.instance)
             }
         }
     }

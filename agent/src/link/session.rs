@@ -27,6 +27,7 @@ use super::upload::Upload;
 use super::way::{self, Ways};
 use super::{Ended, Link, State};
 use crate::audit::witness;
+use crate::spool::{Handle, SpoolError};
 
 /// How often the spool and the deliveries are looked at when no wake-up comes.
 const TICK: Duration = Duration::from_secs(2);
@@ -55,8 +56,16 @@ pub(super) enum Done {
     Unread {
         /// Whose.
         key: InstanceKey,
+        /// Where they lie.
+        handle: Handle,
         /// They are not in the spool as their row says.
         gone: bool,
+    },
+    /// What was received of an instance has been read again, and the spool knows what came of it.
+    Judged {
+        /// Whose.
+        key: InstanceKey,
+        outcome: Result<(), SpoolError>,
     },
     /// The form of an instance is decided anew before it is sent.
     Withdrawn(InstanceKey),
@@ -255,7 +264,15 @@ impl Session<'_> {
             Event::Task(Done::Instance { key, cut }) => {
                 self.upload.sent(self.started.elapsed(), &key, cut);
             }
-            Event::Task(Done::Unread { key, gone }) => self.upload.unread(&key, gone).await?,
+            Event::Task(Done::Unread { key, handle, gone }) => {
+                let tasks = &mut self.tasks;
+                self.upload.unread(&key, handle, gone, tasks).await?;
+            }
+            Event::Task(Done::Judged { key, outcome }) => {
+                self.upload.judged(&key);
+                outcome?;
+                self.soon();
+            }
             Event::Task(Done::Withdrawn(key)) => self.upload.withdrawn(&key),
             Event::Task(Done::Manifest { study, sent }) => {
                 if !sent {
@@ -421,7 +438,7 @@ impl Session<'_> {
             Message::Have(have) => self.upload.have(&have).await?,
             Message::Receipt(receipt) => self.upload.receipts(&[receipt]).await?,
             Message::Refused(refused) => {
-                self.upload.refused(refused).await?;
+                self.upload.refused(refused, &mut self.tasks).await?;
                 self.soon();
             }
             Message::Sealed(sealed) => {

@@ -17,12 +17,13 @@ use tokio::task::JoinSet;
 
 use super::alias::Alias;
 use super::coded::{Coder, Coders};
+use super::judging::{Judging, Question};
 use super::lanes::Lanes;
 use super::sending::{Sending, look, send_manifest};
 use super::session::Done;
 use crate::audit::Trail;
 use crate::protect::Protector;
-use crate::spool::{Outgoing, Spool, SpoolError};
+use crate::spool::{Handle, Outgoing, Spool, SpoolError};
 
 type StudyOf = (AgreementId, StudyUid);
 
@@ -47,6 +48,8 @@ pub(super) struct Upload {
     sealing: BTreeMap<StudyOf, u32>,
     /// Instances whose bytes could not be read, and how often.
     unread: HashMap<InstanceKey, u32>,
+    /// What is read again, to see whose fault it is.
+    judging: Judging,
     /// What the gateway cuts again and again, for the spool.
     parked: Vec<Refused>,
     /// The spool gave all that it was asked for: there is more.
@@ -75,6 +78,7 @@ impl Upload {
             heard: Vec::new(),
             sealing: BTreeMap::new(),
             unread: HashMap::new(),
+            judging: Judging::new(),
             parked: Vec::new(),
             more: false,
         }
@@ -127,10 +131,9 @@ impl Upload {
     /// When the spool refuses.
     pub(super) async fn take(&mut self) -> Result<(), SpoolError> {
         let room = self.uploader.room();
-        let offered = self
-            .spool
-            .next_to_send(room, &self.uploader.under_way())
-            .await?;
+        let mut under_way = self.uploader.under_way();
+        under_way.extend(self.judging.keys().cloned());
+        let offered = self.spool.next_to_send(room, &under_way).await?;
         self.more = offered.len() >= room;
         let mut jobs = Vec::with_capacity(offered.len());
         let mut all = !self.more;
@@ -260,15 +263,32 @@ impl Upload {
 
     /// The bytes of an instance could not be read. They are lost when they are gone, or when it was tried often enough: it is then not
     /// offered any more until they come again. A disk or a database that refuses once has lost nothing.
-    pub(super) async fn unread(&mut self, key: &InstanceKey, gone: bool) -> Result<(), SpoolError> {
+    ///
+    /// # Errors
+    /// When the spool refuses.
+    pub(super) async fn unread(
+        &mut self,
+        key: &InstanceKey,
+        handle: Handle,
+        gone: bool,
+        tasks: &mut JoinSet<Done>,
+    ) -> Result<(), SpoolError> {
+        self.withdrawn(key);
         let tries = self.unread.entry(key.clone()).or_default();
         *tries += 1;
         if gone || *tries >= READS {
             self.unread.remove(key);
-            self.spool.lost(key).await?;
+            let question = Question::Unread(handle);
+            self.judging
+                .begin(&self.spool, key.clone(), question, tasks)
+                .await?;
         }
-        self.withdrawn(key);
         Ok(())
+    }
+
+    /// What was received of an instance has been read again.
+    pub(super) fn judged(&mut self, key: &InstanceKey) {
+        self.judging.ended(key);
     }
 
     /// An instance is not sent now; the spool offers it again when its form is decided.
@@ -314,7 +334,11 @@ impl Upload {
         self.unread.remove(&receipt.key);
     }
 
-    pub(super) async fn refused(&mut self, mut refused: Refused) -> Result<(), SpoolError> {
+    pub(super) async fn refused(
+        &mut self,
+        mut refused: Refused,
+        tasks: &mut JoinSet<Done>,
+    ) -> Result<(), SpoolError> {
         refused.sentence = sentence(refused.sentence);
         let study = (refused.agreement.clone(), refused.study.clone());
         if refused.code == Code::NotOpen.number() {
@@ -330,7 +354,13 @@ impl Upload {
             again_ms = refused.retry_after_ms,
             "the gateway refused an object"
         );
-        self.spool.refused(&refused).await
+        match refused.key.clone() {
+            Some(key) if refused.code == Code::DigestMismatch.number() => {
+                let question = Question::Refused(refused);
+                self.judging.begin(&self.spool, key, question, tasks).await
+            }
+            _ => self.spool.refused(&refused).await,
+        }
     }
 
     pub(super) async fn sealed(&mut self, sealed: &Sealed) -> Result<(), SpoolError> {
@@ -386,3 +416,6 @@ impl From<SpoolError> for Refusing {
         Self::Spool(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,9 +152,17 @@ impl Protector {
             Ok(()) => self.prepared(&instance).await,
             Err(error) => Err(error),
         };
-        if prepared.as_ref().is_err_and(PrepareError::is_of_the_object) {
-            prepared = self.unless_rotten(&instance).await.and(prepared);
-        }
+        prepared = match prepared {
+            Err(error) if error.is_of_the_object() => {
+                Err(self.unless_rotten(&instance).await.err().unwrap_or(error))
+            }
+            // of an object that is sound its masked pixels were meant: they are made again
+            Err(PrepareError::Rotten) => Err(match self.unless_rotten(&instance).await {
+                Ok(()) => PrepareError::Unread,
+                Err(error) => error,
+            }),
+            prepared => prepared,
+        };
         let (reason, blocks, looked) = match prepared {
             Ok(verdict) => return Ok((instance, verdict)),
             Err(PrepareError::Rotten) => return Ok((instance, Verdict::Lost)),

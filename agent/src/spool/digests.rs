@@ -156,7 +156,7 @@ pub(super) async fn before_removal(
     keep_all(spool, lacking.await).await.map(drop)
 }
 
-async fn keep_all(
+pub(super) async fn keep_all(
     spool: &Spool,
     lacking: Result<Vec<SqliteRow>, sqlx::Error>,
 ) -> Result<usize, SpoolError> {
@@ -164,10 +164,10 @@ async fn keep_all(
     let (mut all, mut rotten) = (Vec::new(), Vec::new());
     for row in lacking.map_err(refused_row(reading))? {
         let of = bytes(&row).map_err(refused_row(reading))?;
-        let id = of.id;
+        let (id, handle) = (of.id, of.handle.clone());
         match compute(spool, of).await {
             Ok(found) => all.push((id, found)),
-            Err(SpoolError::Disk { source, .. }) if is_rotten(&source) => rotten.push(id),
+            Err(SpoolError::Disk { source, .. }) if is_rotten(&source) => rotten.push((id, handle)),
             // bytes that cannot be read have no digest: what comes in their place has
             Err(SpoolError::Disk { source, .. }) => {
                 tracing::warn!(%source, "no digest of an object")
@@ -182,8 +182,8 @@ async fn keep_all(
     for (id, found) in &all {
         note(&mut tx, *id, found).await?;
     }
-    for id in rotten {
-        let noted = loss::note(&mut tx, id, None).await;
+    for (id, handle) in rotten {
+        let noted = loss::note(&mut tx, id, &handle).await;
         noted.map_err(refused_row("noting a loss"))?;
     }
     tx.commit().await.map_err(refused_row("keeping digests"))?;
@@ -232,10 +232,16 @@ pub(super) async fn ahead(
         return Ok(());
     }
     of_incoming(spool, incoming, handle).await?;
-    let lacking = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} i.sop_uid = $1")))
-        .bind(&uid)
-        .fetch_all(spool.inner.rows.read());
-    keep_all(spool, lacking.await).await.map(drop)
+    let lacking = lacking(spool, &uid).await;
+    keep_all(spool, lacking).await.map(drop)
+}
+
+/// The rows of a UID that lack something.
+pub(super) async fn lacking(spool: &Spool, uid: &str) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} i.sop_uid = $1")))
+        .bind(uid)
+        .fetch_all(spool.inner.rows.read())
+        .await
 }
 
 impl Spool {

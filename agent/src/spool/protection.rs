@@ -252,7 +252,7 @@ impl Spool {
                         }
                     }
                     Verdict::Lost => {
-                        loss::note(&mut tx, instance.id, Some(&instance.source.handle)).await?;
+                        loss::note(&mut tx, instance.id, &instance.source.handle).await?;
                     }
                 }
             }

@@ -114,9 +114,8 @@ async fn what_changes_after_it_was_decided_is_lost_and_leaves_when_it_comes_agai
     }
 }
 
-/// Masked pixels of which a bit has flipped are made again; the object itself is sound.
-#[tokio::test]
-async fn masked_pixels_that_rot_are_made_again() {
+/// An object whose pixels have to be coded anew, of which nothing has been decided yet but that somebody has to draw.
+async fn to_be_coded() -> (Bench, Protector) {
     let bench = pseudonymous().await;
     bench.greet(1, 0).await;
     let mut coded = picture("1.2.1.1", "Alpha");
@@ -132,20 +131,52 @@ async fn masked_pixels_that_rot_are_made_again() {
     let sevens = format!("printf '{}'", "\\007".repeat(48));
     let protector = protector.with_decoder(decoder(bench.folder.path(), &sevens));
     draw(&bench, &[banner(8, 2)], false).await;
-    while protector.work().await.unwrap() > 0 {}
-    let before = leaving(&bench).await;
-    let pixels = Tag(0x7FE0, 0x0010);
-    let masked = sent(&protector, &before[0]).await;
-    bench.disk.damage(|data| {
-        if let Some(at) = data.windows(32).position(|it| it == [7; 32]) {
+    (bench, protector)
+}
+
+/// Masked pixels of which a bit has flipped, or whose file is gone, are made again; the object itself is sound.
+#[tokio::test]
+async fn masked_pixels_that_rot_are_made_again() {
+    for gone in [false, true] {
+        let (bench, protector) = to_be_coded().await;
+        while protector.work().await.unwrap() > 0 {}
+        let before = leaving(&bench).await;
+        let pixels = Tag(0x7FE0, 0x0010);
+        let masked = sent(&protector, &before[0]).await;
+        bench.disk.damage(|data| {
+            let Some(at) = data.windows(32).position(|it| it == [7; 32]) else {
+                return true;
+            };
             data[at] ^= 1;
+            !gone
+        });
+        if gone {
+            let form = protector.form(&before[0]).await.unwrap();
+            let read = form.read(form.length() - 60, 60).await;
+            assert_eq!(read.unwrap_err().of_the_bytes(), Some(true));
+            let (key, at) = (&before[0].key, &before[0].source.handle);
+            bench.spool.unreadable(key, at).await.unwrap();
+        } else {
+            bench.spool.refused(&mismatch(&before[0])).await.unwrap();
         }
-        true
-    });
-    bench.spool.refused(&mismatch(&before[0])).await.unwrap();
-    assert!(leaving(&bench).await.is_empty() && lost(&bench).await == 0);
+        assert!(leaving(&bench).await.is_empty() && lost(&bench).await == 0);
+        while protector.work().await.unwrap() > 0 {}
+        let after = leaving(&bench).await;
+        let again = sent(&protector, &after[0]).await;
+        assert_eq!(again.bytes(pixels), masked.bytes(pixels));
+    }
+}
+
+/// They rot before they have a digest: the object is sound, and leaves with others.
+#[tokio::test]
+async fn masked_pixels_that_rot_at_once_are_made_again() {
+    let (bench, protector) = to_be_coded().await;
+    bench.disk.rot_moved(1);
+    while protector.work().await.unwrap() > 0 {}
+    assert!(leaving(&bench).await.is_empty());
+    assert_eq!(lost(&bench).await, 0);
+    assert_eq!(protector.look_again().await.unwrap(), 1);
     while protector.work().await.unwrap() > 0 {}
     let after = leaving(&bench).await;
-    let again = sent(&protector, &after[0]).await;
-    assert_eq!(again.bytes(pixels), masked.bytes(pixels));
+    sent(&protector, &after[0]).await;
 }

@@ -50,6 +50,7 @@ struct State {
     faults: HashMap<Call, u64>,
     free: Option<u64>,
     spoiled: Vec<(u64, Range<usize>)>,
+    rots: Option<u64>,
 }
 
 impl State {
@@ -143,6 +144,13 @@ impl MemoryDisk {
         state.spoiled.extend(found);
     }
 
+    /// The file that is moved by the `nth` call from now on rots as soon as it lies where it is moved to: one bit in its middle.
+    pub fn rot_moved(&self, nth: u64) {
+        let mut state = self.state();
+        let so_far = state.counts.get(&Call::Rename).copied().unwrap_or(0);
+        state.rots = Some(so_far.saturating_add(nth));
+    }
+
     /// Changes the bytes of a kept file or of a segment behind the spool's back, or removes it.
     pub fn damage(&self, change: impl Fn(&mut Vec<u8>) -> bool) {
         let mut state = self.state();
@@ -221,6 +229,12 @@ impl Seam for MemoryDisk {
         let file = state.named(from_folder, name)?;
         state.names.remove(&(from_folder, name.to_owned()));
         state.names.insert((to_folder, to.to_owned()), file);
+        if state.rots == state.counts.get(&Call::Rename).copied()
+            && let Some((data, _)) = state.data.get_mut(&file)
+        {
+            let middle = data.len() / 2;
+            data.iter_mut().skip(middle).take(1).for_each(|it| *it ^= 1);
+        }
         Ok(())
     }
 

@@ -157,7 +157,8 @@ async fn what_cannot_be_read_is_not_offered_until_it_comes_again() {
     let what = What::image("1.2.3", "1.2.3.1");
     bench.store(&what).await.unwrap();
     let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
-    bench.spool.lost(&out[0].key).await.unwrap();
+    let (key, at) = (&out[0].key, &out[0].source.handle);
+    bench.spool.unreadable(key, at).await.unwrap();
     let after = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
     assert!(after.is_empty());
     let held = view::held(bench.spool.rows()).await.unwrap();

@@ -155,6 +155,53 @@ async fn rotten_bytes_are_replaced_by_what_comes_again() {
     }
 }
 
+/// What is found of bytes in whose place others have come meanwhile says nothing about these.
+#[tokio::test]
+async fn what_was_read_of_bytes_that_are_replaced_costs_nothing() {
+    for what in both() {
+        let bench = Bench::new().await;
+        bench.greet(1, 0).await;
+        // the segment stays when its first object goes
+        bench.store(&what).await.unwrap();
+        bench.store(&image(2)).await.unwrap();
+        let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+        let of = out
+            .iter()
+            .find(|it| it.source.length == what.bytes.len() as u64);
+        let (key, at) = of.map(|it| (&it.key, &it.source.handle)).unwrap();
+        bench.rot(&what.bytes);
+        bench.spool.unreadable(key, at).await.unwrap();
+        assert_eq!(lost(&bench).await, 1);
+        assert_eq!(bench.store(&what).await.unwrap(), Stored::Same);
+        assert_eq!(lost(&bench).await, 0);
+        bench.spool.unreadable(key, at).await.unwrap();
+        assert_eq!(lost(&bench).await, 0, "it was the bytes before these");
+        assert_eq!(intact(&bench).await.len(), 2);
+    }
+}
+
+/// The same where digests are made of many objects at once: rows are read first, then bytes, and then the rows are written.
+#[tokio::test]
+async fn digests_of_bytes_that_are_replaced_cost_nothing() {
+    let what = image(1);
+    let bench = Bench::strict(Config::default()).await;
+    bench.store(&what).await.unwrap();
+    bench.store(&image(2)).await.unwrap();
+    let rows = digests::lacking(&bench.spool, &what.instance).await;
+    let before: String = rows.as_ref().unwrap()[0].try_get(1).unwrap();
+    bench.rot(&what.bytes);
+    assert_eq!(bench.store(&what).await.unwrap(), Stored::Same);
+    assert_eq!(lost(&bench).await, 0);
+    let old = bench
+        .spool
+        .inner
+        .disk
+        .checked(&Handle::from_row(before), what.bytes.len() as u64);
+    assert!(old.is_err_and(|error| is_rotten(&error)));
+    digests::keep_all(&bench.spool, rows).await.unwrap();
+    assert_eq!(lost(&bench).await, 0, "it was the bytes before these");
+}
+
 /// Names of a spool that an earlier version wrote say no checksum: their objects are there, and go as they did.
 #[tokio::test]
 async fn a_spool_of_an_earlier_version_is_taken_over() {

@@ -1,0 +1,93 @@
+//! What is found out about an object beside the connection.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::link::config::Coding;
+use crate::spool::disk::memory::Call;
+use crate::spool::tests::{Bench, What};
+use crate::spool::view;
+
+fn mismatch(out: &Outgoing) -> Refused {
+    Refused {
+        key: Some(out.key.clone()),
+        study: out.study.clone(),
+        agreement: out.key.agreement.clone(),
+        code: Code::DigestMismatch.number(),
+        sentence: "other bytes".to_owned(),
+        retry_after_ms: Some(0),
+    }
+}
+
+/// One long object on its way, on a connection that has just begun.
+async fn begun() -> (Bench, Upload, Outgoing, JoinSet<Done>) {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    let long = What::image("1.2.3", "1.2.3.1").with_bytes(&[7; 2_300_000]);
+    bench.store(&long).await.unwrap();
+    let out = bench.spool.next_to_send(9, &HashSet::new()).await.unwrap();
+    let mut upload = Upload::new(
+        bench.spool.clone(),
+        Protector::new(bench.spool.clone()),
+        Alias::new(bench.spool.clone()),
+        Bounds::default(),
+        Coders::new(Coding::Off, &[]),
+    );
+    upload.look(&mut Vec::new()).await.unwrap();
+    assert!(upload.uploader.holds(&out[0].key));
+    let out = out.into_iter().next().unwrap();
+    (bench, upload, out, JoinSet::new())
+}
+
+async fn lost(bench: &Bench) -> u64 {
+    let queue = view::queue(bench.spool.rows(), bench.clock().now()).await;
+    queue.unwrap().lost
+}
+
+/// Nothing of it is read before the answer is taken; while it is read the object is not offered; said twice it is read once.
+#[tokio::test]
+async fn a_mismatch_is_looked_into_beside_the_connection() {
+    for rotten in [false, true] {
+        let (bench, mut upload, out, mut tasks) = begun().await;
+        if rotten {
+            bench.rot(&[7; 2_300_000]);
+        }
+        let before = bench.disk.count(Call::Read);
+        for _ in 0..2 {
+            upload.refused(mismatch(&out), &mut tasks).await.unwrap();
+        }
+        assert_eq!(bench.disk.count(Call::Read), before);
+        upload.take().await.unwrap();
+        assert!(!upload.uploader.holds(&out.key), "not before it is known");
+        let done = tasks.join_next().await.unwrap().unwrap();
+        assert!(tasks.is_empty());
+        let Done::Judged { key, outcome } = done else {
+            panic!("{done:?}");
+        };
+        outcome.unwrap();
+        upload.judged(&key);
+        assert_eq!(lost(&bench).await, u64::from(rotten));
+        upload.take().await.unwrap();
+        assert_eq!(upload.uploader.holds(&out.key), !rotten);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_lost_and_no_other() {
+    let (bench, mut upload, out, mut tasks) = begun().await;
+    let (key, at) = (&out.key, || out.source.handle.clone());
+    for _ in 1..READS {
+        upload.unread(key, at(), false, &mut tasks).await.unwrap();
+        assert!(tasks.is_empty(), "a disk may refuse for a while");
+    }
+    upload.unread(key, at(), true, &mut tasks).await.unwrap();
+    upload.take().await.unwrap();
+    assert!(!upload.uploader.holds(key));
+    let done = tasks.join_next().await.unwrap().unwrap();
+    let Done::Judged { key, outcome } = done else {
+        panic!("{done:?}");
+    };
+    outcome.unwrap();
+    upload.judged(&key);
+    assert_eq!(lost(&bench).await, 1);
+}
