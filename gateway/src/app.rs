@@ -10,6 +10,7 @@
 //! | 6 | the disk, the database or a key cannot be used |
 //! | 7 | it conflicts with what is there |
 
+mod backup;
 mod chance;
 mod cli;
 mod erase;
@@ -18,6 +19,7 @@ mod herald;
 mod hold;
 mod open;
 mod ready;
+mod restore;
 pub(crate) mod room;
 mod serve;
 mod sweep;

@@ -8,6 +8,7 @@ pub mod floor;
 pub mod frames;
 pub mod jpegls;
 pub mod name;
+pub mod named;
 pub mod parts;
 pub mod retrieve;
 pub mod search;
@@ -18,7 +19,7 @@ use serde::Deserialize;
 
 use crate::rows::Rows;
 
-pub use blobs::{BlobError, BlobKey, Blobs, Stray};
+pub use blobs::{BlobError, BlobKey, Blobs, Given, Named, State, Stray};
 pub use derived::Derived;
 pub use floor::Floor;
 pub use parts::{Part, PartName, Parts};

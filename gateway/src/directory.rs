@@ -9,7 +9,9 @@
 //! | site certificate | becomes | by |
 //! |---|---|---|
 //! | issued | revoked | `site revoke`, a new enrolment of the site, the first link with its successor |
+//! | lost, since the rows were put back to a backup | issued | its first link, when it begins between backup and restore |
 
+mod adopted;
 mod agreement;
 mod certificate;
 mod code;
@@ -22,6 +24,7 @@ use thiserror::Error;
 
 use crate::audit::AuditError;
 
+pub use adopted::{last_restore, restored};
 pub use agreement::{
     Agreement, NewAgreement, add_agreement, agreement, agreements, agreements_of, end_agreement,
     reach,

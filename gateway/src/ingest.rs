@@ -8,6 +8,7 @@ mod have;
 mod index;
 pub mod quarantine;
 mod record;
+mod restored;
 mod room;
 mod set_aside;
 mod study;
@@ -34,12 +35,14 @@ use crate::archive::catalog::ContentRow;
 use crate::archive::{Archive, BlobError, PartName};
 use crate::audit::AuditError;
 use crate::deletion::DeletionError;
+use crate::report::elsewhere::ElsewhereError;
 use crate::worklist::{Changed, Events};
 use room::Slots;
 use together::Lines;
 
 pub use admit::Incoming;
 pub(crate) use index::{inflated_limit, little_endian};
+pub use restored::renew_epoch;
 pub use set_aside::{SetAside, set_aside};
 
 /// Bounds on what comes in.
@@ -147,6 +150,9 @@ pub enum IngestError {
     /// Bytes that are not needed could not be taken away.
     #[error("what is not needed could not be taken away")]
     Deletion(#[from] DeletionError),
+    /// Which reports the site has could not be noted.
+    #[error("which reports the site has could not be noted")]
+    Elsewhere(#[from] ElsewhereError),
     /// A row says what this program never writes.
     #[error("a row about received instances cannot be understood")]
     Row,
@@ -190,6 +196,7 @@ impl IngestError {
             | Self::Read(_)
             | Self::Audit(_)
             | Self::Deletion(_)
+            | Self::Elsewhere(_)
             | Self::Row
             | Self::Database(_) => Disposition::Retry,
         }
@@ -213,6 +220,7 @@ impl IngestError {
             | Self::Read(_)
             | Self::Audit(_)
             | Self::Deletion(_)
+            | Self::Elsewhere(_)
             | Self::Row
             | Self::Database(_) => Code::Internal,
         }
@@ -226,6 +234,7 @@ impl IngestError {
             | Self::Read(_)
             | Self::Audit(_)
             | Self::Deletion(_)
+            | Self::Elsewhere(_)
             | Self::Row
             | Self::Database(_) => Duration::from_secs(10),
             Self::Full(_) => FULL,
@@ -433,10 +442,14 @@ fn receipt_of(
     })
 }
 
+/// Of 53 bits: every tool that reads JSON can hold it.
+fn drawn(random: &Random) -> u64 {
+    random.below(1 << 53).max(1)
+}
+
 /// The gateway's epoch, drawn at its first start.
 async fn epoch(archive: &Archive, random: &Random) -> Result<u64, IngestError> {
-    // 53 bits: every tool that reads JSON can hold it
-    let drawn = random.below(1 << 53).max(1);
+    let drawn = drawn(random);
     let mut tx = archive.rows.begin().await?;
     sqlx::query("INSERT INTO gateway_fact (name, value) VALUES ($1, $2) ON CONFLICT DO NOTHING")
         .bind(EPOCH)

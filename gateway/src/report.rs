@@ -7,6 +7,7 @@ mod compose;
 mod content;
 mod correct;
 mod draft;
+pub mod elsewhere;
 mod ground;
 mod preview;
 mod signed;

@@ -166,6 +166,25 @@ impl Rows {
         tx.commit().await
     }
 
+    /// Whether they are in a file of the data folder.
+    #[must_use]
+    pub fn is_sqlite(&self) -> bool {
+        self.sqlite
+    }
+
+    /// Writes a copy of all rows as they are at one moment into a file that is not there yet, while others go on reading and writing.
+    /// Only of SQLite. Whoever wants it durable syncs it.
+    ///
+    /// # Errors
+    /// When the database refuses, or on PostgreSQL.
+    pub async fn copy_to(&self, file: &Path) -> Result<(), sqlx::Error> {
+        let name = file.to_str().ok_or_else(|| {
+            sqlx::Error::Configuration("the path of the copy is not in Unicode".into())
+        })?;
+        let copying = sqlx::query("VACUUM INTO $1").bind(name);
+        copying.execute(&self.read).await.map(drop)
+    }
+
     /// For statements that only read.
     #[must_use]
     pub fn read(&self) -> &AnyPool {

@@ -77,7 +77,7 @@ function notices() {
   const last = newest();
   if (last && data.recalled && last.status !== 'withdrawn') out.push(h('p', { class: 'alert' }, h('strong', null, 'A signed report stands on this study. '), data.may?.withdraw ? 'The site asks you to withdraw it: ' : 'The site asks its reader to withdraw it.', data.may?.withdraw ? button('Withdraw…', withdrawReport, { class: 'small' }) : null));
   if (last?.status === 'withdrawn') out.push(h('p', { class: 'alert', dataset: { tone: last.acknowledged ? 'plain' : 'warn' } }, h('strong', null, 'This report is withdrawn. '), last.acknowledged ? `A person at the site has seen it, ${moment(last.acknowledged, data.site?.time_zone)}.` : 'Nobody at the site has said yet that it was seen.'));
-  if (data.blocked && !withdrawn()) out.push(h('p', { class: 'alert blocked' }, h('strong', null, 'The site lets nothing be signed now. '), data.blocked));
+  if (data.blocked && !withdrawn()) out.push(h('p', { class: 'alert blocked' }, h('strong', null, 'Nothing may be signed now. '), data.blocked));
   const unread = isWithdrawn(data) ? 0 : letters.unread(data);
   if (unread) out.push(h('p', { class: 'alert letter-notice', dataset: { tone: 'warn' } }, h('strong', null, unread === 1 ? 'The site has written. ' : `The site has written ${unread} messages. `), button('Show', () => letters.focus() || letters.element.scrollIntoView(), { class: 'small', keys: 'Alt+M', name: 'letters' })));
   const holder = data.workitem?.claimed_by;

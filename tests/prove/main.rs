@@ -1,4 +1,5 @@
 //! `prove`: the long proofs, with their tables. `prove kills` is the one of [`causeway_tests::killed`]; a smoke of it is among the tests.
+//! `prove restored` loses a gateway and puts it back to an old backup: [`causeway_tests::restored`].
 //! `prove mutants` breaks a promise at a time and sees whether that proof finds it out.
 //! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
 
@@ -8,6 +9,7 @@ use std::fmt::Write as _;
 
 use anyhow::ensure;
 use causeway_tests::killed::{self, Verdict, Victim};
+use causeway_tests::restored;
 use causeway_tests::stack::build::root;
 use clap::{Parser, Subcommand};
 
@@ -28,7 +30,16 @@ enum Proof {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// The same proof, of programs in which a promise is broken: it has to find that out.
+    /// A gateway put back to a backup that so many instances came after.
+    Restored {
+        /// How many studies of eight instances are in the backup.
+        #[arg(long, default_value_t = 50)]
+        before: u32,
+        /// How many came after it.
+        #[arg(long, default_value_t = 250)]
+        after: u32,
+    },
+    /// The same proof as `kills`, of programs in which a promise is broken: it has to find that out.
     Mutants {
         /// How often each of their programs is killed.
         #[arg(long, default_value_t = 60)]
@@ -43,6 +54,7 @@ enum Proof {
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().proof {
         Proof::Kills { count, seed } => kills(count, seed).await,
+        Proof::Restored { before, after } => put_back(before, after).await,
         Proof::Mutants { count, seed } => mutants::run(count, seed).await,
     }
 }
@@ -67,6 +79,31 @@ async fn kills(count: u32, seed: u64) -> anyhow::Result<()> {
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("kills.md"), &table)?;
     ensure!(holds, "something acknowledged was lost, doubled or altered");
+    Ok(())
+}
+
+async fn put_back(before: u32, after: u32) -> anyhow::Result<()> {
+    let found = restored::run(before, after).await?;
+    let [backup, restore] = found.took.map(|it| it.as_secs_f64());
+    let (judged, back) = (&found.judged, found.back.as_secs_f64());
+    let table = format!(
+        "| in the backup | after it | lost | doubled | altered | tasks wrong | not heard | backup | restore | all back after |\n{}\n\
+         | {} | {} | {} | {} | {} | {} | {} | {backup:.1} s | {restore:.1} s | {back:.1} s |\n\nVersion {}.\n",
+        "|---".repeat(10) + "|",
+        found.before,
+        found.after,
+        judged.lost,
+        judged.doubled,
+        judged.altered,
+        judged.tasks_wrong,
+        found.unheard,
+        env!("CARGO_PKG_VERSION")
+    );
+    say(&table);
+    let folder = root().join("target/prove");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("restored.md"), &table)?;
+    ensure!(found.holds(), "not everything came back: {found:?}");
     Ok(())
 }
 

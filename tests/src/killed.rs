@@ -75,17 +75,17 @@ const LARGE: (u32, u16) = (16, 1536);
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// What was sent and answered with success: where it lies at the gateway, and its digest.
-type Oracle = BTreeMap<String, Stored>;
+pub(crate) type Oracle = BTreeMap<String, Stored>;
 
 #[derive(Clone, Debug)]
-struct Stored {
+pub(crate) struct Stored {
     study: String,
     digest: Digest,
 }
 
 #[derive(Debug, Default)]
-struct Told {
-    stored: Oracle,
+pub(crate) struct Told {
+    pub(crate) stored: Oracle,
     requests: u64,
     unanswered: u64,
 }
@@ -142,7 +142,7 @@ pub async fn run(victim: Victim, kills: u32, seed: u64) -> anyhow::Result<Verdic
     Ok(verdict)
 }
 
-async fn status(hospital: &Hospital, pointer: &str) -> anyhow::Result<Value> {
+pub(crate) async fn status(hospital: &Hospital, pointer: &str) -> anyhow::Result<Value> {
     let said = hospital.stack.agent_cli(&["status", "--json"]).await?;
     let status: Value = serde_json::from_str(&said)?;
     Ok(status.pointer(pointer).cloned().unwrap_or_default())
@@ -178,7 +178,7 @@ async fn send(sender: u32, address: &str, over: &AtomicBool) -> anyhow::Result<T
     Ok(told)
 }
 
-fn write(folder: &Path, study: u32) -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn write(folder: &Path, study: u32) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for (instance, mut side) in (0..).zip(SIDES) {
         if instance == 7 && study.is_multiple_of(LARGE.0) {
@@ -191,7 +191,7 @@ fn write(folder: &Path, study: u32) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-async fn store(files: &[PathBuf], address: &str, told: &mut Told) -> anyhow::Result<()> {
+pub(crate) async fn store(files: &[PathBuf], address: &str, told: &mut Told) -> anyhow::Result<()> {
     let mut rest = files.to_vec();
     let start = Instant::now();
     while !rest.is_empty() {
@@ -233,7 +233,11 @@ fn note(path: &Path, stored: &mut Oracle) -> anyhow::Result<()> {
 }
 
 /// Asks for everything that was answered with success.
-async fn judge(hospital: &Hospital, oracle: &Oracle, verdict: &mut Verdict) -> anyhow::Result<()> {
+pub(crate) async fn judge(
+    hospital: &Hospital,
+    oracle: &Oracle,
+    verdict: &mut Verdict,
+) -> anyhow::Result<()> {
     verdict.acknowledged = oracle.len() as u64;
     let asked = oracle.iter().map(|(instance, stored)| async move {
         let study = &stored.study;

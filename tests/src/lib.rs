@@ -8,6 +8,7 @@ pub mod pacs;
 pub mod phantom;
 pub mod planted;
 pub mod reader;
+pub mod restored;
 pub mod sender;
 pub mod shared;
 pub mod site_page;

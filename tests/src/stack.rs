@@ -159,7 +159,19 @@ impl Stack {
     /// # Errors
     /// When it does not come up again.
     pub async fn restart_gateway(&mut self) -> anyhow::Result<()> {
+        self.restart_gateway_after(async |_| Ok(())).await
+    }
+
+    /// The same, with something that happens while it does not run.
+    ///
+    /// # Errors
+    /// When that fails, or the gateway does not come up again.
+    pub async fn restart_gateway_after(
+        &mut self,
+        between: impl AsyncFnOnce(&Options) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         self.gateway.kill().await?;
+        between(&self.options).await?;
         let folder = self.options.folder.clone();
         self.gateway = Running::start(
             &self.options.binaries.gateway,
@@ -394,7 +406,11 @@ async fn add_radiographer(options: &Options) -> anyhow::Result<String> {
     Ok(password)
 }
 
-async fn gateway_cli(options: &Options, arguments: &[&str]) -> anyhow::Result<String> {
+/// Runs the gateway's command line, whether it runs or not.
+///
+/// # Errors
+/// When it ends with anything but 0; the message carries what it said.
+pub async fn gateway_cli(options: &Options, arguments: &[&str]) -> anyhow::Result<String> {
     process::run(
         &options.binaries.gateway,
         &options.folder.join("gateway.toml"),

@@ -31,6 +31,8 @@ mod recalled;
 #[cfg(test)]
 mod renamed;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod shifted;
 #[cfg(test)]
 mod signed;

@@ -330,6 +330,7 @@ impl Alias {
             withheld,
             basis,
             sealed_at,
+            reports,
         } = said;
         let names = self.names(&agreement, &study).await?;
         let study = names.uid(&study)?;
@@ -369,6 +370,7 @@ impl Alias {
             withheld,
             basis,
             sealed_at,
+            reports,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use causeway_proto::link::codec::sentence;
+use causeway_proto::link::codec::{REPORTS_MAX, sentence};
 use causeway_proto::link::message::{Manifest, ManifestEntry, Refused, Sealed, Withheld};
 use causeway_proto::time::Timestamp;
 use serde_json::json;
@@ -11,7 +11,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{Spool, SpoolError, parsed, refused_row};
 use crate::audit;
-use crate::rows::from_row;
+use crate::rows::{from_row, to_row};
 
 /// A manifest that was answered with something missing, or refused, is not said again before this.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -122,7 +122,18 @@ async fn manifest(spool: &Spool, row: &SqliteRow) -> Result<Manifest, sqlx::Erro
     .bind(through)
     .fetch_all(spool.inner.rows.read())
     .await?;
+    let reports = sqlx::query(
+        "SELECT sop_uid FROM report r WHERE r.agreement = $1 AND r.study_uid = $2 AND NOT EXISTS (SELECT 1 FROM delivery d \
+         WHERE d.report_id = r.id AND d.destination = 'site' AND d.state = 'rejected') ORDER BY r.signed_us DESC, r.id DESC LIMIT $3",
+    )
+    .bind(row.try_get::<String, _>(2)?)
+    .bind(row.try_get::<String, _>(1)?)
+    .bind(to_row(REPORTS_MAX as u64))
+    .fetch_all(spool.inner.rows.read())
+    .await?;
+    let reports = reports.iter().map(|row| parsed(row, 0, "a report UID"));
     Ok(Manifest {
+        reports: Some(reports.collect::<Result<_, _>>()?),
         study: parsed(row, 1, "a study UID")?,
         agreement: parsed(row, 2, "an agreement")?,
         version: u32::try_from(row.try_get::<i64, _>(3)?).unwrap_or(u32::MAX),

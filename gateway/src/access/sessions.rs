@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use causeway_proto::digest::Digest;
 use causeway_proto::time::Timestamp;
+use sqlx::{Any, Transaction};
 
 use super::{Access, AccessError, Account};
 use crate::audit;
@@ -96,6 +97,25 @@ impl Access {
         .await?;
         tx.commit().await?;
         Ok(swept.rows_affected())
+    }
+
+    /// Ends every session and every token, as after a restore: those that were ended since would be alive again. Says how many sessions.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn end_every_session(
+        &self,
+        tx: &mut Transaction<'_, Any>,
+    ) -> Result<u64, AccessError> {
+        let ended = sqlx::query("UPDATE session SET ended_us = $1 WHERE ended_us IS NULL")
+            .bind(self.clock.now().0)
+            .execute(&mut **tx)
+            .await?;
+        // beyond every count that a token can have been given after the backup
+        sqlx::query("UPDATE account SET credentials = credentials + 1000000")
+            .execute(&mut **tx)
+            .await?;
+        Ok(ended.rows_affected())
     }
 
     /// Signs out.

@@ -6,6 +6,7 @@ mod directory;
 mod doctor;
 mod people;
 mod quarantine;
+mod restored;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -55,6 +56,13 @@ enum Command {
     Audit(audit::Audit),
     /// Look at everything and say what is not right.
     Doctor,
+    /// Make a folder from which this gateway can be put back, while it serves.
+    Backup(restored::Backup),
+    /// Put this gateway back to a backup, into an empty data folder.
+    Restore(restored::Restore),
+    /// What a person decides after a restore.
+    #[command(subcommand)]
+    Restored(restored::Restored),
 }
 
 /// What a command prints on standard output.
@@ -73,19 +81,19 @@ pub(super) async fn run(line: Line) -> Result<(), Failure> {
     match line.command {
         Command::Serve => {
             observe::start_log(&config.log);
-            return Box::pin(serve(config)).await;
+            Box::pin(serve(config)).await
         }
-        Command::CheckConfig => return out.line(&format!("{}: right", line.config.display())),
-        Command::Doctor => return Box::pin(doctor::run(&config, &out)).await,
-        _ => {}
+        Command::CheckConfig => out.line(&format!("{}: right", line.config.display())),
+        Command::Doctor => Box::pin(doctor::run(&config, &out)).await,
+        Command::Restore(wanted) => Box::pin(restored::restore(wanted, &config, &out)).await,
+        command => Box::pin(with_rooms(command, &config, &out)).await,
     }
-    Box::pin(with_rooms(line.command, &config, &out)).await
 }
 
 async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), Failure> {
     let opened = open(config, system_clock(), system_random()).await?;
     let done = match command {
-        Command::Serve | Command::CheckConfig | Command::Doctor => Ok(()),
+        Command::Serve | Command::CheckConfig | Command::Doctor | Command::Restore(_) => Ok(()),
         Command::Migrate => out.line("the database is at this program's version"),
         Command::Site(site) => directory::site(site, &opened, out).await,
         Command::Agreement(command) => agreement::run(command, &opened, out).await,
@@ -93,6 +101,8 @@ async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), 
         Command::Quarantine(act) => quarantine::quarantine(act, &opened, out).await,
         Command::Token(token) => people::token(&token, &opened, out).await,
         Command::Audit(command) => audit::run(command, &opened, out).await,
+        Command::Backup(wanted) => restored::backup(&wanted, &opened, out).await,
+        Command::Restored(act) => restored::restored(act, &opened, out).await,
     };
     opened.parts.rows.close().await;
     done

@@ -11,7 +11,7 @@ use causeway_proto::time::Clock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Failure;
+use super::{Failure, restore};
 use crate::access::Access;
 use crate::archive::Archive;
 use crate::config::Config;
@@ -40,6 +40,7 @@ pub struct Opened {
 pub async fn open(config: &Config, clock: Clock, random: Random) -> Result<Opened, Failure> {
     let data = config.data.clone();
     keep::folder(&data).map_err(Failure::storage)?;
+    restore::is_whole(&data)?;
     let keys = data.join("keys");
     let rows = Rows::open(&config.rows, &data)
         .await

@@ -1,5 +1,6 @@
 //! Immutable bytes under create-only keys that end in their digest, in an object store that syncs before it answers.
 
+mod copies;
 mod reading;
 mod stray;
 
@@ -18,6 +19,7 @@ use thiserror::Error;
 
 use super::parts::Part;
 
+pub use copies::{Given, Named, State};
 pub use stray::Stray;
 
 /// How much of a part is stored at once.

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::{Any, Transaction};
 use thiserror::Error;
 
-use super::{DirectoryError, Site, site};
+use super::{DirectoryError, Site, adopted, site};
 use crate::audit;
 use crate::rows::Rows;
 
@@ -81,7 +81,10 @@ pub async fn admit(rows: &Rows, clock: &Clock, peer: &Peer) -> Result<Site, Deni
     .fetch_optional(rows.read())
     .await?;
     let issued = match row {
-        None => return Err(Denied::Certificate(peer.site.clone(), peer.serial.clone())),
+        None => match adopted::adopt(rows, clock, peer).await? {
+            Some(issued) => issued,
+            None => return Err(Denied::Certificate(peer.site.clone(), peer.serial.clone())),
+        },
         Some((_, Some(_))) => return Err(Denied::Revoked(peer.site.clone(), peer.serial.clone())),
         Some((issued, None)) => issued,
     };

@@ -1,5 +1,6 @@
 //! Sites, codes and certificates on rows, SQLite and PostgreSQL.
 
+mod adopted;
 mod agreements;
 mod revoking;
 

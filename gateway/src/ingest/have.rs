@@ -1,10 +1,12 @@
 //! What is there of an instance already: the answer to QUERY, so that nothing is sent twice.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use causeway_proto::ids::SiteId;
 use causeway_proto::link::message::{Have, Held, InstanceKey, Query, Receipt};
 
+use super::record::Held as Place;
 use super::{Ingest, IngestError, admit, receipt_of, record};
 use crate::archive::catalog::ContentRow;
 
@@ -14,26 +16,47 @@ const MAX_KEYS: usize = 256;
 const KEEPING: Duration = Duration::from_secs(5);
 
 impl Ingest {
-    /// What is held of an instance under this `source_tag`, and whether it is in quarantine.
+    /// The receipt for what is held of an instance under this `source_tag`. One of another epoch is void: none.
     pub(super) async fn durable(
         &self,
         site: &SiteId,
         key: &InstanceKey,
     ) -> Result<Option<Receipt>, IngestError> {
+        let found = self.held(site, key).await?;
+        found.map_or(Ok(None), |found| self.valid(key, &found))
+    }
+
+    fn valid(
+        &self,
+        key: &InstanceKey,
+        (row, place): &(ContentRow, Place),
+    ) -> Result<Option<Receipt>, IngestError> {
+        if row.receipt_epoch != record::signed(self.epoch()) {
+            return Ok(None);
+        }
+        receipt_of(key.clone(), row, *place == Place::Aside).map(Some)
+    }
+
+    /// What is held of an instance under this `source_tag`, and where.
+    async fn held(
+        &self,
+        site: &SiteId,
+        key: &InstanceKey,
+    ) -> Result<Option<(ContentRow, Place)>, IngestError> {
         let tag = key.source_tag.to_string();
-        for (quarantined, sql) in [
+        for (place, sql) in [
             (
-                false,
+                Place::Served,
                 "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM instance
                  WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
             ),
             (
-                true,
+                Place::Aside,
                 "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
                  WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
             ),
             (
-                false,
+                Place::Deleted,
                 "SELECT length, sent_digest, source_tag, '' AS blob_key, receipt_number, receipt_epoch FROM deleted_instance
                  WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
             ),
@@ -45,11 +68,8 @@ impl Ingest {
                 .bind(tag.as_str())
                 .fetch_optional(self.archive().rows.read())
                 .await?;
-            // a receipt of another epoch is given anew, with a new number, when the content is offered again
-            if let Some(row) = row
-                && row.receipt_epoch == record::signed(self.epoch())
-            {
-                return Ok(Some(receipt_of(key.clone(), &row, quarantined)?));
+            if let Some(row) = row {
+                return Ok(Some((row, place)));
             }
         }
         Ok(None)
@@ -64,9 +84,18 @@ impl Ingest {
             return Err(IngestError::Malformed("more than 256 keys in one query"));
         }
         self.released(site, &query.keys).await;
-        let mut entries = Vec::with_capacity(query.keys.len());
+        let mut found = Vec::with_capacity(query.keys.len());
         for key in &query.keys {
-            let receipt = self.durable(site, key).await?;
+            found.push(self.held(site, key).await?);
+        }
+        let mut anew = self.anew(site, &query.keys, &found).await?;
+        let mut entries = Vec::with_capacity(query.keys.len());
+        for (key, found) in query.keys.iter().zip(&found) {
+            let receipt = match (anew.remove(key), found) {
+                (Some(receipt), _) => Some(receipt),
+                (None, Some(found)) => self.valid(key, found)?,
+                (None, None) => None,
+            };
             let name = admit::part_name(site, key);
             let arriving = self.active().contains(&name);
             let offset = match &receipt {
@@ -81,6 +110,28 @@ impl Ingest {
             });
         }
         Ok(Have { entries })
+    }
+
+    /// New receipts for those whose receipts were given in another epoch.
+    async fn anew(
+        &self,
+        site: &SiteId,
+        keys: &[InstanceKey],
+        found: &[Option<(ContentRow, Place)>],
+    ) -> Result<HashMap<InstanceKey, Receipt>, IngestError> {
+        let epoch = record::signed(self.epoch());
+        let both = keys.iter().zip(found);
+        let old: Vec<_> = both
+            .filter_map(|(key, found)| Some((key, found.as_ref()?)))
+            .filter(|(_, (row, _))| row.receipt_epoch != epoch)
+            .map(|(key, (row, place))| (key.clone(), row.clone(), *place))
+            .collect();
+        if old.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let given = self.receipted_anew(site, &old).await?;
+        let given = given.into_iter().flatten();
+        Ok(given.map(|it| (it.key.clone(), it)).collect())
     }
 
     /// Waits a little until no stream holds any of these: the streams of a connection that has ended are still keeping what they

@@ -1,6 +1,6 @@
 //! What came under a UID that other content already holds, and what could not be read: kept, shown, never served.
 
-use causeway_proto::ids::StudyKey;
+use causeway_proto::ids::{StudyKey, TransferSyntaxUid};
 use causeway_proto::time::Timestamp;
 use sqlx::{Any, FromRow, Transaction};
 
@@ -99,13 +99,13 @@ pub(super) async fn add(
     id: &str,
     key: &StudyKey,
     sop: &str,
-    content: &ContentRow,
+    (content, syntax): (&ContentRow, &TransferSyntaxUid),
     reason: &str,
     at: Timestamp,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO quarantine (id, site_id, agreement_id, study_uid, sop_uid, sent_digest, source_tag, length, blob_key, reason, receipt_number, receipt_epoch, received_us)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "INSERT INTO quarantine (id, site_id, agreement_id, study_uid, sop_uid, sent_digest, source_tag, length, blob_key, reason, receipt_number, receipt_epoch, received_us,
+             transfer_syntax) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(id)
     .bind(key.site.as_str())
@@ -120,6 +120,7 @@ pub(super) async fn add(
     .bind(content.receipt_number)
     .bind(content.receipt_epoch)
     .bind(at.0)
+    .bind(syntax.as_str())
     .execute(&mut **tx)
     .await?;
     Ok(())

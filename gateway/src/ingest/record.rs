@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_proto::ids::{SiteId, StudyKey};
+use causeway_proto::ids::{AgreementId, SiteId, SopInstanceUid, StudyKey};
 use causeway_proto::link::message::Receipt;
 use causeway_proto::time::Timestamp;
 use sqlx::{Any, Transaction};
@@ -55,8 +55,8 @@ impl Recorded {
 }
 
 /// Where content stands that is there already.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Held {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
     /// Among what is shown.
     Served,
     /// In quarantine.
@@ -296,7 +296,8 @@ impl Ingest {
         let key = &stored.label.key;
         let sop = stored.label.message.instance.as_str();
         let id = self.random().token();
-        quarantine::add(tx, &id, key, sop, content, reason, now).await?;
+        let kept = (content, &stored.label.message.syntax);
+        quarantine::add(tx, &id, key, sop, kept, reason, now).await?;
         tracing::warn!(site = %key.site, study = %key.study, instance = sop, reason, "an object was put into quarantine");
         let detail = serde_json::json!({ "study": key.study, "instance": sop, "reason": reason });
         numbers.aside.push((now, id, detail));
@@ -308,26 +309,44 @@ impl Ingest {
         &self,
         tx: &mut Transaction<'_, Any>,
         stored: &Stored,
-        mut content: ContentRow,
+        content: ContentRow,
         numbers: &mut Numbers,
         place: Held,
     ) -> Result<Receipt, IngestError> {
         let label = &stored.label;
-        let epoch = signed(self.epoch());
-        if content.receipt_epoch != epoch {
-            (content.receipt_number, content.receipt_epoch) = (numbers.next(), epoch);
-            sqlx::query(place.numbered())
-                .bind(content.receipt_number)
-                .bind(epoch)
-                .bind(label.key.site.as_str())
-                .bind(label.key.agreement.as_str())
-                .bind(label.message.instance.as_str())
-                .bind(content.sent_digest.as_str())
-                .execute(&mut **tx)
-                .await?;
-        }
+        let of = (
+            &label.key.site,
+            &label.key.agreement,
+            &label.message.instance,
+        );
+        let content = number_again(tx, of, content, numbers, place, self.epoch()).await?;
         receipt_of(label.instance_key(), &content, place == Held::Aside)
     }
+}
+
+/// What is held, with a number of this epoch: another one when that of its receipt was given in another epoch.
+pub(super) async fn number_again(
+    tx: &mut Transaction<'_, Any>,
+    (site, agreement, instance): (&SiteId, &AgreementId, &SopInstanceUid),
+    mut content: ContentRow,
+    numbers: &mut Numbers,
+    place: Held,
+    epoch: u64,
+) -> Result<ContentRow, sqlx::Error> {
+    let epoch = signed(epoch);
+    if content.receipt_epoch != epoch {
+        (content.receipt_number, content.receipt_epoch) = (numbers.next(), epoch);
+        sqlx::query(place.numbered())
+            .bind(content.receipt_number)
+            .bind(epoch)
+            .bind(site.as_str())
+            .bind(agreement.as_str())
+            .bind(instance.as_str())
+            .bind(content.sent_digest.as_str())
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(content)
 }
 
 /// The numbers of a site's receipts, and what the audit trail is told when the transaction ends. The site's row is locked until then, so
@@ -339,7 +358,10 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    async fn of(tx: &mut Transaction<'_, Any>, site: &SiteId) -> Result<Self, IngestError> {
+    pub(super) async fn of(
+        tx: &mut Transaction<'_, Any>,
+        site: &SiteId,
+    ) -> Result<Self, IngestError> {
         let row: Option<(i64,)> = sqlx::query_as(
             "UPDATE site SET receipt_number = receipt_number WHERE id = $1 AND closed_us IS NULL RETURNING receipt_number",
         )
@@ -359,7 +381,11 @@ impl Numbers {
         self.last
     }
 
-    async fn keep(self, tx: &mut Transaction<'_, Any>, site: &SiteId) -> Result<(), IngestError> {
+    pub(super) async fn keep(
+        self,
+        tx: &mut Transaction<'_, Any>,
+        site: &SiteId,
+    ) -> Result<(), IngestError> {
         if self.last != self.before {
             sqlx::query("UPDATE site SET receipt_number = $1 WHERE id = $2")
                 .bind(self.last)

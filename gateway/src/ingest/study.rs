@@ -14,6 +14,7 @@ use crate::archive::PartName;
 use crate::archive::catalog::{self, ManifestRow, Standing};
 use crate::audit;
 use crate::deletion;
+use crate::report::elsewhere;
 use crate::talk;
 use crate::worklist::{self, Changed};
 
@@ -44,6 +45,9 @@ impl Ingest {
         one_after_the_other(&mut tx, site).await?;
         let standing = catalog::standing(&mut tx, &key).await?;
         catalog::open_study(&mut tx, &key, open.purpose, open.priority, &open.case, at).await?;
+        if standing.is_none() {
+            elsewhere::came_before(&mut tx, &key, open.first_received).await?;
+        }
         let said = catalog::Said::of(open);
         if standing.is_none() && deletion::is_recalled(&mut tx, &key).await? {
             // taken back before it came
@@ -149,6 +153,10 @@ impl Ingest {
         if study.recalled_us.is_some() {
             return Err(IngestError::Recalled);
         }
+        let may_sign = match &manifest.reports {
+            Some(reports) => elsewhere::heard(&mut tx, &key, reports, now).await?,
+            None => false,
+        };
         let held = catalog::contents(&mut tx, &key).await?;
         let answer = Sealed {
             study: manifest.study.clone(),
@@ -157,6 +165,11 @@ impl Ingest {
             missing: missing(manifest, held),
         };
         if study.sealed_us.is_some() && study.manifest_version >= version {
+            if may_sign {
+                let cases = worklist::cases_of(&mut tx, &key).await?;
+                tx.commit().await?;
+                self.announce(&Changed { cases });
+            }
             return Ok(answer);
         }
         let row = manifest_row(manifest);

@@ -4,6 +4,7 @@ mod deleted;
 mod full;
 mod hostile;
 mod pseudonymous;
+mod restored;
 mod room;
 mod stand;
 mod together;

@@ -31,7 +31,7 @@ pub fn warnings(facts: &CaseFacts, content: &Content, is_final: bool) -> Vec<Str
     .map(|(_, sentence)| sentence.to_owned())
     .collect();
     if let Some(why) = facts.blocked() {
-        out.insert(0, format!("The site lets nothing be signed now: {why}"));
+        out.insert(0, format!("Nothing may be signed now: {why}"));
     }
     let dated = content.dated();
     if facts.has_shifted_dates() && !dated.is_empty() {

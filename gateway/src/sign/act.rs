@@ -89,8 +89,8 @@ pub enum ActError {
         "objects with another Patient ID came under a study of this case and are set aside; the operator has to decide on them first"
     )]
     AnotherPatient,
-    /// The site lets nothing be signed about a study for now.
-    #[error("the site lets nothing be signed now: {0}")]
+    /// Nothing may be signed about a study for now: the site says so, or has to be heard first.
+    #[error("nothing may be signed now: {0}")]
     Blocked(String),
     /// The patient of a study is another than in the preview.
     #[error("who the patient is has changed since the preview")]

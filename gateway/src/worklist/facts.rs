@@ -114,10 +114,10 @@ impl CaseFacts {
         self.studies.iter().any(|s| s.study.has_shifted_dates())
     }
 
-    /// Why the site lets nothing be signed about the case; none when nothing stands against it.
+    /// Why nothing may be signed about the case now; none when nothing stands against it.
     #[must_use]
     pub fn blocked(&self) -> Option<&str> {
-        let mut words = self.studies.iter().map(|s| s.study.blocked.as_str());
+        let mut words = self.studies.iter().map(|s| s.study.blocked());
         words.find(|words| !words.is_empty())
     }
 

@@ -8,6 +8,10 @@ use sqlx::FromRow;
 use super::rules::makes_task;
 use crate::archive::retrieve::images_gone;
 
+/// H5: a report may have been signed that these rows do not know.
+const UNHEARD: &str = "this gateway was put back to a backup, and the site has not said yet which signed reports it has of this study";
+const ELSEWHERE: &str = "a report on this study was signed before this gateway was put back to a backup: the site has it, and an operator has to decide whether another may be signed";
+
 /// The hospital, as the reader needs to know it (P28).
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct Site {
@@ -97,6 +101,8 @@ pub struct Study {
     pub deleted_days: i64,
     /// Why the site lets nothing be signed about it; empty when nothing stands against it.
     pub blocked: String,
+    /// What stands against signing since the gateway was put back to a backup: `unheard`, `elsewhere`, or nothing.
+    pub restored: String,
     /// What the site did to the images, JSON list of sentences.
     pub remarks: String,
     /// `not-established` when the site could not tell whose study it is (P2).
@@ -134,6 +140,16 @@ impl Study {
     #[must_use]
     pub fn is_established(&self) -> bool {
         self.identity != NOT_ESTABLISHED && !is_placeholder(&self.patient_id)
+    }
+
+    /// Why nothing may be signed about it now, in words; empty when nothing stands against it.
+    #[must_use]
+    pub fn blocked(&self) -> &str {
+        match self.restored.as_str() {
+            "unheard" => UNHEARD,
+            "elsewhere" => ELSEWHERE,
+            _ => &self.blocked,
+        }
     }
 
     /// Why there are no images any more, in words; none while there are.

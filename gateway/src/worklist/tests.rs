@@ -34,6 +34,7 @@ fn study(uid: &str, patient: &str, date: &str) -> Study {
         remarks: "[]".into(),
         identity: String::new(),
         shifted_dates: 0,
+        restored: String::new(),
         first_us: 0,
     }
 }

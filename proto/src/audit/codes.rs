@@ -193,6 +193,27 @@ const TABLE: &[(&str, Coded)] = &[
         row(ALERT, Some(SECURITY_CONFIGURATION), 'D', 0, Object::Node),
     ),
     (
+        "certificate-adopted",
+        row(ALERT, Some(SECURITY_CONFIGURATION), 'C', 4, Object::Node),
+    ),
+    ("backup-made", row(EXPORT, None, 'R', 0, Object::Node)),
+    (
+        "gateway-restored",
+        row(ALERT, Some(SECURITY_CONFIGURATION), 'E', 4, Object::Node),
+    ),
+    (
+        "report-elsewhere",
+        row(ALERT, Some(OBJECT_ATTRIBUTES), 'E', 8, Object::Study),
+    ),
+    (
+        "report-elsewhere-settled",
+        row(ALERT, Some(RESTRICTED), 'E', 0, Object::Study),
+    ),
+    (
+        "restored-released",
+        row(ALERT, Some(RESTRICTED), 'E', 0, Object::Node),
+    ),
+    (
         "enrolment-code-issued",
         row(ALERT, Some(SECURITY_CONFIGURATION), 'C', 0, Object::Node),
     ),

@@ -251,6 +251,10 @@ pub struct Manifest {
     /// When it was sealed.
     #[n(6)]
     pub sealed_at: Timestamp,
+    /// The signed documents about the study that the site has, by their SOP Instance UIDs, the newest first; none from an agent that
+    /// does not say it. A gateway that was restored from a backup may have lost some.
+    #[n(7)]
+    pub reports: Option<Vec<SopInstanceUid>>,
 }
 
 /// One instance of a manifest.

@@ -349,6 +349,7 @@ async fn who_reaches_for_what_is_anothers_is_put_out_and_it_is_audited() -> anyh
         withheld: Vec::new(),
         basis: "silence".to_owned(),
         sealed_at: clock().now(),
+        reports: None,
     };
     let control = framed(opening("south-a")?)?;
     let streams = [framed(theirs)?, framed(manifest)?];

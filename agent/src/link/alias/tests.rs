@@ -151,6 +151,7 @@ fn images(uids: [&str; 3]) -> Vec<Message> {
             }],
             basis: "silence".to_owned(),
             sealed_at: AT,
+            reports: None,
         }
         .into(),
     ]

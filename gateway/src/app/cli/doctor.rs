@@ -1,14 +1,17 @@
 //! `doctor`: looks at what a gateway stands on, one line for each thing, and ends with 6 when one is not right.
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use causeway_certs::identity::validity_of;
 use causeway_proto::time::Timestamp;
 
-use super::super::{Failure, Opened, open, ready, system_clock, system_random};
+use super::super::{Failure, Opened, backup, open, ready, system_clock, system_random};
 use super::Out;
 use crate::archive::floor::{Floor, Level};
 use crate::config::Config;
 use crate::parts::Parts;
+use crate::report::elsewhere;
 use crate::{audit, directory};
 
 pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
@@ -119,6 +122,8 @@ async fn looked(opened: &Opened, now: Timestamp) -> Vec<(&'static str, Result<St
         Err(error) => Err(error.to_string()),
     };
     found.push(("sites", sites));
+    found.push(("last backup", last_backup(parts, now).await));
+    found.push(("since the restore", since_restore(parts).await));
     found
 }
 
@@ -131,6 +136,37 @@ fn reserve(opened: &Opened) -> Result<String, String> {
         }
         Some(_) => Err("given back to them: nothing else was left on the disk".to_owned()),
     }
+}
+
+/// So old a backup may be.
+const OLD: Duration = Duration::from_secs(2 * 24 * 3600);
+
+async fn last_backup(parts: &Parts, now: Timestamp) -> Result<String, String> {
+    let last = backup::last(&parts.rows).await;
+    match last.map_err(|error| ready::of(&error))? {
+        None => Ok("none was made: `backup FOLDER` makes one while the gateway serves".to_owned()),
+        Some(at) if now.since(at) > OLD => Err(format!(
+            "of {at}: what agents keep no longer than 72 hours is all that can come back beyond it"
+        )),
+        Some(at) => Ok(format!("of {at}")),
+    }
+}
+
+async fn since_restore(parts: &Parts) -> Result<String, String> {
+    let told = |error: sqlx::Error| ready::of(&error);
+    let restored = directory::last_restore(&parts.rows).await.map_err(told)?;
+    let Some((at, taken)) = restored else {
+        return Ok("there was none".to_owned());
+    };
+    let open = elsewhere::open(&parts.rows).await.map_err(told)?.len();
+    let waiting = elsewhere::waiting(&parts.rows).await.map_err(told)?.len();
+    let said = format!("{at}, to a backup of {taken}");
+    if open + waiting == 0 {
+        return Ok(said);
+    }
+    Err(format!(
+        "{said}: sites that were not heard of all their studies: {waiting}; signed reports that only their site has: {open} (`restored list`)"
+    ))
 }
 
 async fn last_record(parts: &Parts, now: Timestamp) -> Result<String, String> {

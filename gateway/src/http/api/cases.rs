@@ -264,7 +264,7 @@ fn may(
         reasons.push("objects of another patient came under a study of this case; the operator has to decide on them first");
     }
     if !free {
-        reasons.push("the site lets nothing be signed now");
+        reasons.push("nothing may be signed now");
     }
     if mine && !facts.complete() {
         reasons.push("images are still arriving: signing final needs a reason");

@@ -97,7 +97,7 @@ fn item(state: &State, subject: &Subject, item: &Item, beside: &Beside) -> Value
         "site": site(&item.site, state.clock.now()),
         "patient": item.studies.first().map(|l| super::cases::patient(&l.study)),
         "identity": { "mode": super::cases::mode(item.pseudonymous), "established": item.studies.iter().all(|l| l.study.is_established()) },
-        "blocked": item.studies.iter().map(|l| &l.study.blocked).find(|words| !words.is_empty()),
+        "blocked": item.studies.iter().map(|l| l.study.blocked()).find(|words| !words.is_empty()),
         "studies": item.studies.iter().map(line).collect::<Vec<_>>(),
         "arriving": { "at_site": sum(|l| l.study.at_site), "held": sum(|l| l.study.held_at_site), "here": sum(|l| l.here) },
         "priors": item.priors, "question": asked, "unread": unread.copied().unwrap_or(0),

@@ -168,7 +168,12 @@ impl Stand {
         version: u32,
         objects: &[&Object],
     ) -> causeway_proto::link::message::Sealed {
-        let manifest = Manifest {
+        let manifest = Self::manifest_of(version, objects);
+        self.door.manifest(&site(), &manifest).await.unwrap()
+    }
+
+    pub(super) fn manifest_of(version: u32, objects: &[&Object]) -> Manifest {
+        Manifest {
             study: "1.2.3".parse().unwrap(),
             agreement: "g1".parse().unwrap(),
             version,
@@ -188,8 +193,8 @@ impl Stand {
             }],
             basis: "silence".into(),
             sealed_at: Timestamp(5),
-        };
-        self.door.manifest(&site(), &manifest).await.unwrap()
+            reports: None,
+        }
     }
 }
 

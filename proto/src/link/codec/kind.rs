@@ -146,6 +146,8 @@ pub const OPENED_MAX: usize = 256;
 const OPENED_WORDS_MAX: usize = 8;
 /// Most remarks in one OPEN.
 pub const REMARKS_MAX: usize = 32;
+/// Most signed documents named in one MANIFEST.
+pub const REPORTS_MAX: usize = 256;
 /// Longest clinical question and longest letter, in bytes.
 pub const WORDS_MAX_BYTES: usize = 8192;
 
@@ -186,6 +188,8 @@ impl Message {
             Self::GoAway(goaway) => sentence("sentence", &goaway.sentence),
             Self::Manifest(manifest) => {
                 name("basis", &manifest.basis)?;
+                let reports = manifest.reports.as_ref().map_or(0, Vec::len);
+                within("reports", reports, REPORTS_MAX)?;
                 for group in &manifest.withheld {
                     name("modality", &group.modality)?;
                     sentence("reason", &group.reason)?;

@@ -195,6 +195,7 @@ fn streams() -> Vec<Message> {
             }],
             basis: "silence".to_owned(),
             sealed_at: at(),
+            reports: Some(vec!["1.2.3.8".parse().unwrap()]),
         }
         .into(),
         Report {
