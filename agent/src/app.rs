@@ -24,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::commitment::{Commitments, Edge};
 use crate::config::Config;
 use crate::delivery::{Deliveries, Destination, PageImage, Store};
 use crate::derive::Fonts;
@@ -185,7 +186,7 @@ impl Running {
         let receiving = system::Receiving::new().context("starting threads")?;
         let address = dicom::listen(
             config.dicom.clone(),
-            spool.clone(),
+            committing(&config, &spool, &mut parts, &cancel),
             associations.clone(),
             receiving.handles(),
             cancel.clone(),
@@ -269,6 +270,22 @@ async fn deliver(
 ) -> &'static str {
     deliveries.run(store(), restoring, fonts, cancel).await;
     "the deliveries"
+}
+
+/// Starts what answers senders that ask whether the gateway holds what they sent; answers the rooms that a listener needs.
+fn committing(
+    config: &Config,
+    spool: &Spool,
+    parts: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+) -> (Spool, Commitments) {
+    let peers = config.dicom.commitment_peers();
+    let bounds = config.commitment.clone();
+    let commitments = Commitments::new(bounds, peers, spool.clone(), clock(), random());
+    let edge = Edge::new(|peer, report| dicom::commit::report(peer, report).boxed());
+    let (working, cancel) = (commitments.clone(), cancel.clone());
+    parts.spawn(async move { working.run(edge, cancel).await }.map(|()| "the commitments"));
+    (spool.clone(), commitments)
 }
 
 /// What renews the agent's certificate, where it was enrolled.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use crate::delivery::{self, Destination};
 use crate::restore::{self, Truth};
-use crate::{derive, dicom, link, observe, page, spool};
+use crate::{commitment, derive, dicom, link, observe, page, spool};
 
 /// The whole file. Each section belongs to its room.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +33,9 @@ pub struct Config {
     /// `[identity]`: which patient IDs establish nobody's identity.
     #[serde(default)]
     pub identity: spool::choice::Identity,
+    /// `[commitment]`: bounds of what senders may ask for who hear whether the gateway holds what they sent.
+    #[serde(default)]
+    pub commitment: commitment::Config,
     /// `[disk]`: floors, and how long bytes are kept.
     #[serde(default)]
     pub disk: spool::floor::Config,
@@ -167,6 +170,9 @@ impl Config {
         if let Err(error) = self.dicom.check() {
             wrong(error_key(&error.to_string()), error.to_string());
         }
+        if let Some((key, what)) = self.commitment.fault() {
+            wrong(key, what.to_owned());
+        }
         if self.disk.soft_floor_bytes < self.disk.hard_floor_bytes {
             wrong(
                 "disk.soft_floor_bytes",
@@ -244,6 +250,13 @@ impl Config {
         }
         if self.disk.keep_after_receipt_h < 72 {
             remarks.push("disk.keep_after_receipt_h is below 72: a gateway restored from an older backup loses studies".to_owned());
+        }
+        for peer in self.dicom.commitment_peers() {
+            remarks.push(format!(
+                "dicom.calling: {} may ask for storage commitment, and deletes what is committed to: nothing can be retrieved from here, \
+                 and the gateway keeps images for a time only",
+                peer.title
+            ));
         }
         remarks
     }

@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod audit;
+pub mod commitment;
 pub mod config;
 pub mod delivery;
 pub mod derive;

@@ -39,6 +39,7 @@ mod told;
 mod uids;
 mod unentered;
 pub mod view;
+pub mod vouched;
 pub mod withheld;
 mod writer;
 

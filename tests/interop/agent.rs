@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, ensure};
+use causeway_agent::commitment::{self, Commitments, Edge};
 use causeway_agent::dicom;
 use causeway_agent::keys::Keys;
 use causeway_agent::spool::Spool;
@@ -19,21 +20,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// A listener over a spool in a folder of its own.
-struct Site {
+pub(super) struct Site {
     _folder: tempfile::TempDir,
-    spool: Spool,
-    address: String,
+    pub(super) spool: Spool,
+    pub(super) address: String,
     cancel: CancellationToken,
     tracker: TaskTracker,
 }
 
 impl Site {
     async fn open() -> anyhow::Result<Self> {
+        Self::open_with("").await
+    }
+
+    /// With `more` senders, which are looked at first.
+    pub(super) async fn open_with(more: &str) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let seam = Arc::new(RealDisk::open(folder.path())?);
         let (clock, random) = (Clock::new(|| Timestamp(1_700_000_000_000_000)), counted());
         let keys = Keys::open(&folder.path().join("keys"), random.clone(), clock.clone())?;
         let config = toml::from_str("agreement.identified = [\"a1\"]")?;
+        let (now, chance) = (clock.clone(), random.clone());
         let spool = Spool::open(config, folder.path(), keys, clock, random, seam).await?;
         let agreement = Agreement::identified("a1".parse()?, "TEST");
         let hello = HelloGateway {
@@ -43,22 +50,28 @@ impl Site {
             codings: Vec::new(),
         };
         spool.greeted(&hello).await?;
-        let config: dicom::Config = toml::from_str(
+        let config: dicom::Config = toml::from_str(&format!(
             r#"
             listen = "127.0.0.1:0"
             [[called]]
             ae_title = "CAUSEWAY"
             purpose = "read"
+            {more}
             [[calling]]
             ae_title = "*"
             addresses = ["127.0.0.1"]
             kind = "pacs"
             "#,
-        )?;
+        ))?;
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
+        let (bounds, peers) = (commitment::Config::default(), config.commitment_peers());
+        let commitments = Commitments::new(bounds, peers, spool.clone(), now, chance);
+        let (working, ends) = (commitments.clone(), cancel.clone());
+        let edge = Edge::new(|peer, report| Box::pin(dicom::commit::report(peer, report)));
+        tracker.spawn(async move { working.run(edge, ends).await });
         let bound = dicom::listen(
             config,
-            spool.clone(),
+            (spool.clone(), commitments),
             tracker.clone(),
             Vec::new(),
             cancel.clone(),
@@ -86,7 +99,7 @@ impl Site {
         Ok(held)
     }
 
-    async fn close(self) -> anyhow::Result<()> {
+    pub(super) async fn close(self) -> anyhow::Result<()> {
         self.cancel.cancel();
         self.tracker.close();
         let limit = std::time::Duration::from_secs(30);

@@ -7,6 +7,8 @@ mod bad;
 #[cfg(test)]
 mod coded;
 #[cfg(test)]
+mod commitment;
+#[cfg(test)]
 mod corrected;
 #[cfg(test)]
 mod dicomweb;

@@ -175,3 +175,22 @@ fn what_is_hardly_meant_is_remarked() {
     let remarks = Config::parse(alone).unwrap().remarks();
     assert_eq!(remarks.len(), 3, "{remarks:?}");
 }
+
+/// A sender that may ask for commitment deletes what it hears of: that is said each time.
+#[test]
+fn who_may_ask_for_commitment_is_remarked() {
+    let calling = "[[dicom.calling]]\nae_title = \"CT9\"\nkind = \"modality\"\ncommitment = \"10.0.0.9:104\"\n\n[[dicom.calling]]";
+    let with = GOOD.replacen("[[dicom.calling]]", calling, 1);
+    let of = |text: &str| Config::parse(text).unwrap().remarks();
+    let more: Vec<String> = of(&with)
+        .into_iter()
+        .filter(|it| !of(GOOD).contains(it))
+        .collect();
+    assert_eq!(more.len(), 1, "{more:?}");
+    assert!(
+        more[0].contains("CT9") && more[0].contains("deletes"),
+        "{more:?}"
+    );
+    let faults = Config::parse(&format!("{GOOD}\n[commitment]\nmax_open = 0\n")).unwrap_err();
+    assert_eq!(faults[0].key, "commitment.max_open");
+}

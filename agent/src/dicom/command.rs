@@ -12,6 +12,10 @@ pub(super) const C_STORE_RQ: u16 = 0x0001;
 pub(super) const C_FIND_RQ: u16 = 0x0020;
 /// C-ECHO-RQ.
 pub(super) const C_ECHO_RQ: u16 = 0x0030;
+/// N-EVENT-REPORT-RQ.
+pub(super) const N_EVENT_REPORT_RQ: u16 = 0x0100;
+/// N-ACTION-RQ.
+pub(super) const N_ACTION_RQ: u16 = 0x0130;
 /// C-CANCEL-RQ.
 pub(super) const C_CANCEL_RQ: u16 = 0x0FFF;
 /// Set in the command field of every response.
@@ -33,10 +37,14 @@ pub(super) struct Command {
     pub(super) message_id: u16,
     /// (0000,0120).
     pub(super) responding_to: Option<u16>,
-    /// (0000,0002), not yet checked.
+    /// (0000,0002), of N-ACTION (0000,0003); not yet checked.
     pub(super) class: String,
-    /// (0000,1000), not yet checked.
+    /// (0000,1000), of N-ACTION (0000,1001); not yet checked.
     pub(super) instance: String,
+    /// (0000,0003) and (0000,1001).
+    requested: (String, String),
+    /// (0000,1008).
+    pub(super) action: Option<u16>,
     /// Whether a data set follows.
     pub(super) data_set: bool,
     /// (0000,0900).
@@ -86,6 +94,9 @@ struct Seen {
     status: bool,
     comment: bool,
     instance: bool,
+    requested_class: bool,
+    requested_instance: bool,
+    action: bool,
 }
 
 impl Seen {
@@ -102,6 +113,9 @@ impl Seen {
             None
         };
         command.fault = command.fault.or(missing);
+        if command.field == N_ACTION_RQ {
+            (command.class, command.instance) = std::mem::take(&mut command.requested);
+        }
     }
 }
 
@@ -109,6 +123,7 @@ fn take(command: &mut Command, seen: &mut Seen, element: u16, value: &[u8], rest
     let flag = match element {
         0x0000 => &mut seen.group_length,
         0x0002 => &mut seen.class,
+        0x0003 => &mut seen.requested_class,
         0x0100 => &mut seen.field,
         0x0110 => &mut seen.message_id,
         0x0120 => &mut seen.responding_to,
@@ -116,6 +131,8 @@ fn take(command: &mut Command, seen: &mut Seen, element: u16, value: &[u8], rest
         0x0900 => &mut seen.status,
         0x0902 => &mut seen.comment,
         0x1000 => &mut seen.instance,
+        0x1001 => &mut seen.requested_instance,
+        0x1008 => &mut seen.action,
         _ => return,
     };
     if std::mem::replace(flag, true) {
@@ -130,7 +147,9 @@ fn take(command: &mut Command, seen: &mut Seen, element: u16, value: &[u8], rest
             }
         }
         0x0002 => command.class = uid(value),
+        0x0003 => command.requested.0 = uid(value),
         0x1000 => command.instance = uid(value),
+        0x1001 => command.requested.1 = uid(value),
         0x0902 => command.comment = printable(value),
         _ => take_number(command, element, value),
     }
@@ -148,6 +167,7 @@ fn take_number(command: &mut Command, element: u16, value: &[u8]) {
         0x0120 => command.responding_to = Some(number),
         0x0800 => command.data_set = number != NO_DATA_SET,
         0x0900 => command.status = Some(number),
+        0x1008 => command.action = Some(number),
         _ => {}
     }
 }
@@ -182,8 +202,12 @@ pub(super) fn write_response(request: &Command, status: u16, comment: &str) -> V
         let comment: String = comment.chars().filter(char::is_ascii).take(64).collect();
         set.text(0x0902, &comment, b' ');
     }
-    if request.field == C_STORE_RQ && request.instance.parse::<SopInstanceUid>().is_ok() {
+    let names_it = matches!(request.field, C_STORE_RQ | N_ACTION_RQ);
+    if names_it && request.instance.parse::<SopInstanceUid>().is_ok() {
         set.text(0x1000, &request.instance, 0);
+    }
+    if let Some(action) = request.action.filter(|_| request.field == N_ACTION_RQ) {
+        set.number(0x1008, action);
     }
     set.whole()
 }
@@ -208,6 +232,23 @@ pub(super) fn write_find_request(message_id: u16, class: &str) -> Vec<u8> {
     set.number(0x0110, message_id);
     set.number(0x0700, 0);
     set.number(0x0800, 0);
+    set.whole()
+}
+
+/// N-EVENT-REPORT-RQ (PS3.7 10.3.1.1); its data set follows.
+pub(super) fn write_event_report(
+    message_id: u16,
+    class: &str,
+    instance: &str,
+    event: u16,
+) -> Vec<u8> {
+    let mut set = Set::default();
+    set.text(0x0002, class, 0);
+    set.number(0x0100, N_EVENT_REPORT_RQ);
+    set.number(0x0110, message_id);
+    set.number(0x0800, 0);
+    set.text(0x1000, instance, 0);
+    set.number(0x1002, event);
     set.whole()
 }
 

@@ -7,6 +7,7 @@ use causeway_proto::ids::{AeTitle, AgreementId, Priority, Purpose};
 use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
+use crate::commitment::Peer;
 use crate::spool::CallingKind;
 
 /// `[dicom]`: the listener.
@@ -70,6 +71,9 @@ pub struct Calling {
     pub addresses: Vec<Origin>,
     /// Decides how long its silence must last before a study is complete (P30).
     pub kind: CallingKind,
+    /// `host:port` where it hears whether the gateway holds what it sent. Left out: it may not ask (P14).
+    #[serde(default)]
+    pub commitment: Option<String>,
 }
 
 /// An address, a network, or anywhere.
@@ -145,6 +149,14 @@ pub enum ConfigError {
     /// Two called titles are equal.
     #[error("dicom.called: the title {0} stands twice; each title has one purpose")]
     CalledTwice(AeTitle),
+    /// A sender that is not named may ask for storage commitment.
+    #[error("dicom.calling: commitment needs the title of one sender: its result is sent to that")]
+    CommitmentForAny,
+    /// It is not known where the result of a request for storage commitment goes.
+    #[error(
+        "dicom.calling: commitment of {0} is no address; write host:port, such as \"10.0.0.5:104\""
+    )]
+    CommitmentAddress(AeTitle),
     /// A number is outside of its range.
     #[error("dicom.{key}: {value} is not between {least} and {most}")]
     Range {
@@ -160,6 +172,18 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// Who may ask for storage commitment, and where each hears its results.
+    #[must_use]
+    pub fn commitment_peers(&self) -> Vec<Peer> {
+        let peers = self.calling.iter().filter_map(|calling| {
+            Some(Peer {
+                title: calling.ae_title.clone()?,
+                address: calling.commitment.clone()?,
+            })
+        });
+        peers.collect()
+    }
+
     /// Checks what the types cannot.
     ///
     /// # Errors
@@ -169,6 +193,15 @@ impl Config {
             let same = |other: &Called| other.ae_title == called.ae_title;
             if self.called.iter().skip(index + 1).any(same) {
                 return Err(ConfigError::CalledTwice(called.ae_title.clone()));
+            }
+        }
+        for calling in &self.calling {
+            match (&calling.ae_title, &calling.commitment) {
+                (None, Some(_)) => return Err(ConfigError::CommitmentForAny),
+                (Some(title), Some(address)) if !is_address(address) => {
+                    return Err(ConfigError::CommitmentAddress(title.clone()));
+                }
+                _ => {}
             }
         }
         let wide = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
@@ -184,6 +217,11 @@ impl Config {
         range("pace_window_s", self.pace_window_s, 1, 300)?;
         range("artim_timeout_s", self.artim_timeout_s, 1, 300)
     }
+}
+
+fn is_address(text: &str) -> bool {
+    let parts = text.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|it| it > 0))
 }
 
 fn range(key: &'static str, value: u64, least: u64, most: u64) -> Result<(), ConfigError> {
@@ -271,6 +309,24 @@ mod tests {
         assert!(config.calling.is_empty() && config.called.is_empty());
         assert_eq!(config.check(), Ok(()));
         assert!(toml::from_str::<Config>("max_pdus = 3").is_err());
+    }
+
+    #[test]
+    fn whoever_may_ask_for_commitment_has_a_title_and_an_address() {
+        let check = |title: &str, address: &str| {
+            let text = format!(
+                "[[calling]]\nae_title = \"{title}\"\nkind = \"modality\"\ncommitment = \"{address}\""
+            );
+            let config: Config = toml::from_str(&text).unwrap();
+            (config.check(), config.commitment_peers().len())
+        };
+        assert_eq!(check("CT1", "10.0.0.5:104"), (Ok(()), 1));
+        let any = (Err(ConfigError::CommitmentForAny), 0);
+        assert_eq!(check("*", "10.0.0.5:104"), any);
+        for address in ["10.0.0.5", "", ":104", "ct:0"] {
+            let nowhere = ConfigError::CommitmentAddress("CT1".parse().unwrap());
+            assert_eq!(check("CT1", address).0, Err(nowhere));
+        }
     }
 
     #[test]

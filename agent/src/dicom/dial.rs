@@ -6,7 +6,7 @@ use std::time::Duration;
 use dicom_ul::Pdu;
 use dicom_ul::pdu::{
     AbortRQSource, AssociationAC, AssociationRQ, PresentationContextProposed,
-    PresentationContextResultReason,
+    PresentationContextResultReason, UserVariableItem,
 };
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -20,10 +20,6 @@ use crate::delivery::{Destination, Parcel};
 
 /// Longest P-DATA-TF that we announce: answers are command sets only.
 const ANNOUNCED_PDU: u32 = 128 * 1024;
-/// Longest P-DATA-TF that we send, whatever the peer takes.
-const LONGEST_SENT_PDU: u32 = 256 * 1024;
-/// Room for one such PDU and the command before it.
-const WRITE_ROOM: usize = 257 * 1024;
 /// Longest A-ASSOCIATE-AC that is read.
 const LONGEST_ANSWER: usize = 256 * 1024;
 /// How long a peer may take to accept a connection.
@@ -58,6 +54,7 @@ pub(super) struct Dialled {
     puller: Puller,
     accepted: Vec<(u8, String, String)>,
     peer_pdu: u32,
+    said: Vec<UserVariableItem>,
     next_message: u16,
     broken: bool,
 }
@@ -71,6 +68,27 @@ impl Dialled {
         destination: &Destination,
         offers: &[Offer],
     ) -> Result<Self, SendError> {
+        Self::open_with(destination, offers, None).await
+    }
+
+    /// As [`Self::open`], to be the provider of `class` and not its user (PS3.7 D.3.3.4).
+    ///
+    /// # Errors
+    /// [`SendError`] when no association comes about.
+    pub(super) async fn open_as_provider(
+        destination: &Destination,
+        offers: &[Offer],
+        class: &str,
+    ) -> Result<Self, SendError> {
+        let role = pdu::role(class, false, true);
+        Self::open_with(destination, offers, Some(role)).await
+    }
+
+    async fn open_with(
+        destination: &Destination,
+        offers: &[Offer],
+        role: Option<UserVariableItem>,
+    ) -> Result<Self, SendError> {
         let stream = connect(destination).await?;
         let mut wire = Wire::new(stream).map_err(Stop::from)?;
         let proposed: Vec<PresentationContextProposed> = (0_u8..128)
@@ -81,24 +99,23 @@ impl Dialled {
                 transfer_syntaxes: offer.syntaxes.clone(),
             })
             .collect();
+        let mut user_variables = pdu::user_variables(ANNOUNCED_PDU);
+        user_variables.extend(role);
         let request = AssociationRQ {
             protocol_version: 1,
             calling_ae_title: destination.calling_ae_title.as_str().to_owned(),
             called_ae_title: destination.ae_title.as_str().to_owned(),
             application_context_name: pdu::APPLICATION_CONTEXT.to_owned(),
             presentation_contexts: proposed.clone(),
-            user_variables: pdu::user_variables(ANNOUNCED_PDU),
+            user_variables,
         };
         wire.say(&request.into()).await?;
         let answer = read_answer(&mut wire).await?;
-        let peer_pdu = match pdu::max_pdu(&answer.user_variables) {
-            None | Some(0) => LONGEST_SENT_PDU,
-            Some(bytes) => bytes.clamp(64, LONGEST_SENT_PDU),
-        };
         Ok(Self {
             puller: Puller::new(wire, ANNOUNCED_PDU, ANSWER_PATIENCE),
             accepted: match_answers(&proposed, &answer),
-            peer_pdu,
+            peer_pdu: pdu::peer_pdu(&answer.user_variables),
+            said: answer.user_variables,
             next_message: 1,
             broken: false,
         })
@@ -110,6 +127,29 @@ impl Dialled {
         self.accepted.iter().find(matches).map(|(id, _, _)| *id)
     }
 
+    /// Whether the peer lets us be the provider of a class: it said so, or said nothing about it although it was asked.
+    pub(super) fn may_provide(&self, class: &str) -> bool {
+        pdu::role_of(&self.said, class).is_none_or(|(_, scp)| scp)
+    }
+
+    /// N-EVENT-REPORT of an instance, given as class and UID: the status.
+    ///
+    /// # Errors
+    /// [`SendError`] when no answer comes.
+    pub(super) async fn event(
+        &mut self,
+        context: u8,
+        (class, instance): (&str, &str),
+        kind: u16,
+        dataset: &[u8],
+    ) -> Result<u16, SendError> {
+        let id = self.message_id();
+        let request = command::write_event_report(id, class, instance, kind);
+        self.say(context, &request, dataset).await?;
+        let (status, _) = self.answer(command::N_EVENT_REPORT_RQ, id).await?;
+        Ok(status)
+    }
+
     /// C-ECHO: the status.
     ///
     /// # Errors
@@ -117,8 +157,7 @@ impl Dialled {
     pub(super) async fn echo(&mut self, context: u8) -> Result<u16, SendError> {
         let id = self.message_id();
         let request = command::write_echo_request(id, super::negotiate::VERIFICATION);
-        let mut out = Vec::with_capacity(256);
-        self.command(&mut out, context, &request)?;
+        let out = pdu::command_set(context, &request, self.peer_pdu).map_err(Stop::from)?;
         self.puller.wire().write(&out).await?;
         let (status, _) = self.answer(command::C_ECHO_RQ, id).await?;
         Ok(status)
@@ -181,26 +220,9 @@ impl Dialled {
 
     /// Writes a request and the data set that follows it.
     async fn say(&mut self, context: u8, request: &[u8], dataset: &[u8]) -> Result<(), SendError> {
-        let mut out = Vec::with_capacity(WRITE_ROOM.min(dataset.len() + 1024));
-        self.command(&mut out, context, request)?;
-        let room = self.room();
-        let mut rest = dataset;
-        loop {
-            let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
-            let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
-            out.extend(pdu::data_header(context, tail.is_empty(), length));
-            out.extend_from_slice(head);
-            self.write(&out).await?;
-            out.clear();
-            rest = tail;
-            if rest.is_empty() {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<(), SendError> {
-        let written = self.puller.wire().write(bytes).await;
+        let peer_pdu = self.peer_pdu;
+        let wire = self.puller.wire();
+        let written = wire.message(context, request, dataset, peer_pdu).await;
         self.broken |= written.is_err();
         Ok(written?)
     }
@@ -209,21 +231,6 @@ impl Dialled {
         let id = self.next_message;
         self.next_message = id.checked_add(1).unwrap_or(1);
         id
-    }
-
-    /// Bytes of a message that fit a PDU of the peer's size; even, as PS3.8 annex E wants fragments.
-    fn room(&self) -> usize {
-        usize::try_from((self.peer_pdu - 6) & !1).unwrap_or(2)
-    }
-
-    fn command(&self, out: &mut Vec<u8>, context: u8, set: &[u8]) -> Result<(), SendError> {
-        let room = self.room();
-        let count = set.len().div_ceil(room);
-        for (index, chunk) in set.chunks(room).enumerate() {
-            let piece = pdu::command(context, index + 1 == count, chunk.to_vec());
-            out.extend(pdu::encode(&piece).map_err(Stop::from)?);
-        }
-        Ok(())
     }
 
     async fn answer(&mut self, to: u16, id: u16) -> Result<(u16, String), SendError> {

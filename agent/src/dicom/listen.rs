@@ -18,11 +18,12 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use super::config::Config;
-use super::negotiate::{self, Agreed, Load, Verdict};
+use super::negotiate::{self, Agreed, Load, Use, Verdict};
 use super::pdu;
 use super::pull::Puller;
 use super::serve::Association;
 use super::wire::{Fault, Patience, Stop, Wire};
+use crate::commitment::Commitments;
 use crate::spool::Spool;
 use door::{Door, Place};
 
@@ -51,7 +52,7 @@ pub struct ListenError {
 /// [`ListenError`] when the address cannot be bound.
 pub async fn listen(
     config: Config,
-    spool: Spool,
+    (spool, commitments): (Spool, Commitments),
     tracker: TaskTracker,
     threads: Vec<Handle>,
     cancel: CancellationToken,
@@ -60,7 +61,8 @@ pub async fn listen(
     let failed = |source| ListenError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let door = Door::new(config, spool, tracker.clone(), threads, cancel);
+    let rooms = (spool, commitments);
+    let door = Door::new(config, rooms, tracker.clone(), threads, cancel);
     tracker.spawn(accept(Arc::new(door), listener));
     Ok(bound)
 }
@@ -149,7 +151,13 @@ async fn associated(place: &Place, agreed: Agreed, mut wire: Wire, artim: Durati
     tracing::info!(%calling, called = %agreed.called.ae_title, address = %place.address, "association begins");
     let id = door.spool.association_opened(calling, agreed.kind);
     let idle = Duration::from_secs(door.config.idle_timeout_s);
+    let commits = |(_, usage): &(u8, Use)| matches!(usage, Use::Commitment(_));
+    let line = agreed.contexts.iter().any(commits);
     let association = Association {
+        commitments: &door.commitments,
+        line: line.then(|| door.commitments.line()),
+        said: None,
+        last_message: 0,
         spool: &door.spool,
         agreed: &agreed,
         id,

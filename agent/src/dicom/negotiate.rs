@@ -25,6 +25,13 @@ const LEAST_PEER_PDU: u32 = 1024;
 /// Verification SOP class (PS3.4 A).
 pub(super) const VERIFICATION: &str = "1.2.840.10008.1.1";
 
+/// Storage Commitment Push Model SOP class (PS3.4 J).
+pub(super) const COMMITMENT: &str = "1.2.840.10008.1.20.1";
+/// Its one instance.
+pub(super) const COMMITMENT_INSTANCE: &str = "1.2.840.10008.1.20.1.1";
+/// In which a request may be written, the first that is proposed.
+const COMMITMENT_SYNTAXES: [&str; 2] = ["1.2.840.10008.1.2.1", "1.2.840.10008.1.2"];
+
 /// Storage classes that stand outside of the family 1.2.840.10008.5.1.4.1.1 (PS3.4 B.5, GG.3; three are retired).
 const OTHER_STORAGE: [&str; 11] = [
     "1.2.840.10008.5.1.1.27",
@@ -70,6 +77,8 @@ pub(super) enum Use {
     Verification,
     /// C-STORE of one class in one syntax.
     Storage(SopClassUid, TransferSyntaxUid),
+    /// Requests for storage commitment, and their results, in this syntax.
+    Commitment(TransferSyntaxUid),
 }
 
 /// An association as agreed.
@@ -81,6 +90,8 @@ pub(super) struct Agreed {
     pub(super) kind: CallingKind,
     /// Which of our titles it calls.
     pub(super) called: Called,
+    /// Longest P-DATA-TF that the peer takes, in bytes.
+    pub(super) peer_pdu: u32,
     /// Accepted contexts by identifier.
     pub(super) contexts: Vec<(u8, Use)>,
     /// The A-ASSOCIATE-AC.
@@ -128,7 +139,7 @@ pub(super) fn judge(said: &AssociationRQ, address: IpAddr, config: &Config, load
         let reason = User::CalledAETitleNotRecognized;
         return never(reason, "the called AE title is not one of ours");
     };
-    let Some((calling, kind)) = find_calling(said, address, config) else {
+    let Some((title, calling)) = find_calling(said, address, config) else {
         let reason = User::CallingAETitleNotRecognized;
         return never(reason, "the calling AE title is not known at this address");
     };
@@ -148,30 +159,37 @@ pub(super) fn judge(said: &AssociationRQ, address: IpAddr, config: &Config, load
         let reason = User::NoReasonGiven;
         return never(reason, "the peer takes PDUs of less than 1 KiB only");
     }
-    accept(said, config, called.clone(), calling, kind)
+    accept(said, config, called.clone(), (title, calling))
 }
 
 fn accept(
     said: &AssociationRQ,
     config: &Config,
     called: Called,
-    calling: AeTitle,
-    kind: CallingKind,
+    (title, calling): (AeTitle, &Calling),
 ) -> Verdict {
-    let answers = said.presentation_contexts.iter().map(answer);
-    let (contexts, answered) = answers.unzip::<_, _, Vec<_>, _>();
+    let commits = calling.commitment.is_some();
+    let answers = said.presentation_contexts.iter();
+    let (contexts, answered) = answers
+        .map(|context| answer(context, commits))
+        .unzip::<_, _, Vec<_>, _>();
+    let mut user_variables = pdu::user_variables(config.max_pdu_bytes);
+    // whoever says so hears so: of commitment we are the provider, whatever else is proposed
+    let role = pdu::role_of(&said.user_variables, COMMITMENT).filter(|_| commits);
+    user_variables.extend(role.map(|(scu, _)| pdu::role(COMMITMENT, scu, false)));
     let answer = AssociationAC {
         protocol_version: 1,
         calling_ae_title: said.calling_ae_title.clone(),
         called_ae_title: said.called_ae_title.clone(),
         application_context_name: pdu::APPLICATION_CONTEXT.to_owned(),
         presentation_contexts: answered,
-        user_variables: pdu::user_variables(config.max_pdu_bytes),
+        user_variables,
     };
     Verdict::Accept(Box::new(Agreed {
-        calling,
-        kind,
+        calling: title,
+        kind: calling.kind,
         called,
+        peer_pdu: pdu::peer_pdu(&said.user_variables),
         contexts: contexts.into_iter().flatten().collect(),
         answer: answer.into(),
     }))
@@ -221,11 +239,11 @@ fn find_called<'a>(said: &AssociationRQ, config: &'a Config) -> Option<&'a Calle
     config.called.iter().find(|called| called.ae_title == title)
 }
 
-fn find_calling(
+fn find_calling<'a>(
     said: &AssociationRQ,
     address: IpAddr,
-    config: &Config,
-) -> Option<(AeTitle, CallingKind)> {
+    config: &'a Config,
+) -> Option<(AeTitle, &'a Calling)> {
     let title: AeTitle = said.calling_ae_title.parse().ok()?;
     let matches = |calling: &&Calling| {
         calling
@@ -235,13 +253,18 @@ fn find_calling(
             && calling.addresses.iter().any(|origin| origin.holds(address))
     };
     let found = config.calling.iter().find(matches)?;
-    Some((title, found.kind))
+    Some((title, found))
 }
 
 /// Accepts the first transfer syntax that is a UID: the bytes stay as they come, whatever they are (PS3.8 9.3.3.2). A refusal
 /// repeats that one too, for nothing else may be written back.
-fn answer(context: &PresentationContextProposed) -> (Option<(u8, Use)>, PresentationContextResult) {
-    let mut syntaxes = context.transfer_syntaxes.iter();
+fn answer(
+    context: &PresentationContextProposed,
+    commits: bool,
+) -> (Option<(u8, Use)>, PresentationContextResult) {
+    let commitment = commits && context.abstract_syntax == COMMITMENT;
+    let ours = |text: &&String| !commitment || COMMITMENT_SYNTAXES.contains(&text.as_str());
+    let mut syntaxes = context.transfer_syntaxes.iter().filter(ours);
     let syntax = syntaxes.find_map(|text| text.parse::<TransferSyntaxUid>().ok());
     let named = syntax.as_ref().map(|syntax| syntax.as_str().to_owned());
     let answered = |reason| PresentationContextResult {
@@ -249,7 +272,11 @@ fn answer(context: &PresentationContextProposed) -> (Option<(u8, Use)>, Presenta
         reason,
         transfer_syntax: named.unwrap_or_default(),
     };
-    let Some(class) = class_we_take(&context.abstract_syntax) else {
+    let class = match context.abstract_syntax.parse() {
+        Ok(class) if commitment => Some(class),
+        _ => class_we_take(&context.abstract_syntax),
+    };
+    let Some(class) = class else {
         let reason = PresentationContextResultReason::AbstractSyntaxNotSupported;
         return (None, answered(reason));
     };
@@ -257,7 +284,9 @@ fn answer(context: &PresentationContextProposed) -> (Option<(u8, Use)>, Presenta
         let reason = PresentationContextResultReason::TransferSyntaxesNotSupported;
         return (None, answered(reason));
     };
-    let usage = if class.as_str() == VERIFICATION {
+    let usage = if commitment {
+        Use::Commitment(syntax)
+    } else if class.as_str() == VERIFICATION {
         Use::Verification
     } else {
         Use::Storage(class, syntax)

@@ -8,7 +8,8 @@ use std::io;
 use dicom_ul::Pdu;
 use dicom_ul::pdu::{
     AssociationAC, AssociationRQ, PDataValue, PDataValueType, PresentationContextProposed,
-    PresentationContextResult, PresentationContextResultReason, UserVariableItem, write_pdu,
+    PresentationContextResult, PresentationContextResultReason, RequestorRoles, UserVariableItem,
+    write_pdu,
 };
 use thiserror::Error;
 
@@ -47,6 +48,18 @@ struct Said {
     proposed: Vec<PresentationContextProposed>,
     answered: Vec<PresentationContextResult>,
     max_pdu: Option<u32>,
+    roles: Vec<UserVariableItem>,
+}
+
+/// More roles than contexts mean nothing (PS3.7 D.3.3.4).
+const MAX_ROLES: usize = 128;
+
+impl Said {
+    fn user_variables(&mut self) -> Vec<UserVariableItem> {
+        let mut all = std::mem::take(&mut self.roles);
+        all.extend(self.max_pdu.map(UserVariableItem::MaxLength));
+        all
+    }
 }
 
 /// Takes bytes off the front of a slice, never beyond its end.
@@ -80,23 +93,19 @@ impl<'a> Reader<'a> {
 }
 
 /// Reads the variable field of an A-ASSOCIATE-RQ: the titles keep their padding, an item that is missing is empty, and of
-/// the user variables only the maximum length is kept.
+/// the user variables only the maximum length and the roles are kept.
 ///
 /// # Errors
 /// [`Malformed`] when an item overruns.
 pub(super) fn read_request(body: &[u8]) -> Result<AssociationRQ, Malformed> {
-    let said = read_associate(body)?;
+    let mut said = read_associate(body)?;
     Ok(AssociationRQ {
+        user_variables: said.user_variables(),
         protocol_version: said.protocol_version,
         calling_ae_title: said.calling,
         called_ae_title: said.called,
         application_context_name: said.application_context,
         presentation_contexts: said.proposed,
-        user_variables: said
-            .max_pdu
-            .map(UserVariableItem::MaxLength)
-            .into_iter()
-            .collect(),
     })
 }
 
@@ -105,18 +114,14 @@ pub(super) fn read_request(body: &[u8]) -> Result<AssociationRQ, Malformed> {
 /// # Errors
 /// [`Malformed`] when an item overruns.
 pub(super) fn read_acceptance(body: &[u8]) -> Result<AssociationAC, Malformed> {
-    let said = read_associate(body)?;
+    let mut said = read_associate(body)?;
     Ok(AssociationAC {
+        user_variables: said.user_variables(),
         protocol_version: said.protocol_version,
         calling_ae_title: said.calling,
         called_ae_title: said.called,
         application_context_name: said.application_context,
         presentation_contexts: said.answered,
-        user_variables: said
-            .max_pdu
-            .map(UserVariableItem::MaxLength)
-            .into_iter()
-            .collect(),
     })
 }
 
@@ -136,7 +141,7 @@ fn read_associate(body: &[u8]) -> Result<Said, Malformed> {
             0x10 => said.application_context = text(value),
             0x20 => said.proposed.push(read_proposed(value)?),
             0x21 => said.answered.push(read_answered(value)?),
-            0x50 => said.max_pdu = read_max_pdu(value)?.or(said.max_pdu),
+            0x50 => read_user_variables(value, &mut said)?,
             _ => {}
         }
     }
@@ -185,15 +190,40 @@ fn read_answered(value: &[u8]) -> Result<PresentationContextResult, Malformed> {
     })
 }
 
-fn read_max_pdu(value: &[u8]) -> Result<Option<u32>, Malformed> {
+fn read_user_variables(value: &[u8], said: &mut Said) -> Result<(), Malformed> {
     let mut reader = Reader(value);
-    let mut found = None;
     while let Some((kind, value)) = reader.item()? {
-        if kind == 0x51 {
-            found = Some(u32::from_be_bytes(Reader(value).array()?));
+        match kind {
+            0x51 => said.max_pdu = Some(u32::from_be_bytes(Reader(value).array()?)),
+            0x54 if said.roles.len() < MAX_ROLES => said.roles.push(read_role(value)?),
+            _ => {}
         }
     }
-    Ok(found)
+    Ok(())
+}
+
+/// PS3.7 table D.3-9.
+fn read_role(value: &[u8]) -> Result<UserVariableItem, Malformed> {
+    let mut reader = Reader(value);
+    let length = reader.u16()?;
+    let class = text(reader.take(usize::from(length))?);
+    let [scu, scp] = reader.array()?;
+    Ok(role(&class, scu == 1, scp == 1))
+}
+
+/// SCP/SCU role selection for a class: which roles the one who asks for the association proposes for itself, or may have.
+pub(super) fn role(class: &str, scu: bool, scp: bool) -> UserVariableItem {
+    UserVariableItem::ScuScpRoleSelectionSubItem(class.to_owned(), RequestorRoles { scu, scp })
+}
+
+/// The roles (as SCU, as SCP) that were said for a class; none when nothing was, which means SCU only (PS3.7 D.3.3.4).
+pub(super) fn role_of(said: &[UserVariableItem], class: &str) -> Option<(bool, bool)> {
+    said.iter().find_map(|item| match item {
+        UserVariableItem::ScuScpRoleSelectionSubItem(of, roles) if of == class => {
+            Some((roles.scu, roles.scp))
+        }
+        _ => None,
+    })
 }
 
 /// Maximum length received (PS3.8 D.1); none when the item is missing, 0 for "unlimited".
@@ -202,6 +232,37 @@ pub(super) fn max_pdu(said: &[UserVariableItem]) -> Option<u32> {
         UserVariableItem::MaxLength(length) => Some(*length),
         _ => None,
     })
+}
+
+/// Longest P-DATA-TF that we send, whatever the peer takes.
+const LONGEST_SENT: u32 = 256 * 1024;
+
+/// Longest P-DATA-TF that is sent to a peer who said this of itself, in bytes.
+pub(super) fn peer_pdu(said: &[UserVariableItem]) -> u32 {
+    match max_pdu(said) {
+        None | Some(0) => LONGEST_SENT,
+        Some(bytes) => bytes.clamp(64, LONGEST_SENT),
+    }
+}
+
+/// Bytes of a message that fit a PDU of the peer's size; even, as PS3.8 annex E wants fragments.
+pub(super) fn room(peer_pdu: u32) -> usize {
+    usize::try_from(peer_pdu.saturating_sub(6) & !1).unwrap_or(2)
+}
+
+/// A command set in as many P-DATA-TF as it needs.
+///
+/// # Errors
+/// As [`encode`].
+pub(super) fn command_set(context: u8, set: &[u8], peer_pdu: u32) -> io::Result<Vec<u8>> {
+    let room = room(peer_pdu);
+    let count = set.len().div_ceil(room);
+    let mut out = Vec::with_capacity(set.len() + 32);
+    for (index, chunk) in set.chunks(room).enumerate() {
+        let piece = command(context, index + 1 == count, chunk.to_vec());
+        out.extend(encode(&piece)?);
+    }
+    Ok(out)
 }
 
 /// An AE title, padding and all; bytes that belong in no title become a character that belongs in none either.
@@ -295,6 +356,25 @@ mod tests {
         };
         assert_eq!(rq.called_ae_title, "CAUSEWAY");
         assert_eq!(rq.presentation_contexts.len(), 1);
+    }
+
+    #[test]
+    fn roles_are_read_as_they_are_written() {
+        let mut said = request();
+        let asked = [
+            ("1.2.3", false, true),
+            ("1.2.4", true, false),
+            ("1.2.5", true, true),
+        ];
+        let items = asked.map(|(class, scu, scp)| role(class, scu, scp));
+        said.user_variables.extend(items);
+        let bytes = encode(&said.into()).unwrap();
+        let read = read_request(&bytes[6..]).unwrap().user_variables;
+        for (class, scu, scp) in asked {
+            assert_eq!(role_of(&read, class), Some((scu, scp)));
+        }
+        assert_eq!(role_of(&read, "1.2.6"), None);
+        assert_eq!(max_pdu(&read), Some(131_072));
     }
 
     #[test]

@@ -74,6 +74,19 @@ impl Puller {
         self.piece_within(patience).await
     }
 
+    /// Waits until the peer has begun to say something. Nothing is lost when this is not waited for to its end.
+    ///
+    /// # Errors
+    /// As [`Self::piece`].
+    pub(super) async fn begun(&mut self) -> Result<(), Stop> {
+        self.wire.consume(self.handed_out);
+        self.handed_out = 0;
+        if self.pdv.is_some() || self.pdu_left > 0 {
+            return Ok(());
+        }
+        self.wire.fill(1, Patience::Idle(self.idle)).await
+    }
+
     /// As [`Self::piece`], with a patience of the caller's.
     pub(super) async fn piece_within(&mut self, patience: Patience) -> Result<Piece<'_>, Stop> {
         self.wire.consume(self.handed_out);

@@ -3,10 +3,12 @@
 use std::net::IpAddr;
 
 use causeway_proto::prescan::Remark;
+use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::command::{self, Command};
-use super::negotiate::{Agreed, Use};
+use super::commit;
+use super::negotiate::{Agreed, COMMITMENT, COMMITMENT_INSTANCE, Use};
 use super::pdu;
 use super::pull::Puller;
 use super::status::{
@@ -14,9 +16,11 @@ use super::status::{
 };
 use super::store::{self, Store};
 use super::wire::{Fault, Stop, Wire};
+use crate::commitment::{Commitments, Heard, Line, Saying};
 use crate::spool::{AssociationId, Spool};
 
-/// Requests of DIMSE services that we do not provide (PS3.7 E.1): C-GET, C-FIND, C-MOVE and the six of DIMSE-N.
+/// Requests of DIMSE services that we do not provide (PS3.7 E.1): C-GET, C-FIND, C-MOVE and the six of DIMSE-N; N-ACTION only where
+/// commitment was negotiated.
 const NOT_PROVIDED: [u16; 9] = [
     0x0010, 0x0020, 0x0021, 0x0100, 0x0110, 0x0120, 0x0130, 0x0140, 0x0150,
 ];
@@ -29,6 +33,13 @@ pub(super) struct Association<'a> {
     pub(super) id: AssociationId,
     pub(super) address: IpAddr,
     pub(super) puller: Puller,
+    pub(super) commitments: &'a Commitments,
+    /// Where commitment was negotiated: results that are to be said here.
+    pub(super) line: Option<Line>,
+    /// A result that was said and is not acknowledged yet.
+    pub(super) said: Option<(u16, oneshot::Sender<Heard>)>,
+    /// The message identifier that we used last.
+    pub(super) last_message: u16,
     /// Reused for every command set.
     pub(super) set: Vec<u8>,
     /// What was logged of its data sets, each remark once.
@@ -56,6 +67,9 @@ impl Association<'_> {
     }
 
     async fn message(&mut self, cancel: &CancellationToken, count: &mut Count) -> Result<(), Stop> {
+        if let Some(saying) = self.result(cancel).await? {
+            return self.say(saying).await;
+        }
         let context = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Stop::Draining),
@@ -73,6 +87,9 @@ impl Association<'_> {
                 "a message in a context that was not accepted",
             ));
         };
+        if command.field == command::N_EVENT_REPORT_RQ | command::RESPONSE && self.said.is_some() {
+            return self.acknowledged(context, &command).await;
+        }
         if command.field & command::RESPONSE != 0 {
             return Err(Stop::Violation(
                 Fault::UnexpectedPdu,
@@ -90,6 +107,9 @@ impl Association<'_> {
             }
             (None, command::C_CANCEL_RQ) => Ok(()),
             (None, command::C_STORE_RQ) => self.store(context, &command, count).await,
+            (None, command::N_ACTION_RQ) if matches!(usage, Use::Commitment(_)) => {
+                self.commit(context, &command).await
+            }
             (None, command::C_ECHO_RQ) if command.data_set => {
                 let comment = "C-ECHO with a data set";
                 self.turn_down(context, &command, MISTYPED_ARGUMENT, comment)
@@ -137,6 +157,96 @@ impl Association<'_> {
             Err(Refusal { status, comment }) => {
                 count.refused += 1;
                 tracing::info!(status = format!("{status:04X}"), comment, "C-STORE refused");
+                self.answer(context, command, status, &comment).await
+            }
+        }
+    }
+
+    /// Waits for the peer's next message, and for results that are to be said here between two of them; none: it has begun one.
+    async fn result(&mut self, cancel: &CancellationToken) -> Result<Option<Saying>, Stop> {
+        let (Some(line), None) = (&mut self.line, &self.said) else {
+            return Ok(None);
+        };
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(Stop::Draining),
+            begun = self.puller.begun() => begun.map(|()| None),
+            saying = line.next() => Ok(Some(saying)),
+        }
+    }
+
+    /// N-EVENT-REPORT; its answer comes when it comes.
+    async fn say(&mut self, saying: Saying) -> Result<(), Stop> {
+        let syntax = self
+            .agreed
+            .contexts
+            .iter()
+            .find_map(|(id, usage)| match usage {
+                Use::Commitment(syntax) => Some((*id, syntax)),
+                _ => None,
+            });
+        let Some((context, syntax)) = syntax else {
+            return Ok(());
+        };
+        self.last_message = self.last_message.checked_add(1).unwrap_or(1);
+        let (kind, dataset) = commit::event(&saying.report, syntax.as_str());
+        let set =
+            command::write_event_report(self.last_message, COMMITMENT, COMMITMENT_INSTANCE, kind);
+        self.said = Some((self.last_message, saying.heard));
+        let wire = self.puller.wire();
+        wire.message(context, &set, &dataset, self.agreed.peer_pdu)
+            .await
+    }
+
+    /// The answer to a result. One that comes when nobody waits for it any more is too late: the result goes again.
+    async fn acknowledged(&mut self, context: u8, command: &Command) -> Result<(), Stop> {
+        if command.data_set {
+            store::drain_unwanted(&mut self.puller, context).await?;
+        }
+        let Some((id, heard)) = self.said.take() else {
+            return Ok(());
+        };
+        if command.responding_to != Some(id) {
+            return Err(Stop::Violation(
+                Fault::UnexpectedPdu,
+                "an answer to a question that we did not ask",
+            ));
+        }
+        let answer = match command.status {
+            Some(SUCCESS) => Ok(()),
+            Some(status) => Err(format!("it answered with status {status:04X}")),
+            None => Err("its answer has no status".to_owned()),
+        };
+        if heard.send(answer).is_err() {
+            tracing::info!("the result of a request for commitment was acknowledged too late");
+        }
+        Ok(())
+    }
+
+    /// A request for commitment.
+    async fn commit(&mut self, context: u8, command: &Command) -> Result<(), Stop> {
+        let (Some(line), Some(Use::Commitment(syntax))) =
+            (&self.line, self.agreed.context(context))
+        else {
+            return Ok(());
+        };
+        let (commitments, agreed) = (self.commitments, self.agreed);
+        let taken = commit::take(
+            commitments,
+            line,
+            agreed,
+            &mut self.puller,
+            (context, syntax),
+            command,
+        );
+        match taken.await? {
+            Ok(()) => self.answer(context, command, SUCCESS, "").await,
+            Err(Refusal { status, comment }) => {
+                tracing::info!(
+                    status = format!("{status:04X}"),
+                    comment,
+                    "N-ACTION refused"
+                );
                 self.answer(context, command, status, &comment).await
             }
         }

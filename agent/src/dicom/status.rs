@@ -1,11 +1,27 @@
-//! The status words of C-STORE and of messages that we cannot take (PS3.4 B.2.3, PS3.7 C), one place for all of them.
+//! The status words of C-STORE, N-ACTION and of messages that we cannot take (PS3.4 B.2.3, PS3.7 C), and the reasons for which nothing is
+//! committed to (PS3.3 C.14), one place for all of them.
 
 use causeway_proto::prescan::PrescanError;
 
+use crate::commitment::Failure;
 use crate::spool::StoreError;
 
 /// Success.
 pub(super) const SUCCESS: u16 = 0x0000;
+/// Processing failure.
+pub(super) const PROCESSING_FAILURE: u16 = 0x0110;
+/// No such SOP instance.
+pub(super) const NO_SUCH_INSTANCE: u16 = 0x0112;
+/// Invalid argument value.
+pub(super) const INVALID_ARGUMENT: u16 = 0x0115;
+/// Class-instance conflict.
+pub(super) const CLASS_INSTANCE_CONFLICT: u16 = 0x0119;
+/// No such action.
+pub(super) const NO_SUCH_ACTION: u16 = 0x0123;
+/// Duplicate transaction UID (PS3.3 C.14).
+pub(super) const DUPLICATE_TRANSACTION: u16 = 0x0131;
+/// Resource limitation.
+pub(super) const RESOURCE_LIMITATION: u16 = 0x0213;
 /// Refused: SOP class not supported.
 pub(super) const CLASS_NOT_SUPPORTED: u16 = 0x0122;
 /// Unrecognized operation.
@@ -59,5 +75,15 @@ impl From<&PrescanError> for Refusal {
         } else {
             Self::new(OUT_OF_RESOURCES, "the disk could not be read back")
         }
+    }
+}
+
+/// Failure Reason (0008,1197).
+pub(super) fn failure_reason(failure: Failure) -> u16 {
+    match failure {
+        Failure::NotHere => NO_SUCH_INSTANCE,
+        Failure::OtherClass => CLASS_INSTANCE_CONFLICT,
+        Failure::Stays(_) | Failure::TooLate => PROCESSING_FAILURE,
+        Failure::UsedTwice => DUPLICATE_TRANSACTION,
     }
 }

@@ -194,6 +194,35 @@ pub(super) async fn drain(puller: &mut Puller, context: u8, bound: u64) -> Resul
     }
 }
 
+/// Reads a data set into memory; none when it is longer than `most`, after it has gone by.
+///
+/// # Errors
+/// As [`drain`].
+pub(super) async fn read_whole(
+    puller: &mut Puller,
+    context: u8,
+    most: usize,
+) -> Result<Option<Vec<u8>>, Stop> {
+    let mut whole = Vec::new();
+    loop {
+        let piece = puller.piece(false).await?;
+        expect_data(piece.command, piece.context, context)?;
+        let (fits, last) = (whole.len() + piece.bytes.len() <= most, piece.last);
+        if fits {
+            whole.extend_from_slice(piece.bytes);
+        }
+        match (fits, last) {
+            (true, true) => return Ok(Some(whole)),
+            (true, false) => {}
+            (false, true) => return Ok(None),
+            (false, false) => {
+                drain(puller, context, SURPLUS_BYTES).await?;
+                return Ok(None);
+            }
+        }
+    }
+}
+
 /// As [`drain`], with the bound for data sets that nobody asked for.
 pub(super) async fn drain_unwanted(puller: &mut Puller, context: u8) -> Result<(), Stop> {
     drain(puller, context, UNWANTED_BYTES).await

@@ -209,6 +209,34 @@ impl Wire {
         self.write(&pdu::encode(word)?).await
     }
 
+    /// Writes a command set and the data set that follows it, in PDUs that the peer takes: the two in one write when they fit.
+    ///
+    /// # Errors
+    /// As [`Self::say`].
+    pub(super) async fn message(
+        &mut self,
+        context: u8,
+        set: &[u8],
+        dataset: &[u8],
+        peer_pdu: u32,
+    ) -> Result<(), Stop> {
+        let mut out = pdu::command_set(context, set, peer_pdu)?;
+        let room = pdu::room(peer_pdu);
+        let mut rest = dataset;
+        loop {
+            let (head, tail) = rest.split_at_checked(room).unwrap_or((rest, &[]));
+            let length = u32::try_from(head.len()).unwrap_or(u32::MAX);
+            out.extend(pdu::data_header(context, tail.is_empty(), length));
+            out.extend_from_slice(head);
+            self.write(&out).await?;
+            out.clear();
+            rest = tail;
+            if rest.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Says a last word and waits, within bounds, for the peer to close (PS3.8 9.2, state 13): closing with unread bytes in
     /// the kernel would reset the connection and lose the word.
     pub(super) async fn part(mut self, last_word: &Pdu, artim: Duration) {

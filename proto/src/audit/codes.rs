@@ -231,6 +231,18 @@ const TABLE: &[(&str, Coded)] = &[
         "study-protected",
         row(PROCEDURE, None, 'U', 0, Object::Study),
     ),
+    (
+        "commitment-asked",
+        row(ACTIVITY, None, 'E', 0, Object::Node),
+    ),
+    (
+        "commitment-reported",
+        row(ACTIVITY, None, 'E', 0, Object::Node),
+    ),
+    (
+        "commitment-given-up",
+        row(ACTIVITY, None, 'E', 4, Object::Node),
+    ),
     // people at a site
     (
         "account-removed",

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::super::config::Config;
 use super::super::negotiate::Load;
+use crate::commitment::Commitments;
 use crate::spool::{Admission, Spool};
 
 /// Connections beyond the associations: those that are still asking, or are being told that we are full.
@@ -25,6 +26,7 @@ const TURNED_AWAY: usize = 64;
 pub(super) struct Door {
     pub(super) config: Config,
     pub(super) spool: Spool,
+    pub(super) commitments: Commitments,
     pub(super) tracker: TaskTracker,
     pub(super) threads: Vec<Handle>,
     pub(super) cancel: CancellationToken,
@@ -70,7 +72,7 @@ pub(super) struct Place {
 impl Door {
     pub(super) fn new(
         config: Config,
-        spool: Spool,
+        (spool, commitments): (Spool, Commitments),
         tracker: TaskTracker,
         threads: Vec<Handle>,
         cancel: CancellationToken,
@@ -78,6 +80,7 @@ impl Door {
         Self {
             config,
             spool,
+            commitments,
             tracker,
             threads,
             cancel,

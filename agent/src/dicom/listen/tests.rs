@@ -1,5 +1,6 @@
 //! The listener on loopback against peers that keep to the protocol and peers that do not.
 
+mod commitment;
 mod kept;
 mod limits;
 mod messages;
@@ -24,6 +25,7 @@ pub(in crate::dicom) struct Site {
     pub(in crate::dicom) address: SocketAddr,
     pub(in crate::dicom) cancel: CancellationToken,
     tracker: TaskTracker,
+    commitments: Commitments,
 }
 
 impl Site {
@@ -58,10 +60,17 @@ impl Site {
         ))
         .unwrap();
         bench.greet(1, 0).await;
+        let commitments = Commitments::new(
+            crate::commitment::Config::default(),
+            config.commitment_peers(),
+            bench.spool.clone(),
+            bench.clock(),
+            crate::spool::tests::seeded(7),
+        );
         let (tracker, cancel) = (TaskTracker::new(), CancellationToken::new());
         let address = listen(
             config,
-            bench.spool.clone(),
+            (bench.spool.clone(), commitments.clone()),
             tracker.clone(),
             Vec::new(),
             cancel.clone(),
@@ -73,6 +82,7 @@ impl Site {
             address,
             cancel,
             tracker,
+            commitments,
         }
     }
 

@@ -120,7 +120,7 @@ fn contexts_that_break_the_protocol() {
 #[test]
 fn every_storage_class_and_every_syntax_and_nothing_else() {
     let taken = |class: &str, syntaxes: &[&str]| {
-        let (usage, answered) = answer(&context(1, class, syntaxes));
+        let (usage, answered) = answer(&context(1, class, syntaxes), false);
         let accepted = answered.reason == PresentationContextResultReason::Acceptance;
         assert_eq!(usage.is_some(), accepted);
         (answered.reason as u8, answered.transfer_syntax)
@@ -154,5 +154,67 @@ fn every_storage_class_and_every_syntax_and_nothing_else() {
         dicom_dictionary_std::uids::IMPLANT_TEMPLATE_GROUP_STORAGE,
     ] {
         assert_eq!(taken(storage, &[IMPLICIT]).0, 0, "{storage}");
+    }
+}
+
+/// Who may not ask hears the same as of any class that is not known; who may gets it in a syntax that we write, and the role that he
+/// proposed for himself.
+#[test]
+fn commitment_is_for_those_who_may_ask() {
+    let explicit = "1.2.840.10008.1.2.1";
+    let jpeg = "1.2.840.10008.1.2.4.70";
+    let may: Config = toml::from_str(
+        r#"
+        [[called]]
+        ae_title = "CAUSEWAY"
+        purpose = "read"
+        [[calling]]
+        ae_title = "PACS"
+        addresses = ["10.0.0.5"]
+        kind = "pacs"
+        commitment = "10.0.0.5:104"
+        "#,
+    )
+    .unwrap();
+    let judged = |config: &Config, syntaxes: &[&str], role: Option<(bool, bool)>| {
+        let mut said = request();
+        said.presentation_contexts = vec![context(1, COMMITMENT, syntaxes)];
+        let item = role.map(|(scu, scp)| pdu::role(COMMITMENT, scu, scp));
+        said.user_variables.extend(item);
+        let Verdict::Accept(agreed) = judge(&said, "10.0.0.5".parse().unwrap(), config, Load::Free)
+        else {
+            panic!("not accepted");
+        };
+        let Pdu::AssociationAC(answer) = agreed.answer else {
+            panic!("no acceptance");
+        };
+        let role = pdu::role_of(&answer.user_variables, COMMITMENT);
+        let taken = match &agreed.contexts[..] {
+            [(1, Use::Commitment(syntax))] => Some(syntax.to_string()),
+            [] => None,
+            other => panic!("{other:?}"),
+        };
+        (
+            answer.presentation_contexts[0].reason.clone() as u8,
+            taken,
+            role,
+        )
+    };
+    let some = |syntax: &str| Some(syntax.to_owned());
+    let both: &[&str] = &[jpeg, IMPLICIT, explicit];
+    assert_eq!(
+        judged(&config(), both, Some((true, false))),
+        (3, None, None)
+    );
+    assert_eq!(judged(&may, both, None), (0, some(IMPLICIT), None));
+    assert_eq!(judged(&may, &[explicit], None), (0, some(explicit), None));
+    assert_eq!(judged(&may, &[jpeg], None), (4, None, None));
+    for (said, heard) in [
+        ((true, false), (true, false)),
+        ((true, true), (true, false)),
+        ((false, true), (false, false)),
+    ] {
+        let (_, _, role) = judged(&may, &[IMPLICIT], Some(said));
+        assert_eq!(role, Some(heard), "{said:?}");
     }
 }
