@@ -179,6 +179,12 @@ impl Config {
                 "must not be below hard_floor_bytes".to_owned(),
             );
         }
+        if self.disk.soft_floor_files < self.disk.hard_floor_files {
+            wrong(
+                "disk.soft_floor_files",
+                "must not be below hard_floor_files".to_owned(),
+            );
+        }
         if let Some(pacs) = &self.restore.pacs
             && !has_port(&pacs.address)
         {

@@ -1,5 +1,7 @@
 //! The durable rows in which the agent's rooms meet: SQLite, one writer and several readers, every commit synced.
 
+mod reserve;
+
 use std::fs::{OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -10,6 +12,8 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
 use thiserror::Error;
+
+pub(crate) use reserve::Reserve;
 
 /// Name of the database inside the spool folder.
 const FILE: &str = "agent.sqlite";
@@ -48,6 +52,7 @@ pub struct Rows {
     write: SqlitePool,
     read: SqlitePool,
     folder: Arc<Path>,
+    reserve: Option<Reserve>,
 }
 
 /// How a write begins whose commit is synced.
@@ -76,7 +81,21 @@ impl Rows {
             write,
             read,
             folder: folder.into(),
+            reserve: None,
         })
+    }
+
+    /// With so many bytes of its disk for themselves, from [`Reserve::hold`] on; 0 for none.
+    #[must_use]
+    pub(crate) fn with_reserve(self, bytes: u64) -> Self {
+        let reserve = (bytes > 0).then(|| Reserve::new(&self.folder, bytes));
+        Self { reserve, ..self }
+    }
+
+    /// What is held for them, if anything is to be.
+    #[must_use]
+    pub(crate) fn reserve(&self) -> Option<&Reserve> {
+        self.reserve.as_ref()
     }
 
     /// Opens the rows of an agent that may be running, for reading only.
@@ -97,6 +116,7 @@ impl Rows {
             write: read.clone(),
             read,
             folder: folder.into(),
+            reserve: None,
         })
     }
 
@@ -105,6 +125,7 @@ impl Rows {
     /// # Errors
     /// When the writer does not come free in time.
     pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.make_way();
         self.write.begin_with(SYNCED).await
     }
 
@@ -114,7 +135,14 @@ impl Rows {
     /// # Errors
     /// When the writer does not come free in time.
     pub(crate) async fn begin_unsynced(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.make_way();
         self.write.begin_with(UNSYNCED).await
+    }
+
+    fn make_way(&self) {
+        if let Some(reserve) = &self.reserve {
+            reserve.make_way();
+        }
     }
 
     /// Makes everything that was committed durable.

@@ -138,6 +138,7 @@ impl Spool {
     ) -> Result<Self, OpenError> {
         let lock = lock(folder)?;
         let rows = Rows::open(folder).await?;
+        let rows = rows.with_reserve(config.disk.reserve_bytes);
         let disk = disk::Disk::new(seam, random.clone());
         let mut recovery = recover::recover(&rows, &disk).await?;
         let mut spool = Self {
@@ -379,11 +380,13 @@ impl Spool {
 
     async fn keep_house(&self, cancel: &CancellationToken) {
         let mut last = tokio::time::Instant::now();
+        self.hold_reserve().await;
         loop {
             if let Err(error) = study::seal_complete(self).await {
                 tracing::error!(%error, "sealing complete studies failed; tried again");
             }
             if last.elapsed() >= Duration::from_secs(60) {
+                self.hold_reserve().await;
                 if let Err(error) = self.prune(last.elapsed()).await {
                     tracing::error!(%error, "removing old bytes failed; tried again");
                 }

@@ -199,7 +199,7 @@ fn stopped<W: Write>(spool: &Spool, chart: &mut Chart<'_, W>) -> io::Result<()> 
     match spool.admission() {
         Admission::Open => chart.good("the spool opens, and the disk has room"),
         Admission::Congested => chart.remark(
-            "the disk is below its soft floor: make room, or new associations are turned away",
+            "the disk is below its soft floor, of bytes or of files: make room, or new associations are turned away",
         ),
         Admission::Full => {
             chart.fault("nothing would be received: make room on the disk of the spool")

@@ -129,6 +129,15 @@ pub struct Found {
     pub length: u64,
 }
 
+/// What may still be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Bytes.
+    pub bytes: u64,
+    /// Files that can still be made; none where there is no such bound.
+    pub files: Option<u64>,
+}
+
 /// A file that is being written, from its beginning to its end.
 pub trait Appending: Send + Sync + fmt::Debug {
     /// Writes at the end.
@@ -194,11 +203,11 @@ pub trait Seam: Send + Sync + fmt::Debug {
     /// As the disk says.
     fn read(&self, folder: Folder, name: &str, offset: u64, max: usize) -> io::Result<Vec<u8>>;
 
-    /// Bytes that may still be written.
+    /// What may still be written.
     ///
     /// # Errors
     /// As the disk says.
-    fn free_bytes(&self) -> io::Result<u64>;
+    fn left(&self) -> io::Result<Left>;
 }
 
 /// The layout over a seam. Every call blocks; the spool makes them off the runtime.
@@ -379,11 +388,11 @@ impl Disk {
         Ok(found.len())
     }
 
-    /// Bytes that may still be written.
+    /// What may still be written.
     ///
     /// # Errors
     /// As the disk says.
-    pub fn free_bytes(&self) -> io::Result<u64> {
-        self.seam.free_bytes()
+    pub fn left(&self) -> io::Result<Left> {
+        self.seam.left()
     }
 }

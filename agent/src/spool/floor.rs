@@ -1,6 +1,11 @@
-//! How much room must be left on the disk before the agent takes more: two floors, one polite and one hard.
+//! How much room must be left on the disk before the agent takes more, in bytes and in names for files: two floors, one polite and one
+//! hard. What is arriving looks at the hard one for every mebibyte that it writes.
+
+use std::io;
 
 use serde::Deserialize;
+
+use super::disk::{Disk, Left};
 
 /// Whether the agent takes more. The `dicom` room turns it into answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +26,12 @@ pub struct Config {
     pub soft_floor_bytes: u64,
     /// Free bytes below which every instance is refused; what is left is for rows and reports.
     pub hard_floor_bytes: u64,
+    /// Files that can still be made, below which new associations are turned away; of no account where the file system has no such bound.
+    pub soft_floor_files: u64,
+    /// Files that can still be made, below which every instance is refused.
+    pub hard_floor_files: u64,
+    /// How many bytes are held for rows and audit, in a file that is given back when other programs have taken all else; 0 for none.
+    pub reserve_bytes: u64,
     /// The largest dataset taken, in bytes.
     pub max_instance_bytes: u64,
     /// How long bytes are kept after the gateway's receipt, in hours.
@@ -32,6 +43,9 @@ impl Default for Config {
         Self {
             soft_floor_bytes: 4 << 30,
             hard_floor_bytes: 1 << 30,
+            soft_floor_files: 20_000,
+            hard_floor_files: 5_000,
+            reserve_bytes: 64 << 20,
             max_instance_bytes: 4 << 30,
             keep_after_receipt_h: 72,
         }
@@ -39,15 +53,27 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What so many free bytes mean.
+    /// What it means that so much is left.
     #[must_use]
-    pub fn admission(&self, free_bytes: u64) -> Admission {
-        if free_bytes < self.hard_floor_bytes {
+    pub fn admission(&self, left: Left) -> Admission {
+        let files = left.files.unwrap_or(u64::MAX);
+        if left.bytes < self.hard_floor_bytes || files < self.hard_floor_files {
             Admission::Full
-        } else if free_bytes < self.soft_floor_bytes {
+        } else if left.bytes < self.soft_floor_bytes || files < self.soft_floor_files {
             Admission::Congested
         } else {
             Admission::Open
+        }
+    }
+
+    /// Whether there is room for more of what is arriving; an error of kind `StorageFull` when there is none.
+    ///
+    /// # Errors
+    /// As the disk says, and as above.
+    pub(super) fn look(&self, disk: &Disk) -> io::Result<()> {
+        match self.admission(disk.left()?) {
+            Admission::Full => Err(io::ErrorKind::StorageFull.into()),
+            Admission::Open | Admission::Congested => Ok(()),
         }
     }
 }

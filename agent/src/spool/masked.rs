@@ -8,7 +8,7 @@ use sqlx::SqliteConnection;
 
 use super::disk::{Disk, Handle, Partial};
 use super::entry::{MaskedPixels, Unprotected};
-use super::floor::Admission;
+use super::floor::{self, Admission};
 use super::{Checked, Spool, SpoolError, refused_row};
 use crate::rows::{from_row, to_row};
 
@@ -19,7 +19,7 @@ pub struct Masking {
     partial: Option<Partial>,
     hasher: ContentHasher,
     length: u64,
-    limit: u64,
+    bounds: floor::Config,
 }
 
 impl Masking {
@@ -29,9 +29,10 @@ impl Masking {
     /// As the disk says, and when it becomes longer than the site takes.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.length = self.length.saturating_add(bytes.len() as u64);
-        if self.length > self.limit {
+        if self.length > self.bounds.max_instance_bytes {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        self.bounds.look(&self.disk)?;
         self.hasher.update(bytes);
         match &mut self.partial {
             Some(partial) => partial.append(bytes),
@@ -83,7 +84,7 @@ impl Spool {
             disk,
             hasher: ContentHasher::new(syntax),
             length: 0,
-            limit: self.inner.config.disk.max_instance_bytes,
+            bounds: self.inner.config.disk.clone(),
         })
     }
 

@@ -2,7 +2,10 @@
 
 use super::entry::{Arrival, Header, Stored};
 use super::floor::Admission;
-use super::{Spool, SpoolError, StoreError, Writer, pending, store};
+use super::{Spool, SpoolError, StoreError, Writer, off_runtime, pending, store};
+
+/// Why nothing is taken.
+pub(super) const BELOW: &str = "the disk is below its hard floor";
 
 impl Spool {
     /// Whether more is taken.
@@ -11,12 +14,23 @@ impl Spool {
         if self.inner.recovery.safe_mode() {
             return Admission::Full;
         }
-        match self.inner.disk.free_bytes() {
-            Ok(free) => self.inner.config.disk.admission(free),
+        match self.inner.disk.left() {
+            Ok(left) => self.inner.config.disk.admission(left),
             Err(error) => {
                 tracing::error!(%error, "the disk does not say how much is free");
                 Admission::Full
             }
+        }
+    }
+
+    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor.
+    pub(super) async fn hold_reserve(&self) {
+        let Some(reserve) = self.inner.rows.reserve().cloned() else {
+            return;
+        };
+        let spare = self.inner.config.disk.hard_floor_bytes;
+        if let Ok(Err(error)) = off_runtime(move || reserve.hold(spare)).await {
+            tracing::warn!(%error, "no room is held for rows and audit; tried again");
         }
     }
 
@@ -31,16 +45,16 @@ impl Spool {
             ));
         }
         if self.admission() == Admission::Full {
-            return Err(StoreError::Full("the disk is below its hard floor"));
+            return Err(StoreError::Full(BELOW));
         }
         if self.inner.pending.is_behind() {
             pending::settle(self).await?;
         }
-        let limit = self.inner.config.disk.max_instance_bytes;
+        let bounds = self.inner.config.disk.clone();
         // what leaves as it was received needs its digest at once
         let hashed = !self.inner.config.agreement.identified.is_empty();
         let (disk, pressure) = (self.inner.disk.clone(), self.inner.pressure.clone());
-        Ok(Writer::new(disk, pressure, arrival, limit, hashed))
+        Ok(Writer::new(disk, pressure, arrival, bounds, hashed))
     }
 
     /// Makes an instance durable and says what became of it. Only after this returns may success be answered.

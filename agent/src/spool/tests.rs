@@ -3,6 +3,7 @@
 mod agreements;
 mod erased;
 mod faults;
+mod full;
 mod greeted;
 mod kept;
 mod link;

@@ -8,7 +8,8 @@ use causeway_proto::digest::{ContentHasher, Digest};
 use super::disk::{Block, Disk, Handle, Partial};
 use super::entry::{Arrival, Kept};
 use super::pressure::Pressure;
-use super::{StoreError, off_runtime};
+use super::receive::BELOW;
+use super::{StoreError, floor, off_runtime};
 
 /// One instance on its way to the disk. Dropped without [`super::Spool::commit`], nothing of it is kept.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub struct Writer {
     disk: Disk,
     pressure: Arc<Pressure>,
     arrival: Arrival,
-    limit: u64,
+    bounds: floor::Config,
     length: u64,
     block: Option<Block>,
     /// Only where the digest is needed at once; else the protection computes it when it reads the object.
@@ -30,11 +31,11 @@ impl Writer {
         disk: Disk,
         pressure: Arc<Pressure>,
         arrival: Arrival,
-        limit: u64,
+        bounds: floor::Config,
         hashed: bool,
     ) -> Self {
         Self {
-            limit,
+            bounds,
             length: 0,
             block: Some(disk.block()),
             disk,
@@ -57,9 +58,10 @@ impl Writer {
     pub async fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.pressure.brought(bytes.len());
         self.length = self.length.saturating_add(bytes.len() as u64);
-        if self.length > self.limit {
+        let limit = self.bounds.max_instance_bytes;
+        if self.length > limit {
             self.failed = true;
-            return Err(StoreError::TooLarge(self.limit));
+            return Err(StoreError::TooLarge(limit));
         }
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -129,7 +131,7 @@ impl Writer {
             return Err(StoreError::Full(EARLIER));
         };
         let partial = self.partial.take();
-        let disk = self.disk.clone();
+        let (disk, bounds) = (self.disk.clone(), self.bounds.clone());
         let mut hasher = self.hasher.clone();
         self.failed = true;
         let (partial, block, hasher) = off_runtime(move || {
@@ -140,7 +142,9 @@ impl Writer {
             if let Some(hasher) = &mut hasher {
                 hasher.update(block.content());
             }
-            if let Err(error) = partial.append_block(&block) {
+            // one that began when there was room takes no more than there is
+            let looked = bounds.look(&disk);
+            if let Err(error) = looked.and_then(|()| partial.append_block(&block)) {
                 disk.discard(partial.name());
                 return Err(error);
             }
@@ -148,9 +152,12 @@ impl Writer {
             Ok((partial, block, hasher))
         })
         .await?
-        .map_err(|source| StoreError::Disk {
-            tried: "writing an instance",
-            source,
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::StorageFull => StoreError::Full(BELOW),
+            _ => StoreError::Disk {
+                tried: "writing an instance",
+                source,
+            },
         })?;
         self.block = Some(block);
         self.hasher = hasher;

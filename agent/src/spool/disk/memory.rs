@@ -5,7 +5,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Appending, Folder, Found, Seam};
+use super::{Appending, Folder, Found, Left, Seam};
 
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,6 +49,7 @@ struct State {
     counts: HashMap<Call, u64>,
     faults: HashMap<Call, u64>,
     free: Option<u64>,
+    free_files: Option<u64>,
     spoiled: Vec<(u64, Range<usize>)>,
     rots: Option<u64>,
 }
@@ -104,6 +105,11 @@ impl MemoryDisk {
     /// How many bytes the disk says are free; `None`: plenty.
     pub fn set_free(&self, free: Option<u64>) {
         self.state().free = free;
+    }
+
+    /// How many files the disk says can still be made; `None`: there is no such bound.
+    pub fn set_free_files(&self, files: Option<u64>) {
+        self.state().free_files = files;
     }
 
     /// Power is lost: names and data that were not synced are gone, but for what `survives` lets through.
@@ -305,7 +311,11 @@ impl Seam for MemoryDisk {
         Ok(rest.get(..max.min(rest.len())).unwrap_or_default().to_vec())
     }
 
-    fn free_bytes(&self) -> io::Result<u64> {
-        Ok(self.state().free.unwrap_or(u64::MAX))
+    fn left(&self) -> io::Result<Left> {
+        let state = self.state();
+        Ok(Left {
+            bytes: state.free.unwrap_or(u64::MAX),
+            files: state.free_files,
+        })
     }
 }

@@ -12,7 +12,7 @@ use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
 
 use super::pack::SEGMENT;
-use super::{Appending, Folder, Found, Seam};
+use super::{Appending, Folder, Found, Left, Seam};
 
 /// The folders of a spool on a real file system.
 #[derive(Debug)]
@@ -173,8 +173,12 @@ impl Seam for RealDisk {
         Ok(out)
     }
 
-    fn free_bytes(&self) -> io::Result<u64> {
+    fn left(&self) -> io::Result<Left> {
         let stat = rustix::fs::statvfs(&self.root)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+        Ok(Left {
+            bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            // a file system without such a bound says that it has no files at all
+            files: (stat.f_files > 0).then_some(stat.f_favail),
+        })
     }
 }

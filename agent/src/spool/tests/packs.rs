@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::super::disk::memory::Call;
-use super::super::disk::{Appending, Disk, Folder, Found, Seam};
+use super::super::disk::{Appending, Disk, Folder, Found, Left, Seam};
 use super::faults::{files, intact};
 use super::segments::image;
 use super::*;
@@ -94,8 +94,8 @@ impl Seam for Busy {
         self.disk.read(folder, name, offset, max)
     }
 
-    fn free_bytes(&self) -> io::Result<u64> {
-        self.disk.free_bytes()
+    fn left(&self) -> io::Result<Left> {
+        self.disk.left()
     }
 }
 
