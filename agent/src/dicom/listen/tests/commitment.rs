@@ -156,6 +156,43 @@ async fn each_request_has_its_answer() {
     site.close().await;
 }
 
+/// Five hundred requests with a few bytes changed: each conversation ends, and what is kept of them is one request each at most.
+#[tokio::test]
+async fn changed_bytes_of_a_request_harm_nothing() {
+    let site = site("127.0.0.1:9").await;
+    let data = wanted("2.25.1", &["1.2.3.1", "1.2.3.2"]);
+    let conversation = [
+        request(&BOTH),
+        pdv(1, true, true, &good()),
+        pdv(1, false, false, &data[..40]),
+        pdv(1, false, true, &data[40..]),
+        encoded(Pdu::ReleaseRQ),
+    ]
+    .concat();
+    let random = crate::spool::tests::seeded(11);
+    let below = |bound: usize| usize::try_from(random.below(bound as u64)).unwrap();
+    for _ in 0..500 {
+        let mut changed = conversation.clone();
+        for _ in 0..=below(3) {
+            let at = below(changed.len());
+            let [byte] = random.bytes();
+            changed[at] = byte;
+        }
+        mutated::talk(&site, &changed).await;
+    }
+    let (kept, longest): (i64, i64) =
+        sqlx::query_as("SELECT COUNT(*), MAX(LENGTH(instances)) FROM commitment")
+            .fetch_one(site.bench.spool.rows().read())
+            .await
+            .unwrap();
+    assert!(
+        (1..=500).contains(&kept) && longest < 200,
+        "{kept} {longest}"
+    );
+    alive(&site).await;
+    site.close().await;
+}
+
 /// While rows refuse, no request is acknowledged.
 #[tokio::test]
 async fn what_is_not_durable_is_not_acknowledged() {

@@ -55,7 +55,7 @@ async fn changed_bytes_end_a_conversation_and_nothing_else() {
 }
 
 /// Says everything at once and hears whatever comes until the listener closes.
-async fn talk(site: &Site, bytes: &[u8]) {
+pub(super) async fn talk(site: &Site, bytes: &[u8]) {
     let Peer(mut stream) = Peer::connect(site).await;
     let (mut ear, mut mouth) = stream.split();
     let talking = async {
