@@ -25,7 +25,7 @@ use crate::audit::Trail;
 use crate::parts::Wake;
 use crate::rows::Rows;
 use crate::sign::Signing;
-use crate::worklist::Events;
+use crate::worklist::{Events, Reservations};
 pub use viewer::Viewer;
 
 /// Where and as what the reading room is served.
@@ -80,6 +80,8 @@ pub struct State {
     pub access: Access,
     /// Signing keys.
     pub signing: Signing,
+    /// Which tasks are held for their next reader.
+    pub reservations: Reservations,
     /// What open pages listen to.
     pub events: Events,
     /// Who looks at what is written down here first.

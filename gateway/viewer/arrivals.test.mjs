@@ -36,7 +36,7 @@ function viewer(sets, arriving) {
 }
 
 async function arrive(sets, arriving) {
-  const context = { location: { search: '?StudyInstanceUIDs=1.2' }, URLSearchParams, setInterval() {}, window: {} };
+  const context = { location: { search: '?StudyInstanceUIDs=1.2' }, URLSearchParams, setInterval() {}, performance, XMLHttpRequest: class {}, window: {} };
   createContext(context);
   runInContext(source('../src/http/viewer/app-config.js'), context);
   const { services, made, reloaded } = viewer(sets, arriving);
@@ -87,7 +87,8 @@ test('sets to which nothing came are left alone', async () => {
 /** The window's images over documents whose growth the test ends. */
 async function images() {
   const stub = `const element = () => ({ append() {} });
-    const h = (tag) => (tag === 'iframe' ? globalThis.frames.shift() : element()), fill = () => {}, count = () => '';
+    const h = element, viewer = () => globalThis.frames.shift(), fill = () => {}, count = () => '';
+    class Ready { take() { return null; } }
     const listenIn = fill, keepAlive = fill, redraw = fill, firstLook = fill, location = { origin: 'http://here' }, setTimeout = fill;
     const current = (data) => data.studies, priors = () => [];`;
   const text = source('../web/case/images.js').replace(/^import .*$/gm, '');
@@ -95,7 +96,7 @@ async function images() {
 }
 
 const frame = (ends) => {
-  const one = { contentDocument: {}, asked: 0, contentWindow: { takeInArrivals: () => { one.asked += 1; return ends(); } } };
+  const one = { addEventListener() {}, remove() {}, contentDocument: {}, asked: 0, contentWindow: { takeInArrivals: () => { one.asked += 1; return ends(); } } };
   return one;
 };
 const holding = (instances) => ({ case: 'c', studies: [{ uid: '1.2', series: [{ uid: '1.2.3', instances, shown: 'viewer' }] }] });

@@ -15,9 +15,11 @@ function pressed(event, name) {
   return event.key === key || (wanted('Alt') && (event.code === `Digit${key}` || event.code === `Key${key.toUpperCase()}`));
 }
 
-/** Adds a command. `act` returns false when it did not apply; then the key does what it always does. */
-export function command(keys, says, act, { group = 'This page' } = {}) {
-  commands.push({ keys: [keys].flat(), says, act, group });
+/** Adds a command, until the signal ends it. `act` returns false when it did not apply; then the key does what it always does. */
+export function command(keys, says, act, { group = 'This page', signal } = {}) {
+  const one = { keys: [keys].flat(), says, act, group };
+  commands.push(one);
+  signal?.addEventListener('abort', () => commands.splice(commands.indexOf(one), 1));
 }
 
 export function handle(event) {

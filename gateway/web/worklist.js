@@ -3,11 +3,13 @@
 import { asSentence, get, post, Problem, sentence } from '/web/api.js';
 import { count, fill, h, inText, joined } from '/web/dom.js';
 import { open } from '/web/dialog.js';
+import { toCase } from '/web/go.js';
 import { command } from '/web/keys.js';
 import { listen } from '/web/live.js';
-import { signedIn } from '/web/session.js';
+import { byUrgency, waiting } from '/web/next.js';
+import { who } from '/web/session.js';
 import { age, clock, day, every, moment, now, setNow, since, zoneName } from '/web/time.js';
-import { corner, lineBanner } from '/web/top.js';
+import { corner } from '/web/top.js';
 import { delivery, priority, sex } from '/web/words.js';
 import { caseCode } from '/web/case/banner.js';
 
@@ -44,15 +46,13 @@ function words(item) {
   ].join(' ').toLowerCase();
 }
 
-const byUrgency = (a, b) => priority(a.priority).rank - priority(b.priority).rank || Date.parse(a.waiting_since) - Date.parse(b.waiting_since);
-
 function shown() {
   const wanted = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
   return (items ?? []).filter((item) => group(item) && wanted.every((word) => words(item).includes(word)));
 }
 
-/** The next case that nobody has: the one at the head of "To read". */
-const nextOpen = () => (items ?? []).filter((item) => group(item) === 'open').sort(byUrgency)[0];
+/** The next case that nobody has or reads next: the one at the head of "To read". */
+const nextOpen = () => waiting(items ?? [])[0];
 
 function arriving(item) {
   const { at_site: site = 0, held = 0, here = 0 } = item.arriving ?? {};
@@ -73,7 +73,9 @@ function state(item) {
   }
   const who = item.claimed_by
     ? h('div', { class: 'dim' }, item.claimed_by.mine ? 'you' : item.claimed_by.name)
-    : h('div', { class: 'dim' }, item.readiness === 'READY' ? 'ready' : '');
+    : item.reserved
+      ? h('div', { class: 'dim', title: `Until ${moment(item.reserved.until)}` }, item.reserved.mine ? 'you read it next' : `${item.reserved.name} reads it next`)
+      : h('div', { class: 'dim' }, item.readiness === 'READY' ? 'ready' : '');
   return [who, item.blocked ? h('div', { class: 'warn', title: item.blocked }, 'signing blocked by the site') : null];
 }
 
@@ -144,9 +146,9 @@ function draw() {
       h('tr', { class: 'group' }, h('th', { colspan: HEAD.length, scope: 'rowgroup' }, title, h('span', { class: 'dim number' }, ` ${some.length}`))),
       some.map(row));
   }).filter(Boolean);
-  const waiting = items.filter((item) => group(item) === 'open').length;
-  total.textContent = waiting ? `${waiting} to read` : 'nothing waits';
-  document.title = `${waiting ? `(${waiting}) ` : ''}Worklist · Causeway`;
+  const open_now = items.filter((item) => group(item) === 'open').length;
+  total.textContent = open_now ? `${open_now} to read` : 'nothing waits';
+  document.title = `${open_now ? `(${open_now}) ` : ''}Worklist · Causeway`;
   if (!parts.length) {
     fill(list, h('div', { class: 'empty' }, filter.value
       ? [h('strong', null, 'No case has these words.'), h('button', { type: 'button', onclick: clear }, 'Show all')]
@@ -196,7 +198,7 @@ async function refresh({ background = false } = {}) {
   }
 }
 
-const look = (item) => location.assign(`/case/${item.case}`);
+const look = (item) => toCase(item.case);
 
 /** Claims and opens. When somebody else was first, says who and shows what is so now. */
 async function claim(item) {
@@ -210,7 +212,7 @@ async function claim(item) {
     const dialog = open({
       title: taken ? 'Somebody was first' : 'The case was not claimed',
       class: 'narrow',
-      body: h('p', null, taken && error.body.holder ? `${holder(error.body.holder)} claimed ${item.code}${error.body.since ? ` at ${moment(error.body.since)}` : ''}.` : sentence(error)),
+      body: h('p', null, taken && error.body.holder ? taker(error.body, item) : sentence(error)),
       buttons: taken ? [{ label: 'Only look', value: 'look' }, { label: 'Back to the list', primary: true }] : [{ label: 'Close', primary: true }],
     });
     if ((await dialog.closed) === 'look') look(item);
@@ -218,6 +220,12 @@ async function claim(item) {
 }
 
 const holder = (one) => (typeof one === 'string' ? one : (one.name ?? 'Another reader'));
+
+/** Who was first, and with what. */
+function taker(said, item) {
+  if (said.until) return `${holder(said.holder)} reads ${item.code} next. It is free again at ${moment(said.until)} if it is not read by then.`;
+  return `${holder(said.holder)} claimed ${item.code}${said.since ? ` at ${moment(said.since)}` : ''}.`;
+}
 
 const rows = () => [...list.querySelectorAll('tr[data-workitem]')];
 
@@ -242,15 +250,15 @@ function onFocused(act) {
   };
 }
 
-function shortcuts() {
-  const group = 'Worklist';
-  command('ArrowDown', 'next case', (event, modal) => (modal || (inText(event.target) && event.target !== filter) ? false : move(1)), { group });
-  command('ArrowUp', 'previous case', (event, modal) => (modal || inText(event.target) ? false : move(-1)), { group });
-  command('Enter', 'claim the case and read it', onFocused(claim), { group });
-  command('o', 'open the case without claiming it', onFocused(look), { group });
-  command('n', 'claim the next case: most urgent, longest waiting', () => { const item = nextOpen(); if (item) claim(item); }, { group });
-  command('/', 'filter', () => filter.focus(), { group });
-  command('Escape', 'clear the filter', (event, modal) => { if (modal || event.target !== filter) return false; clear(); return true; }, { group });
+function shortcuts(signal) {
+  const own = { group: 'Worklist', signal };
+  command('ArrowDown', 'next case', (event, modal) => (modal || (inText(event.target) && event.target !== filter) ? false : move(1)), own);
+  command('ArrowUp', 'previous case', (event, modal) => (modal || inText(event.target) ? false : move(-1)), own);
+  command('Enter', 'claim the case and read it', onFocused(claim), own);
+  command('o', 'open the case without claiming it', onFocused(look), own);
+  command('n', 'claim the next case: most urgent, longest waiting', () => { const item = nextOpen(); if (item) claim(item); }, own);
+  command('/', 'filter', () => filter.focus(), own);
+  command('Escape', 'clear the filter', (event, modal) => { if (modal || event.target !== filter) return false; clear(); return true; }, own);
 }
 
 function tick() {
@@ -258,20 +266,32 @@ function tick() {
   for (const element of list.querySelectorAll('[data-site-clock]')) element.textContent = clock(now(), element.dataset.siteClock);
 }
 
-const me = await signedIn();
-fill(document.body,
-  h('header', { class: 'top' },
-    h('a', { class: 'brand', href: '/' }, h('img', { src: '/web/mark.svg', alt: '', width: 26, height: 26 }), 'Causeway'),
-    h('h1', { class: 'page-title' }, 'Worklist'), total, filter,
-    h('button', { type: 'button', class: 'primary', onclick: () => { const item = nextOpen(); if (item) claim(item); } }, 'Next case', h('kbd', null, 'N')),
-    me.roles?.includes('operator') ? h('a', { href: '/admin' }, 'Administration') : null,
-    corner()),
-  lineBanner(),
-  h('main', null, alerts, list));
-shortcuts();
-list.addEventListener('focusin', (event) => { last = event.target.closest('tr')?.dataset.workitem ?? last; });
-document.addEventListener('focus-lost', refocus);
-listen(['worklist', 'case'], () => refresh({ background: true }));
-every(5, tick);
-await refresh();
-rows()[0]?.focus({ preventScroll: true });
+/** The list as a place of the reading room. */
+export class Worklist {
+  constructor() {
+    this.element = h('div', { class: 'view worklist', hidden: true });
+    list.addEventListener('focusin', (event) => { last = event.target.closest('tr')?.dataset.workitem ?? last; });
+  }
+
+  /** Shows the list until the signal says that the reader has gone elsewhere; whoever comes back finds his row. */
+  open(signal) {
+    fill(this.element,
+      h('header', { class: 'top' },
+        h('a', { class: 'brand', href: '/' }, h('img', { src: '/web/mark.svg', alt: '', width: 26, height: 26 }), 'Causeway'),
+        h('h1', { class: 'page-title' }, 'Worklist'), total, filter,
+        h('button', { type: 'button', class: 'primary', onclick: () => { const item = nextOpen(); if (item) claim(item); } }, 'Next case', h('kbd', null, 'N')),
+        who()?.roles?.includes('operator') ? h('a', { href: '/admin' }, 'Administration') : null,
+        corner()),
+      h('main', null, alerts, list));
+    shortcuts(signal);
+    const stops = [listen(['worklist', 'case'], () => refresh({ background: true })), every(5, tick)];
+    document.addEventListener('focus-lost', refocus, { signal });
+    signal.addEventListener('abort', () => stops.forEach((stop) => stop()));
+    draw();
+    refresh().then(() => {
+      if (signal.aborted || document.activeElement !== document.body) return;
+      if (last) refocus();
+      if (document.activeElement === document.body) rows()[0]?.focus({ preventScroll: true });
+    });
+  }
+}

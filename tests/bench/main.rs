@@ -89,7 +89,7 @@ async fn main() -> anyhow::Result<()> {
             Group::Demo => demo::run().await?,
             Group::Read => read::run().await?,
             Group::Catalogue => read::catalogue::run().await?,
-            Group::Viewer => viewer::run().await?,
+            Group::Viewer => viewer::run(arguments.quick).await?,
             Group::Delay if arguments.inside => delay::inside().await?,
             Group::Delay => delay::run().await?,
             Group::First if arguments.inside => first::inside().await?,

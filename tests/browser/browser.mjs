@@ -38,9 +38,19 @@ export function listen(page, base) {
   return heard;
 }
 
+/** The viewer that is seen: another may stand ready behind the page. */
+export async function viewer(page) {
+  for (const frame of page.frames()) {
+    if (!frame.url().includes('/viewer/viewer')) continue;
+    const element = await frame.frameElement().catch(() => null);
+    if (element && !(await element.evaluate((one) => one.inert).catch(() => true))) return frame;
+  }
+  return null;
+}
+
 /** How much of the viewer's canvas is not black, from 0 to 1. */
 export async function lit(page) {
-  const frame = page.frames().find((one) => one.url().includes('/viewer/viewer'));
+  const frame = await viewer(page);
   if (!frame) return 0;
   return frame.evaluate(() => {
     const canvas = document.querySelector('canvas.cornerstone-canvas');

@@ -10,7 +10,7 @@ const [archive, configuration, server, root] = process.argv.slice(2);
 const files = new Map([...read(readFileSync(archive))].map(([name, bytes]) => [name, Buffer.from(bytes)]));
 // what the other server does not speak of is left out: the case in the address, and frames coded on the way
 const config = readFileSync(configuration, 'utf8')
-  .replace(/const root = .*;/, `const root = '${root}';`)
+  .replace(/const root = \(\) => \{[^]*?\n\};/, `const root = () => '${root}';`)
   .replace(/^\s*acceptHeader:.*$/m, '');
 const types = { html: 'text/html; charset=utf-8', js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', wasm: 'application/wasm', json: 'application/json', svg: 'image/svg+xml', png: 'image/png', woff2: 'font/woff2' };
 const always = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp', 'Cross-Origin-Resource-Policy': 'same-origin' };

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 
-import { browser, listen, lit, until } from './browser.mjs';
+import { browser, listen, lit, until, viewer } from './browser.mjs';
 
 const { CAUSEWAY_URL: url, CAUSEWAY_USER: user, CAUSEWAY_PASSWORD: password, CAUSEWAY_CODE: code, CAUSEWAY_STATE: wanted = 'delivered' } = process.env;
 const folder = process.argv[2];
@@ -54,7 +54,7 @@ async function claim() {
 
 async function images() {
   await page.waitForSelector('.images iframe', { timeout: 240_000 });
-  const frame = await until('the viewer', () => page.frames().find((one) => one.url().includes('/viewer/viewer')), 60);
+  const frame = await until('the viewer', () => viewer(page), 60);
   const part = await until('an image on the viewer’s canvas', async () => ((await lit(page)) > 0.03 ? lit(page) : 0), 300);
   assert.equal(await frame.evaluate(() => crossOriginIsolated), true, 'the viewer has shared memory');
   await picture('images');

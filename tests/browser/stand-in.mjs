@@ -10,9 +10,19 @@ const WEB = join(dirname(fileURLToPath(import.meta.url)), '../../gateway/web');
 const TYPES = { js: 'text/javascript; charset=utf-8', css: 'text/css; charset=utf-8', svg: 'image/svg+xml' };
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+const STYLES = { room: ['worklist', 'case'] };
 const shell = (module) => `<!DOCTYPE html><html lang="en" data-theme="dark"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>Causeway</title>
-<link rel="icon" type="image/svg+xml" href="/web/mark.svg"><link rel="stylesheet" href="/web/style/base.css"><link rel="stylesheet" href="/web/style/${module}.css">
+<link rel="icon" type="image/svg+xml" href="/web/mark.svg"><link rel="stylesheet" href="/web/style/base.css">${(STYLES[module] ?? [module]).map((style) => `<link rel="stylesheet" href="/web/style/${style}.css">`).join('')}
 <script src="/web/theme.js"></script><script type="module" src="/web/${module}.js"></script></head><body data-page="${module}"></body></html>`;
+
+/** Stands where the viewer stands: says which studies it was opened on, takes its case later, and asks for nothing. */
+const VIEWER = `<!DOCTYPE html><title>viewer</title><body style="margin:0;background:#000;color:#667;font:20px sans-serif;display:grid;place-items:center;height:100vh"><p></p><script>
+  const say = () => { document.querySelector('p').textContent = 'the viewer stands here: ' + (new URLSearchParams(location.search).get('case') ?? 'no case'); };
+  window.started = Math.random();
+  window.silentFor = () => 60000;
+  window.goTo = (address, unseen) => { window.unseen = unseen; if (location.pathname + location.search !== address) { if (location.search) throw new Error('one case'); history.replaceState(null, '', address); say(); } };
+  say();
+</script>`;
 
 const ago = (minutes) => new Date(Date.now() - minutes * 60_000).toISOString();
 const SITES = {
@@ -66,7 +76,7 @@ export async function standIn() {
   const report = (one) => one.reports.at(-1);
 
   const listed = (one) => ({
-    workitem: one.workitem, case: one.case, code: one.code, state: one.state, readiness: one.readiness, priority: one.priority, claimed_by: one.holder, waiting_since: one.waiting_since, site: one.site, patient: one.patient,
+    workitem: one.workitem, case: one.case, code: one.code, state: one.state, readiness: one.readiness, priority: one.priority, claimed_by: one.holder, reserved: one.state === 'SCHEDULED' ? one.reserved ?? null : null, waiting_since: one.waiting_since, site: one.site, patient: one.patient,
     identity: { mode: one.mode, established: one.established }, blocked: one.blocked, question: one.context?.[0]?.question ?? null, unread: (one.letters ?? []).filter((letter) => letter.state === 'new').length,
     studies: one.studies.filter((study) => study.role === 'current').map(({ uid, date, time, description, modalities, body_part }) => ({ uid, date, time, description, modalities, body_part, instances: 61 })),
     arriving: one.arriving, priors: one.studies.filter((study) => study.role === 'prior').length, report: report(one) ? { status: report(one).status, delivery: report(one).delivery.state } : null,
@@ -105,7 +115,13 @@ export async function standIn() {
       if (!one) return problem(404, 'not-found', 'No such workitem.');
       if (act === 'claim') {
         if (one.state !== 'SCHEDULED' || state.orders.claimConflict) return problem(409, 'claimed', 'It is claimed.', { holder: { name: 'Dr. Aino Tamm' }, since: ago(1) });
+        if (one.reserved && !one.reserved.mine) return problem(409, 'reserved', 'It is reserved.', { holder: one.reserved.name, until: one.reserved.until });
         Object.assign(one, { state: 'IN PROGRESS', holder: { name: 'Dr. Sample Reader', mine: true, since: ago(0) } });
+      }
+      if (act === 'reserve') {
+        if (one.state !== 'SCHEDULED' || (one.reserved && !one.reserved.mine)) return problem(409, 'reserved', 'It is reserved.', { holder: one.reserved?.name ?? 'Dr. Aino Tamm', until: ago(-2) });
+        state.cases.forEach((other) => { if (other.reserved?.mine) other.reserved = null; });
+        one.reserved = { name: 'Dr. Sample Reader', mine: true, until: ago(-2) };
       }
       if (act === 'put-back') Object.assign(one, { state: 'SCHEDULED', holder: null });
       changed(one.case);
@@ -169,7 +185,7 @@ export async function standIn() {
         return end(404, 'text/plain', 'no such file');
       }
     }
-    if (url.pathname.startsWith('/viewer/')) return end(200, 'text/html', '<!DOCTYPE html><title>viewer</title><body style="margin:0;background:#000;color:#667;font:20px sans-serif;display:grid;place-items:center;height:100vh">the viewer stands here', { 'Content-Security-Policy': "default-src 'self' 'unsafe-inline'" });
+    if (url.pathname.startsWith('/viewer/')) return end(200, 'text/html', VIEWER, { 'Content-Security-Policy': "default-src 'self' 'unsafe-inline'" });
     if (url.pathname === '/dicomweb' || url.pathname.startsWith('/dicomweb/')) return end(200, 'application/dicom+json', JSON.stringify([{ '00080018': { vr: 'UI', Value: ['1.2.3'] } }]));
     if (url.pathname === '/api/v1/events') {
       response.writeHead(200, { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store' }).write(':\n\n');
@@ -181,12 +197,12 @@ export async function standIn() {
       let raw = '';
       for await (const part of request) raw += part;
       const path = url.pathname.slice('/api/v1'.length);
-      state.seen.push(`${request.method} ${path}`);
+      state.seen.push(`${request.method} ${path}${request.headers['x-causeway-ahead'] ? ' ahead' : ''}`);
       if (state.orders.slow) await new Promise((resolve) => { setTimeout(resolve, state.orders.slow); });
       const { status, data, more } = await answer(request.method, path, raw ? JSON.parse(raw) : {}, request.headers);
       return end(status, status >= 400 ? 'application/problem+json' : typeof data === 'string' ? 'text/plain' : 'application/json', data === null ? '' : typeof data === 'string' ? data : JSON.stringify(data), more);
     }
-    const module = { '/': 'worklist', '/sign-in': 'sign-in', '/admin': 'admin' }[url.pathname] ?? (/^\/case\/[^/]+\/images$/.test(url.pathname) ? 'images' : /^\/case\/[^/]+$/.test(url.pathname) ? 'case' : null);
+    const module = { '/': 'room', '/sign-in': 'sign-in', '/admin': 'admin' }[url.pathname] ?? (/^\/case\/[^/]+\/images$/.test(url.pathname) ? 'images' : /^\/case\/[^/]+$/.test(url.pathname) ? 'room' : null);
     return module ? end(200, 'text/html; charset=utf-8', shell(module)) : end(404, 'text/plain', 'no such page');
   });
   await new Promise((resolve) => { server.listen(Number(process.env.PORT ?? 0), '127.0.0.1', resolve); });

@@ -32,7 +32,7 @@ use crate::link;
 use crate::link::enrol::{self, Door};
 use crate::observe::Readiness;
 use crate::parts::Parts;
-use crate::worklist::Events;
+use crate::worklist::{Events, Reservations};
 
 /// How long ending may take.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -242,6 +242,7 @@ fn reading_room(config: &Config, opened: &Opened, events: Events) -> Result<Rout
         archive: opened.archive.clone(),
         access: opened.access.clone(),
         signing: opened.signing.clone(),
+        reservations: Reservations::default(),
         events,
         trail: audit::Trail::new(opened.parts.rows.clone()),
         homeward: opened.parts.wakes.delivery.clone(),

@@ -16,9 +16,12 @@ use crate::rows::Rows;
 const AT_ONCE: i64 = 64;
 
 /// What somebody did, in the trail's word, and what that opened.
-const OPENED: [(&str, &str); 5] = [
+const OPENED: [(&str, &str); 7] = [
     ("case-opened", "case"),
+    // what a browser has fetched ahead has left the gateway for that person, seen or not
+    ("case-prefetched", "case"),
     ("images-viewed", "images"),
+    ("images-prefetched", "images"),
     ("images-downloaded", "download"),
     ("report-previewed", "report"),
     ("report-read", "report"),
@@ -48,7 +51,7 @@ pub(super) async fn opened(
         let rows: Vec<LookRow> = sqlx::query_as(
             "SELECT e.actor, e.event, min(e.at_us) AS first_us, max(e.at_us) AS last_us, a.user_name, a.given_name, a.family_name, a.organisation
              FROM audit_event e LEFT JOIN account a ON a.id = e.actor WHERE e.subject = $1 AND e.site_id = $2
-             AND e.event IN ('case-opened', 'images-viewed', 'images-downloaded', 'report-previewed', 'report-read')
+             AND e.event IN ('case-opened', 'case-prefetched', 'images-viewed', 'images-prefetched', 'images-downloaded', 'report-previewed', 'report-read')
              GROUP BY e.actor, e.event, a.user_name, a.given_name, a.family_name, a.organisation ORDER BY e.actor, e.event",
         )
         .bind(subject)

@@ -55,6 +55,7 @@ pub(super) fn routes(state: &State) -> Router<State> {
         .routes(routes!(session::password))
         .routes(routes!(worklist::list))
         .routes(routes!(worklist::claim))
+        .routes(routes!(worklist::reserve))
         .routes(routes!(worklist::put_back))
         .routes(routes!(worklist::cancel))
         .routes(routes!(cases::case))

@@ -17,6 +17,14 @@ pub use crate::eligibility::Subject;
 /// Said by a page that asks by the clock: such a request keeps no session alive.
 const BACKGROUND: &str = "x-causeway-background";
 
+/// Said by a page that fetches the next case before it is opened (P23): written down as such.
+const AHEAD: &str = "x-causeway-ahead";
+
+/// Whether this is fetched before anybody looks at it.
+pub(super) fn is_ahead(headers: &HeaderMap) -> bool {
+    headers.contains_key(AHEAD)
+}
+
 /// The person behind a request.
 #[derive(Clone, Debug)]
 pub struct Who {

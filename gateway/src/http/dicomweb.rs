@@ -36,7 +36,7 @@ use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use super::State;
-use super::auth::Subject;
+use super::auth::{Subject, is_ahead};
 use super::error::Problem;
 use crate::archive::BlobError;
 use crate::archive::retrieve::{
@@ -312,7 +312,12 @@ impl Web {
     ) -> Result<(Owner, Vec<Served>), Problem> {
         loop {
             let (owner, served) = self.allowed(caller, target).await?;
-            if !self.noted("images-viewed", caller, target, &owner).await? {
+            let event = if is_ahead(&caller.headers) {
+                "images-prefetched"
+            } else {
+                "images-viewed"
+            };
+            if !self.noted(event, caller, target, &owner).await? {
                 return Ok((owner, served));
             }
             // writing takes its time: what was taken back or ended meanwhile is not shown

@@ -236,6 +236,11 @@ impl From<ClaimError> for Problem {
             )
             .with("holder", holder.name)
             .with("since", holder.since.to_string()),
+            ClaimError::Reserved(other) => {
+                Self::conflict("reserved", format!("{} reads this task next", other.name))
+                    .with("holder", other.name)
+                    .with("until", other.until.to_string())
+            }
             ClaimError::State(why) => {
                 Self::conflict("state", why.sentence).with("ups_status", why.code)
             }

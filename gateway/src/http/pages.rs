@@ -19,9 +19,9 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// The pages and the files they load.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
-        .route("/", get(|| shell("worklist", "Worklist")))
+        .route("/", get(|| shell("room", "Worklist")))
         .route("/sign-in", get(|| shell("sign-in", "Sign in")))
-        .route("/case/{id}", get(|_: Path<String>| shell("case", "Case")))
+        .route("/case/{id}", get(|_: Path<String>| shell("room", "Case")))
         .route(
             "/case/{id}/images",
             get(|_: Path<String>| shell("images", "Images")),
@@ -67,7 +67,17 @@ fn guard(headers: &mut axum::http::HeaderMap) {
     }
 }
 
-fn document(module: &str, title: &str) -> Markup {
+/// The worklist and the case are one document.
+fn styles(module: &'static str) -> &'static [&'static str] {
+    match module {
+        "room" => &["worklist", "case"],
+        "images" => &["images"],
+        "admin" => &["admin"],
+        _ => &["sign-in"],
+    }
+}
+
+fn document(module: &'static str, title: &str) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" data-theme="dark" {
@@ -78,7 +88,9 @@ fn document(module: &str, title: &str) -> Markup {
                 title { (title) " · Causeway" }
                 link rel="icon" type="image/svg+xml" href="/web/mark.svg";
                 link rel="stylesheet" href="/web/style/base.css";
-                link rel="stylesheet" href={ "/web/style/" (module) ".css" };
+                @for style in styles(module) {
+                    link rel="stylesheet" href={ "/web/style/" (style) ".css" };
+                }
                 // before the first paint, so that nobody in a dark room meets a white page
                 script src="/web/theme.js" {}
                 script type="module" src={ "/web/" (module) ".js" } {}

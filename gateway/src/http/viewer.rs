@@ -1,6 +1,7 @@
 //! The image viewer under `/viewer/`: OHIF, packaged by `gateway/viewer`, held in memory and served as it was compressed.
 
 mod archive;
+mod blank;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +15,9 @@ use axum::routing::get;
 
 pub use self::archive::{OpenViewerError, Viewer};
 
-/// The one place in the viewer's address space that is a page: the viewer on the studies named in the query.
-const PAGE: &str = "viewer";
+/// The places in the viewer's address space that are pages: the viewer on the studies named in the query, and the viewer that stands ready
+/// for the case that is opened next.
+const PAGES: [&str; 2] = ["viewer", "ready"];
 
 /// The routes under `/viewer`. Without a packaged viewer every one of them says how to package it.
 pub fn routes<S: Clone + Send + Sync + 'static>(viewer: Option<Arc<Viewer>>) -> Router<S> {
@@ -25,6 +27,7 @@ pub fn routes<S: Clone + Send + Sync + 'static>(viewer: Option<Arc<Viewer>>) -> 
         .route("/viewer/app-config.js", get(configuration))
         .route("/viewer/{*path}", get(file))
         .with_state(viewer)
+        .merge(blank::routes())
 }
 
 async fn home(State(viewer): State<Option<Arc<Viewer>>>) -> Response {
@@ -57,7 +60,7 @@ async fn file(
     let Some(viewer) = viewer else {
         return not_packaged();
     };
-    if path == PAGE {
+    if PAGES.contains(&path.as_str()) {
         return page(&viewer);
     }
     let Some(stored) = viewer.file(&path) else {

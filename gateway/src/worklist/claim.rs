@@ -5,6 +5,7 @@ use causeway_proto::time::Timestamp;
 use sqlx::{Any, Transaction};
 use thiserror::Error;
 
+use super::reserved::{Reservations, Reserved};
 use super::rules::lock;
 use super::state::{InvalidTransition, Lock, State, Step};
 use crate::audit;
@@ -43,6 +44,9 @@ pub enum ClaimError {
     /// Somebody else holds it.
     #[error("the task is held by {}", .0.name)]
     Taken(Holder),
+    /// Somebody reads it next.
+    #[error("the task is reserved for {}", .0.name)]
+    Reserved(Reserved),
     /// Its state does not allow it.
     #[error(transparent)]
     State(#[from] InvalidTransition),
@@ -156,9 +160,10 @@ pub(super) fn may(subject: &Subject, found: &Found, act: Act) -> Result<(), Clai
 /// Takes a task for the person who asks. Asking again for a task one holds answers the same lock.
 ///
 /// # Errors
-/// When he may not, when somebody else was first, when the task has ended, or when the database refuses.
+/// When he may not, when somebody else was first or reads it next, when the task has ended, or when the database refuses.
 pub async fn claim(
     rows: &Rows,
+    reservations: &Reservations,
     subject: &Subject,
     uid: &str,
     at: Timestamp,
@@ -178,6 +183,9 @@ pub async fn claim(
         return Err(ClaimError::Taken(
             holder(&mut tx, &held.account, found.claimed_us).await?,
         ));
+    }
+    if let Some(other) = reservations.against(uid, &subject.account, &found.priority, at) {
+        return Err(ClaimError::Reserved(other));
     }
     let mine = Lock {
         transaction_uid: random.uid(),
@@ -207,6 +215,7 @@ pub async fn claim(
     )
     .await?;
     tx.commit().await?;
+    reservations.end(uid);
     Ok(Claimed {
         workitem: uid.to_owned(),
         case: found.case,

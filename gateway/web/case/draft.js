@@ -12,7 +12,8 @@ const empty = () => Object.fromEntries([...SECTIONS, 'language'].map((name) => [
 const same = (a, b) => [...SECTIONS, 'language'].every((name) => (a?.[name] ?? '') === (b?.[name] ?? ''));
 
 export class Draft extends EventTarget {
-  constructor(caseId) {
+  /** The draft of a case on the screen, until the signal says that the case has gone from it. */
+  constructor(caseId, signal) {
     super();
     this.caseId = caseId;
     this.key = `causeway-draft/${caseId}`;
@@ -24,8 +25,9 @@ export class Draft extends EventTarget {
     this.writable = false;
     this.saving = null;
     this.dirtySince = null;
-    connection.addEventListener('back', () => { if (this.dirty) this.save(); });
-    addEventListener('pagehide', () => { if (this.dirty && this.writable) this.send(true).catch(() => {}); });
+    connection.addEventListener('back', () => { if (this.dirty) this.save(); }, { signal });
+    addEventListener('pagehide', () => { if (this.dirty && this.writable) this.send(true).catch(() => {}); }, { signal });
+    signal.addEventListener('abort', () => this.leave());
   }
 
   get dirty() {
@@ -86,6 +88,13 @@ export class Draft extends EventTarget {
     }
   }
 
+  /** The case leaves the screen: what is not saved is sent once more, and stays in this window until the server has it. */
+  leave() {
+    clearTimeout(this.timer);
+    if (this.dirty && this.writable) this.save();
+    this.left = true;
+  }
+
   /** Nothing of it stays, in this window either. */
   abandon() {
     clearTimeout(this.timer);
@@ -108,6 +117,7 @@ export class Draft extends EventTarget {
 
   schedule() {
     clearTimeout(this.timer);
+    if (this.left) return;
     const waited = Date.now() - (this.dirtySince ?? Date.now());
     this.timer = setTimeout(() => this.save(), Math.max(0, Math.min(DELAY_MS, AT_LATEST_MS - waited)));
   }
@@ -141,7 +151,7 @@ export class Draft extends EventTarget {
     } catch (error) {
       if (error instanceof Problem && error.status === 412) return this.stale();
       this.tell('failed', sentence(error));
-      if (!(error instanceof Unreachable)) this.timer = setTimeout(() => this.save(), 10_000);
+      if (!(error instanceof Unreachable) && !this.left) this.timer = setTimeout(() => this.save(), 10_000);
       return false;
     }
     if (same(sent, this.content)) {
@@ -170,6 +180,8 @@ export class Draft extends EventTarget {
         return true;
       }
       this.tell('failed', 'The draft was changed in another window.');
+      // asked when the case is on the screen again: both texts are kept until then
+      if (this.left) return false;
       this.dispatchEvent(new CustomEvent('conflict', { detail: { mine: { ...this.content }, theirs } }));
     } catch (error) {
       this.tell('failed', sentence(error));

@@ -30,7 +30,8 @@ export function startingText(data) {
 }
 
 export class Editor {
-  constructor(draft) {
+  /** The editor of a case on the screen, until the signal says that the case has gone from it. */
+  constructor(draft, signal) {
     this.draft = draft;
     this.areas = new Map();
     this.status = h('span', { class: 'saved', role: 'status' });
@@ -40,8 +41,8 @@ export class Editor {
     draft.addEventListener('conflict', ({ detail }) => this.ask(detail));
     addEventListener('beforeunload', (event) => {
       if (draft.dirty && draft.state === 'failed') event.preventDefault();
-    });
-    this.shortcuts();
+    }, { signal });
+    this.shortcuts(signal);
   }
 
   section(name, at) {
@@ -107,14 +108,14 @@ export class Editor {
     return this.focus(gap ?? 'findings');
   }
 
-  shortcuts() {
-    const group = 'Report';
+  shortcuts(signal) {
+    const own = { group: 'Report', signal };
     const calm = (act) => (event, modal) => (modal ? false : act());
-    command('Ctrl+ArrowDown', 'next section', calm(() => this.step(1)), { group });
-    command('Ctrl+ArrowUp', 'previous section', calm(() => this.step(-1)), { group });
-    SECTIONS.forEach((name, at) => command(`Alt+${at + 1}`, at ? '' : `to a section: ${keycapRange()}`, calm(() => this.focus(name)), { group }));
-    command('F2', 'next empty section', calm(() => this.nextGap()), { group });
-    command('Ctrl+s', 'save now (it is saved as you type)', calm(() => { this.draft.save(); return true; }), { group });
+    command('Ctrl+ArrowDown', 'next section', calm(() => this.step(1)), own);
+    command('Ctrl+ArrowUp', 'previous section', calm(() => this.step(-1)), own);
+    SECTIONS.forEach((name, at) => command(`Alt+${at + 1}`, at ? '' : `to a section: ${keycapRange()}`, calm(() => this.focus(name)), own));
+    command('F2', 'next empty section', calm(() => this.nextGap()), own);
+    command('Ctrl+s', 'save now (it is saved as you type)', calm(() => { this.draft.save(); return true; }), own);
   }
 
   /** Two texts for one draft: both are shown, the reader chooses. */

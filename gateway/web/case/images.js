@@ -5,6 +5,7 @@ import { listenIn } from '/web/keys.js';
 import { keepAlive } from '/web/session.js';
 import { current, priors } from '/web/case/banner.js';
 import { firstLook } from '/web/case/first-look.js';
+import { Ready, viewer } from '/web/case/ready.js';
 import { redraw } from '/web/case/redraw.js';
 
 export const studyUids = (data) => data.studies.map((study) => study.uid);
@@ -43,34 +44,72 @@ export class Images {
     // the document that is taking arrivals in, and what is to be taken in after that
     this.growing = null;
     this.next = null;
-    this.element = h('div', { class: 'images' });
+    this.later = h('div', null);
+    this.over = h('div', { class: 'over' });
+    // frames stand between the two and are never moved
+    this.element = h('div', { class: 'images' }, this.later, this.over);
+    this.ready = new Ready(this.element);
+    // how many objects each viewer that was fetched ahead knows of, by its address
+    this.known = new Map();
   }
 
   /** Shows the images of the case. What came later joins them in the viewer; loading it again would lose the reader's place. */
   show(data, title) {
-    this.uids = new Set(studyUids(data));
     const wanted = address(data);
-    if (this.frame && studiesOf(this.address).join() === studiesOf(wanted).join()) {
-      this.grow(data, title);
-      return;
-    }
+    const same = this.frame && studiesOf(this.address).join() === studiesOf(wanted).join();
+    if (!same) this.open(data, wanted);
+    this.uids = new Set(studyUids(data));
+    this.frame.title = title;
+    this.grow(data);
+  }
+
+  open(data, wanted) {
+    this.clear();
+    const taken = this.ready.take(wanted);
     this.address = wanted;
-    this.objects = objects(data);
-    this.later = h('div', null);
-    this.frame = h('iframe', { src: wanted, title, allow: 'fullscreen; cross-origin-isolated', onload: () => this.loaded() });
+    this.objects = (taken?.ahead && this.known.get(wanted)) || objects(data);
+    this.known.clear();
+    if (taken) {
+      this.frame = taken.frame;
+      this.attend(this.frame);
+    } else {
+      this.frame = viewer(wanted);
+      this.element.append(this.frame);
+    }
+    const { frame } = this;
+    frame.addEventListener('load', () => { if (frame === this.frame) this.attend(frame); });
     const first = longest(data);
-    fill(this.element, this.later, this.frame, first ? firstLook(data.case, first.study, first.series, this.frame) : null);
+    fill(this.over, first && !taken?.ahead ? firstLook(data.case, first.study, first.series, frame) : null);
+  }
+
+  /** Loads the images of the case that comes next, where nobody sees them. */
+  fetchAhead(data) {
+    if (!withImages(data).length) return this.ready.drop();
+    const wanted = address(data);
+    this.known.clear();
+    this.known.set(wanted, objects(data));
+    this.ready.load(wanted);
+  }
+
+  /** Whether the images on the screen are there and nothing has been asked for them for so long. */
+  silent(milliseconds) {
+    if (!this.frame) return true;
+    try {
+      return this.frame.contentWindow.silentFor() >= milliseconds;
+    } catch {
+      return false;
+    }
   }
 
   /** Lets the viewer take in what has arrived. One that cannot is offered a new start, which only the reader may give. */
-  async grow(data, title) {
+  async grow(data) {
     const [frame, now] = [this.frame, objects(data)];
     const more = now - this.objects;
     if (more <= 0) return;
     // a viewer that was replaced or loaded again never ends what it began: what counts is the one that is there
     const viewer = frame.contentDocument;
     if (viewer && this.growing === viewer) {
-      this.next = [data, title];
+      this.next = data;
       return;
     }
     [this.growing, this.next] = [viewer, null];
@@ -84,6 +123,7 @@ export class Images {
       setTimeout(() => { if (there() && this.objects === now) fill(this.later); }, NOTICE_MS);
     } catch {
       if (!there()) return;
+      const { title } = frame;
       notice(h('span', null, `${count(more, 'more object has', 'more objects have')} arrived.`),
         h('button', { type: 'button', class: 'small', onclick: () => { this.clear(); this.show(data, title); } }, 'Load them'));
     } finally {
@@ -95,29 +135,34 @@ export class Images {
   grown() {
     const next = this.next;
     [this.growing, this.next] = [null, null];
-    if (next) this.grow(...next);
+    if (next) this.grow(next);
   }
 
-  loaded() {
+  /** Keys of the page work in the viewer too, reading is activity, and a black viewport is drawn again. */
+  attend(frame) {
     try {
-      if (this.frame.contentDocument?.contentType === 'text/plain') {
-        const words = this.frame.contentDocument.body.textContent;
-        this.frame = null;
-        fill(this.element, h('div', { class: 'empty' }, h('strong', null, 'There are no images to show.'), h('pre', null, words)));
+      if (frame.contentDocument?.contentType === 'text/plain') {
+        const words = frame.contentDocument.body.textContent;
+        this.clear(h('div', { class: 'empty' }, h('strong', null, 'There are no images to show.'), h('pre', null, words)));
         return;
       }
-      listenIn(this.frame);
-      keepAlive([this.frame.contentWindow]);
-      redraw(this.frame);
+      if (frame.attended === frame.contentWindow.document) return;
+      frame.attended = frame.contentWindow.document;
+      listenIn(frame);
+      keepAlive([frame.contentWindow]);
+      redraw(frame);
     } catch {
       // a frame that has gone on by itself is not ours any more
     }
   }
 
+  /** No images of any case are on the screen any more, but these words. */
   clear(...instead) {
+    this.frame?.remove();
     this.frame = null;
     this.address = null;
-    fill(this.element, ...instead);
+    fill(this.later);
+    fill(this.over, ...instead);
   }
 
   focus() {
@@ -125,8 +170,10 @@ export class Images {
     this.frame?.contentWindow?.focus();
   }
 
-  /** Whether the viewer, if it is there, is on the studies of this case and on no others. */
+  /** Whether the viewer, if it is there, is on the studies of this case and on no others, and no other viewer is to be seen. */
   matches() {
+    const seen = [...this.element.querySelectorAll('iframe')].filter((frame) => !frame.inert);
+    if (seen.some((frame) => frame !== this.frame)) return false;
     if (!this.frame) return true;
     try {
       return studiesOf(this.frame.contentWindow.location.href).every((uid) => this.uids.has(uid));

@@ -4,7 +4,6 @@
 import { asSentence, post, Problem, sentence } from '/web/api.js';
 import { count, fill, h } from '/web/dom.js';
 import { open } from '/web/dialog.js';
-import { command } from '/web/keys.js';
 import { unlock } from '/web/session.js';
 import { banner, current } from '/web/case/banner.js';
 import { inert } from '/web/case/inert.js';
@@ -174,8 +173,9 @@ export class Signing {
   }
 }
 
-command('F9', 'sign (in the preview)', (event, modal) => {
+/** Presses "Sign" in the preview; false when there is none. */
+export function press(modal) {
   if (!modal || modal !== dialog?.element) return false;
   dialog.element.querySelector('button[data-act="sign"]')?.click();
   return true;
-}, { group: 'Report' });
+}

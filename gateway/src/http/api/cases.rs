@@ -16,7 +16,7 @@ use crate::audit::Look;
 use crate::delivery::{self, DocumentView};
 use crate::eligibility::{Act, Subject, decide};
 use crate::http::State;
-use crate::http::auth::Who;
+use crate::http::auth::{Who, is_ahead};
 use crate::http::error::Problem;
 use crate::report::{self, Signed};
 use crate::worklist::{self, CaseFacts, Series, Study, StudyFacts, Task};
@@ -314,7 +314,12 @@ pub(super) async fn case(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let facts = visible(&state, &who.subject, &id).await?;
-    looked(&state, &who.subject, &facts, "case-opened").await?;
+    let event = if is_ahead(&headers) {
+        "case-prefetched"
+    } else {
+        "case-opened"
+    };
+    looked(&state, &who.subject, &facts, event).await?;
     let task = worklist::task(&state.rows, &id).await?;
     let draft = if may_view(&who.subject, &facts) {
         let mut reading = state.rows.read().acquire().await?;

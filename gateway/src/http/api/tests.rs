@@ -1,5 +1,6 @@
 //! The programming interface through a real router.
 
+mod ahead;
 mod aside;
 mod catalogue;
 mod corrections;

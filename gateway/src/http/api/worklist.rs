@@ -51,6 +51,12 @@ pub(super) struct Claim {
 }
 
 #[derive(Serialize, ToSchema)]
+pub(super) struct Reservation {
+    case: String,
+    until: String,
+}
+
+#[derive(Serialize, ToSchema)]
 pub(super) struct PutBack {
     replacement: String,
 }
@@ -86,6 +92,10 @@ fn item(state: &State, subject: &Subject, item: &Item, beside: &Beside) -> Value
     let views = decide(subject, &item.site.site_id, &item.agreement, Act::View).allowed;
     let asked = beside.asked.get(&item.case).filter(|_| views);
     let unread = beside.unread.get(&item.case).filter(|_| views);
+    let reserved = state.reservations.of(&item.workitem, state.clock.now());
+    let reserved = reserved.filter(|_| item.state == "SCHEDULED").map(|one| {
+        json!({ "name": one.name, "mine": one.account == subject.account, "until": one.until.to_string() })
+    });
     let sum = |of: fn(&Line) -> i64| item.studies.iter().map(of).sum::<i64>();
     let holder = item
         .holder
@@ -93,7 +103,7 @@ fn item(state: &State, subject: &Subject, item: &Item, beside: &Beside) -> Value
         .map(|(account, name)| json!({ "name": name, "mine": *account == subject.account }));
     json!({
         "workitem": item.workitem, "case": item.case, "code": item.code, "state": item.state, "readiness": item.readiness,
-        "priority": item.priority, "claimed_by": holder, "waiting_since": item.waiting_since.to_string(),
+        "priority": item.priority, "claimed_by": holder, "reserved": reserved, "waiting_since": item.waiting_since.to_string(),
         "site": site(&item.site, state.clock.now()),
         "patient": item.studies.first().map(|l| super::cases::patient(&l.study)),
         "identity": { "mode": super::cases::mode(item.pseudonymous), "established": item.studies.iter().all(|l| l.study.is_established()) },
@@ -136,11 +146,30 @@ pub(super) async fn claim(
     Named(uid): Named,
 ) -> Result<Answer<Claim>, Problem> {
     let now = state.clock.now();
-    let won = worklist::claim(&state.rows, &who.subject, &uid, now, &state.random).await?;
+    let (rows, held) = (&state.rows, &state.reservations);
+    let won = worklist::claim(rows, held, &who.subject, &uid, now, &state.random).await?;
     state.events.announce(&Changed::one(&won.case));
     Ok(Answer(Claim {
         transaction_uid: won.transaction_uid,
         case: won.case,
+    }))
+}
+
+/// Reserves a waiting task for two minutes: the one that you read next. You have one at a time; a STAT task is kept from nobody.
+#[utoipa::path(post, path = "/workitems/{uid}/reserve", params(("uid" = String, Path)), responses((status = 200, body = Reservation), (status = 404), (status = 409, description = "held by or reserved for somebody else, or ended")))]
+pub(super) async fn reserve(
+    From(state): From<State>,
+    who: Who,
+    Named(uid): Named,
+) -> Result<Answer<Reservation>, Problem> {
+    let now = state.clock.now();
+    let (rows, held) = (&state.rows, &state.reservations);
+    let (case, until) =
+        worklist::reserve(rows, held, &who.subject, &uid, now, &state.random).await?;
+    state.events.announce(&Changed::one(&case));
+    Ok(Answer(Reservation {
+        case,
+        until: until.to_string(),
     }))
 }
 

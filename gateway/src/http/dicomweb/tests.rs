@@ -328,6 +328,12 @@ async fn what_is_not_yours_is_not_there() {
             200
         );
         assert_eq!(desk.get_as("operator", &path, ALL).await.status, 403);
+        assert_eq!(desk.get_ahead(&path).await.status, 200);
+        assert_eq!(
+            desk.count("SELECT count(*) FROM audit_event WHERE event = 'images-prefetched'")
+                .await,
+            1
+        );
         assert_eq!(desk.get(&path, ALL).await.status, 200);
         assert_eq!(desk.get(&path, ALL).await.status, 200);
         assert_eq!(

@@ -1,16 +1,23 @@
 // The viewer's configuration: one data source, this gateway; no study list, no tour, nothing loaded from an address in the query.
-const asked = new URLSearchParams(location.search);
-const priors = new Set((asked.get('priors') || '').split(',').filter(Boolean));
+
+// asked of the address each time: a viewer that stood ready gets its case later
+const asked = () => new URLSearchParams(location.search);
+const priors = () => new Set((asked().get('priors') || '').split(',').filter(Boolean));
+const studies = () => asked().getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
+/** A black image that is nobody's: on it a viewer that stands ready warms up. */
+const BLANK = '2.25.299792458';
 // of two sites' studies with one UID the case says which is meant
-const ofCase = asked.get('case') || '';
-const root = /^[0-9A-Za-z-]{1,64}$/.test(ofCase) ? `/dicomweb/cases/${ofCase}` : '/dicomweb';
+const root = () => {
+  if (studies().join() === BLANK) return '/viewer/blank';
+  const ofCase = asked().get('case') || '';
+  return /^[0-9A-Za-z-]{1,64}$/.test(ofCase) ? `/dicomweb/cases/${ofCase}` : '/dicomweb';
+};
 
 // a study that is withdrawn leaves this window too, whoever opened it and wherever (P17): what the gateway no longer lists is not shown
-const watched = asked.getAll('StudyInstanceUIDs').flatMap((text) => text.split(',')).filter(Boolean);
 const watching = setInterval(async () => {
-  for (const uid of watched) {
+  for (const uid of studies()) {
     try {
-      const listed = await fetch(`${root}/studies?StudyInstanceUID=${encodeURIComponent(uid)}&limit=1`, { headers: { Accept: 'application/dicom+json', 'X-Causeway-Background': '1' } });
+      const listed = await fetch(`${root()}/studies?StudyInstanceUID=${encodeURIComponent(uid)}&limit=1`, { headers: { Accept: 'application/dicom+json', 'X-Causeway-Background': '1' } });
       if (!listed.ok || (listed.status !== 204 && (await listed.json()).length)) continue;
     } catch {
       continue;
@@ -23,6 +30,70 @@ const watching = setInterval(async () => {
     return;
   }
 }, 20_000);
+
+// What is asked for while nobody sees this viewer says so (P23), and the page around it can tell when nothing is being asked for.
+const requests = { unseen: false, open: 0, last: performance.now() };
+const { send } = XMLHttpRequest.prototype;
+XMLHttpRequest.prototype.send = function sendCounted(...body) {
+  if (requests.unseen) this.setRequestHeader('X-Causeway-Ahead', '1');
+  requests.open += 1;
+  this.addEventListener('loadend', () => {
+    requests.open -= 1;
+    requests.last = performance.now();
+  });
+  return send.apply(this, body);
+};
+
+/** For how many milliseconds nothing has been asked for, once there are images. */
+window.silentFor = () => {
+  const shown = document.querySelector('canvas.cornerstone-canvas');
+  return shown && !requests.open ? performance.now() - requests.last : 0;
+};
+
+// A viewer without a case stands ready until the page around it names one. It warms up on the blank image: its program, its decoder and its
+// drawing have then been used, which is half of the time that a first image takes.
+const WARM_MS = 4_000;
+const standing = { begun: false, ready: false, address: null };
+
+/** No step of its own for the back button, and the viewer's router hears of it as of one. */
+function travel(address) {
+  history.replaceState(history.state, '', address);
+  dispatchEvent(new PopStateEvent('popstate', { state: history.state }));
+}
+
+function depart() {
+  standing.ready = false;
+  travel(standing.address);
+}
+
+/** The viewer opens the blank image, and is ready when it has drawn it, or is not going to. */
+function warmUp() {
+  const until = performance.now() + WARM_MS;
+  travel(`/viewer/viewer?StudyInstanceUIDs=${BLANK}`);
+  const timer = setInterval(() => {
+    if (performance.now() < until && window.silentFor() < 250) return;
+    clearInterval(timer);
+    standing.ready = true;
+    if (standing.address) depart();
+  }, 50);
+}
+
+/** Shows the studies of this address, as soon as the program has started; `unseen` while that is before anybody looks. */
+window.goTo = (address, unseen) => {
+  requests.unseen = unseen;
+  if (standing.address === address) return;
+  if (standing.address) throw new Error('a viewer has one case and no other');
+  standing.address = address;
+  if (standing.ready) depart();
+};
+
+/** The place where the program has started and has no study yet. */
+function standReady() {
+  if (standing.begun) return null;
+  standing.begun = true;
+  setTimeout(standing.address ? depart : warmUp);
+  return null;
+}
 
 let services = null;
 
@@ -64,7 +135,7 @@ window.takeInArrivals = async () => {
   for (const set of displaySetService.getActiveDisplaySets()) {
     if (set.images?.every(stacks) && !set.isDynamicVolume) set.addInstances ??= takeIn;
   }
-  for (const uid of watched) {
+  for (const uid of studies()) {
     // what the source has asked before it keeps under this name
     source.deleteStudyMetadataPromise(`gateway:${uid}`);
     await source.retrieve.series.metadata({ StudyInstanceUID: uid });
@@ -79,6 +150,7 @@ const config = {
   modes: [],
   customizationService: {
     'ohif.tours': { $set: [] },
+    'routes.customRoutes': { $set: { routes: [{ path: '/ready', children: standReady }] } },
     // an earlier study says so in the image, in its own colour
     'viewportOverlay.topLeft': {
       $unshift: [
@@ -88,7 +160,7 @@ const config = {
           label: '',
           title: 'This is an earlier study',
           color: '#b3b0ff',
-          condition: ({ referenceInstance }) => priors.has(referenceInstance?.StudyInstanceUID),
+          condition: ({ referenceInstance }) => priors().has(referenceInstance?.StudyInstanceUID),
           contentF: () => 'PRIOR',
         },
       ],
@@ -112,9 +184,7 @@ const config = {
       configuration: {
         friendlyName: 'This gateway',
         name: 'gateway',
-        qidoRoot: root,
-        wadoRoot: root,
-        wadoUriRoot: root,
+        onConfiguration: (source) => ({ ...source, qidoRoot: root(), wadoRoot: root(), wadoUriRoot: root() }),
         qidoSupportsIncludeField: true,
         imageRendering: 'wadors',
         thumbnailRendering: 'wadors',

@@ -74,6 +74,44 @@ async fn the_page_is_isolated_and_allows_its_own_inline_scripts_only() {
 }
 
 #[tokio::test]
+async fn a_viewer_that_stands_ready_has_a_black_image_of_nobody() {
+    let router = packaged();
+    let ready = get(&router, "/viewer/ready", None).await;
+    assert_eq!(ready.headers()["cross-origin-opener-policy"], "same-origin");
+    let script = text(get(&router, "/viewer/app-config.js", None).await).await;
+    let json = async |path: &str| {
+        let said = get(&router, path, None).await;
+        assert_eq!(said.status(), StatusCode::OK, "{path}");
+        serde_json::from_str::<serde_json::Value>(&text(said).await).unwrap()
+    };
+    let uid = |said: &serde_json::Value, tag: &str| {
+        said[0][tag]["Value"][0]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let found = json("/viewer/blank/studies?StudyInstanceUID=1").await;
+    let study = uid(&found, "0020000D");
+    assert!(script.contains(&format!("const BLANK = '{study}'")));
+    assert_eq!(found[0]["00100020"], serde_json::json!({ "vr": "LO" }));
+    let below = format!("/viewer/blank/studies/{study}/series");
+    let series = uid(&json(&below).await, "0020000E");
+    let image = json(&format!("{below}/{series}/metadata")).await;
+    let instance = uid(&image, "00080018");
+    let frame = format!("{below}/{series}/instances/{instance}/frames/1");
+    let frame = get(&router, &frame, None).await;
+    assert_eq!(
+        frame.headers()[header::CONTENT_TYPE],
+        "multipart/related; type=\"image/jls\"; boundary=blank"
+    );
+    let bytes = frame.into_body().collect().await.unwrap().to_bytes();
+    let coded = [0xFF, 0xD8, 0xFF, 0xF7];
+    assert!(bytes.windows(4).any(|four| four == coded), "SOI, SOF55");
+    let other = get(&router, "/viewer/blank/studies/1.2/series", None).await;
+    assert_eq!(other.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn files_go_out_as_they_were_compressed_and_only_under_their_names() {
     let router = packaged();
     let bundle = "/viewer/app.bundle.096daabbdde29bd851ab.js";

@@ -113,7 +113,15 @@ async fn of_a_hundred_claims_one_wins() {
             };
             claims.spawn(async move {
                 let now = state.clock.now();
-                worklist::claim(&state.rows, &subject, &uid, now, &state.random).await
+                worklist::claim(
+                    &state.rows,
+                    &state.reservations,
+                    &subject,
+                    &uid,
+                    now,
+                    &state.random,
+                )
+                .await
             });
         }
         let mut won = BTreeSet::new();

@@ -116,6 +116,7 @@ impl Stage {
             archive,
             access,
             signing,
+            reservations: worklist::Reservations::default(),
             events: worklist::Events::default(),
             homeward: crate::parts::Wake::default(),
             cancel: tokio_util::sync::CancellationToken::new(),

@@ -129,6 +129,7 @@ impl Desk {
             archive: archive.clone(),
             access,
             signing,
+            reservations: crate::worklist::Reservations::default(),
             events: crate::worklist::Events::default(),
             homeward: crate::parts::Wake::default(),
             cancel: tokio_util::sync::CancellationToken::new(),
@@ -193,20 +194,27 @@ impl Desk {
     }
 
     pub(super) async fn get_as(&self, user: &str, path: &str, accept: &str) -> Answer {
-        self.ask(user, path, accept, None).await
+        self.ask(user, path, accept, &[]).await
     }
 
     /// What a browser gets, which takes it smaller.
     pub(super) async fn get_smaller(&self, path: &str) -> Answer {
-        self.ask("reader", path, "*/*", Some("gzip")).await
+        let smaller = [("accept-encoding", "gzip")];
+        self.ask("reader", path, "*/*", &smaller).await
     }
 
-    async fn ask(&self, user: &str, path: &str, accept: &str, coding: Option<&str>) -> Answer {
+    /// What the reading room gets before anybody looks at it.
+    pub(super) async fn get_ahead(&self, path: &str) -> Answer {
+        let ahead = [("x-causeway-ahead", "1")];
+        self.ask("reader", path, super::ALL, &ahead).await
+    }
+
+    async fn ask(&self, user: &str, path: &str, accept: &str, more: &[(&str, &str)]) -> Answer {
         let mut request = Request::get(format!("/dicomweb{path}"))
             .header(header::HOST, "reader.example")
             .header(header::ACCEPT, accept);
-        if let Some(coding) = coding {
-            request = request.header(header::ACCEPT_ENCODING, coding);
+        for (name, value) in more {
+            request = request.header(*name, *value);
         }
         if let Some((_, token)) = self.tokens.iter().find(|(name, _)| *name == user) {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
