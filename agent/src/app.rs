@@ -133,9 +133,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     tokio::task::spawn_blocking(move || keys.hospital_certificate())
         .await?
         .context("the hospital's record key")?;
-    let running = Running::start(config, credentials, spool).await?;
+    // whoever sees it listen may already ask it to end
     let mut term = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut int = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
+    let running = Running::start(config, credentials, spool).await?;
     let told = async move {
         tokio::select! {
             _ = term.recv() => {}

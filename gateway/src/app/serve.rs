@@ -15,7 +15,7 @@ use causeway_certs::keep::{self, KeepError};
 use causeway_http::{Bounds, raise_open_files};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -62,6 +62,8 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
         ..parts.clone()
     };
     parts.tracker.spawn(both_end(parts.clone(), health.clone()));
+    // whoever sees it listen may already ask it to end
+    let asked = [SignalKind::terminate(), SignalKind::interrupt()].map(signal);
     let rooms = start(&config, opened, &readiness, &health).await;
     let ended = match rooms {
         Ok(()) => {
@@ -70,7 +72,7 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
                 .map_err(Failure::storage)?;
             readiness.open();
             tracing::info!("the gateway is ready");
-            wait_for_end(&parts).await
+            wait_for_end(&parts, asked).await
         }
         Err(failure) => Err(failure),
     };
@@ -315,9 +317,10 @@ fn run_room<E>(
     });
 }
 
-async fn wait_for_end(parts: &Parts) -> Result<(), Failure> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::storage)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::storage)?;
+async fn wait_for_end(parts: &Parts, asked: [std::io::Result<Signal>; 2]) -> Result<(), Failure> {
+    let [terminate, interrupt] = asked;
+    let mut terminate = terminate.map_err(Failure::storage)?;
+    let mut interrupt = interrupt.map_err(Failure::storage)?;
     tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
