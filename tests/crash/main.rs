@@ -1,9 +1,13 @@
 //! SIGKILL of the agent, of the gateway, and of both, at each step of the walk: the report still arrives, once.
 
 #[cfg(test)]
+mod failing;
+#[cfg(test)]
 mod masked;
 #[cfg(test)]
 mod recalled;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod synced;
 
@@ -13,6 +17,7 @@ use causeway_tests::hospital::Hospital;
 use causeway_tests::killed;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom::Identity;
+use causeway_tests::writers;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -114,6 +119,15 @@ async fn nothing_acknowledged_is_lost_doubled_or_altered_by_kills_under_load() -
         println!("{victim:?}, seed {seed}: {verdict:?}");
         assert!(verdict.holds(), "{victim:?}, seed {seed}: {verdict:?}");
     }
+    Ok(())
+}
+
+/// A smoke of `prove writers`.
+#[tokio::test]
+async fn sixteen_writers_of_one_instance_make_one_row_and_one_blob() -> anyhow::Result<()> {
+    let found = writers::run(3, 10, 1).await?;
+    println!("seed 1: {found:?}");
+    assert!(found.holds(), "{found:?}");
     Ok(())
 }
 

@@ -1,13 +1,20 @@
 //! `prove`: the long proofs, with their tables. `prove kills` is the one of [`causeway_tests::killed`]; a smoke of it is among the tests.
 //! `prove restored` loses a gateway and puts it back to an old backup: [`causeway_tests::restored`].
+//! `prove faults` is the one of [`causeway_tests::failing`].
+//! `prove states` is the one of [`causeway_tests::states`].
+//! `prove writers` is the one of [`causeway_tests::writers`].
 //! `prove mutants` breaks a promise at a time and sees whether that proof finds it out.
 //! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
 
+mod faults;
 mod mutants;
+mod states;
+mod writers;
 
 use std::fmt::Write as _;
 
 use anyhow::ensure;
+use causeway_tests::failing::Sweep;
 use causeway_tests::killed::{self, Verdict, Victim};
 use causeway_tests::restored;
 use causeway_tests::stack::build::root;
@@ -39,6 +46,45 @@ enum Proof {
         #[arg(long, default_value_t = 250)]
         after: u32,
     },
+    /// Every n-th open, write, fsync and rename of each process fails, in each of three ways.
+    Faults {
+        /// Every so many n.
+        #[arg(long, default_value_t = 1)]
+        step: u64,
+        /// No n beyond this.
+        #[arg(long, default_value_t = 1000)]
+        most: u64,
+        /// So many calls fail, one behind the other.
+        #[arg(long, default_value_t = 1)]
+        many: u64,
+    },
+    /// Power that is lost at any moment: a spool is opened on what may be on the disk then.
+    States {
+        /// How many different states.
+        #[arg(long, default_value_t = 20_000)]
+        count: u64,
+        /// Agents that are recorded, each with one more start.
+        #[arg(long, default_value_t = 10)]
+        agents: u32,
+        /// Some syncs fail while they are recorded.
+        #[arg(long)]
+        failing: bool,
+        /// What the objects and the states come from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Sixteen writers of one SOP instance at a time, while the gateway is killed.
+    Writers {
+        /// SOP instances.
+        #[arg(long, default_value_t = 100)]
+        rounds: u32,
+        /// How often each of the sixteen sends each.
+        #[arg(long, default_value_t = 63)]
+        sends: u32,
+        /// What the times of the kills come from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// The same proof as `kills`, of programs in which a promise is broken: it has to find that out.
     Mutants {
         /// How often each of their programs is killed.
@@ -55,6 +101,18 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().proof {
         Proof::Kills { count, seed } => kills(count, seed).await,
         Proof::Restored { before, after } => put_back(before, after).await,
+        Proof::Faults { step, most, many } => faults::run(Sweep { step, most, many }).await,
+        Proof::States {
+            count,
+            agents,
+            failing,
+            seed,
+        } => states::run(count, agents, seed, failing).await,
+        Proof::Writers {
+            rounds,
+            sends,
+            seed,
+        } => writers::run(rounds, sends, seed).await,
         Proof::Mutants { count, seed } => mutants::run(count, seed).await,
     }
 }

@@ -129,17 +129,13 @@ async fn proof(tree: &Path, target: &Path, count: u32, seed: u64) -> anyhow::Res
     if told.exists() {
         std::fs::remove_file(&told)?;
     }
-    let cargo_run = [
-        "run",
-        "--release",
-        "--locked",
-        "--bin",
-        "prove",
-        "--",
-        "kills",
-    ];
-    let ended = Command::new(cargo())
-        .args(cargo_run)
+    let mut command = Command::new(cargo());
+    command.args(["run", "--locked", "--bin", "prove"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    let ended = command
+        .args(["--", "kills"])
         .args(["--count", &count.to_string(), "--seed", &seed.to_string()])
         .env("CARGO_TARGET_DIR", target)
         .current_dir(tree)

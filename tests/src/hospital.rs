@@ -131,22 +131,45 @@ impl Hospital {
             identified: true,
             ..Site::default()
         };
-        Self::wrapped(behaviour, site, words).await
+        Self::wrapped(behaviour, site, words, &[]).await
+    }
+
+    /// As [`Hospital::redialling_at_once`], with words before those of the agent and of the gateway; none where there are none.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn with_both_under(agent: &[String], gateway: &[String]) -> anyhow::Result<Self> {
+        let site = Site {
+            identified: true,
+            redials_at_once: true,
+            ..Site::default()
+        };
+        Self::wrapped(Behaviour::default(), site, agent, gateway).await
     }
 
     async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
-        Self::wrapped(behaviour, site, &[]).await
+        Self::wrapped(behaviour, site, &[], &[]).await
     }
 
-    async fn wrapped(behaviour: Behaviour, site: Site, words: &[String]) -> anyhow::Result<Self> {
+    async fn wrapped(
+        behaviour: Behaviour,
+        site: Site,
+        agent: &[String],
+        gateway: &[String],
+    ) -> anyhow::Result<Self> {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();
         let folder = tempfile::tempdir()?;
         let pacs = Pacs::start(behaviour, &folder.path().join("pacs"), "127.0.0.1:0").await?;
         let mut binaries = build::binaries().await?;
-        if !words.is_empty() {
-            binaries.agent = script(&folder.path().join("agent"), words, &binaries.agent)?;
+        if !agent.is_empty() {
+            let path = folder.path().join("agent");
+            binaries.agent = script(&path, agent, &binaries.agent, "run")?;
+        }
+        if !gateway.is_empty() {
+            let path = folder.path().join("gateway");
+            binaries.gateway = script(&path, gateway, &binaries.gateway, "serve")?;
         }
         let options = Options {
             folder: folder.path().to_owned(),
@@ -168,7 +191,7 @@ impl Hospital {
             },
             far: None,
             gateway_lines: if site.redials_at_once {
-                "retry_first_ms = 20\nretry_soon_ms = 100\n".to_owned()
+                "retry_first_ms = 20\nretry_soon_ms = 100\nretry_longest_s = 1\n".to_owned()
             } else {
                 String::new()
             },
@@ -342,12 +365,12 @@ impl Hospital {
     }
 }
 
-/// A program that starts `program` with `words` before it.
-fn script(path: &Path, words: &[String], program: &Path) -> anyhow::Result<PathBuf> {
+/// A program that starts `program` with `words` before it when it is asked for `verb`.
+fn script(path: &Path, words: &[String], program: &Path, verb: &str) -> anyhow::Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt as _;
     let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let text = format!(
-        "#!/bin/sh\n[ \"$3\" = run ] && exec {} '{program}' \"$@\"\nexec '{program}' \"$@\"\n",
+        "#!/bin/sh\n[ \"$3\" = {verb} ] && exec {} '{program}' \"$@\"\nexec '{program}' \"$@\"\n",
         words.join(" "),
         program = program.display()
     );

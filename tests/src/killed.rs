@@ -142,6 +142,7 @@ pub async fn run(victim: Victim, kills: u32, seed: u64) -> anyhow::Result<Verdic
     Ok(verdict)
 }
 
+/// What the agent's `status` says at a place.
 pub(crate) async fn status(hospital: &Hospital, pointer: &str) -> anyhow::Result<Value> {
     let said = hospital.stack.agent_cli(&["status", "--json"]).await?;
     let status: Value = serde_json::from_str(&said)?;
@@ -149,7 +150,7 @@ pub(crate) async fn status(hospital: &Hospital, pointer: &str) -> anyhow::Result
 }
 
 /// SplitMix64: a seed is a run.
-fn next(state: &mut u64) -> u64 {
+pub(crate) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -221,7 +222,8 @@ pub(crate) async fn store(files: &[PathBuf], address: &str, told: &mut Told) -> 
     Ok(())
 }
 
-fn note(path: &Path, stored: &mut Oracle) -> anyhow::Result<()> {
+/// Notes an object that was answered with success.
+pub(crate) fn note(path: &Path, stored: &mut Oracle) -> anyhow::Result<()> {
     let sent = file::read(path, 0)?;
     let (study, _) = sent.instance.rsplit_once(".3.").context("no UID of ours")?;
     let facts = Stored {

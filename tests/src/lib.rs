@@ -1,5 +1,7 @@
 //! Tests across crates: harness, stand-in PACS, demo, system, interop, browser, tidy and bench.
 
+pub mod calls;
+pub mod failing;
 pub mod hospital;
 pub mod killed;
 pub mod long;
@@ -13,4 +15,6 @@ pub mod sender;
 pub mod shared;
 pub mod site_page;
 pub mod stack;
+pub mod states;
 pub mod tools;
+pub mod writers;
