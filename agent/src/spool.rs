@@ -2,6 +2,7 @@
 
 mod adopt;
 mod again;
+mod asked;
 mod association;
 pub mod choice;
 mod corrected;

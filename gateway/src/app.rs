@@ -21,6 +21,7 @@ mod open;
 mod ready;
 mod restore;
 pub(crate) mod room;
+mod scrub;
 mod serve;
 mod sweep;
 

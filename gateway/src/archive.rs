@@ -4,6 +4,7 @@
 pub mod blobs;
 pub(crate) mod catalog;
 pub mod derived;
+pub mod fault;
 pub mod floor;
 pub mod frames;
 pub mod jpegls;
@@ -11,6 +12,7 @@ pub mod name;
 pub mod named;
 pub mod parts;
 pub mod retrieve;
+pub mod scrub;
 pub mod search;
 
 use std::path::Path;
@@ -47,6 +49,8 @@ pub struct Config {
     pub derived_max_bytes: u64,
     /// How much room must be left on the disk.
     pub disk: floor::Config,
+    /// How fast, and how often, every blob is read again.
+    pub scrub: scrub::Config,
 }
 
 impl Default for Config {
@@ -54,6 +58,7 @@ impl Default for Config {
         Self {
             derived_max_bytes: 16 << 30,
             disk: floor::Config::default(),
+            scrub: scrub::Config::default(),
         }
     }
 }

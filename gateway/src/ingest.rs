@@ -4,6 +4,7 @@
 //! SOP Instance UID, `source_tag`); the same key is answered with the same receipt and has no effect.
 
 mod admit;
+mod again;
 mod have;
 mod index;
 pub mod quarantine;

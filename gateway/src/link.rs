@@ -5,6 +5,7 @@
 //! `ingest` may be lost with it.
 
 mod accept;
+mod again;
 mod config;
 mod deleted;
 mod deliver;

@@ -66,6 +66,8 @@ pub struct Wakes {
     pub delivery: Wake,
     /// A study is to be deleted, or is: the queue and the receipts look again.
     pub deletion: Wake,
+    /// A blob was found damaged: its site is asked for it again.
+    pub damage: Wake,
     /// A site, code or certificate changed: the enrolment listener opens or closes, revoked connections end.
     pub directory: Wake,
 }

@@ -7,6 +7,8 @@ mod claims;
 #[cfg(test)]
 mod corrected;
 #[cfg(test)]
+mod damaged;
+#[cfg(test)]
 mod dose_page;
 #[cfg(test)]
 mod enrolment;

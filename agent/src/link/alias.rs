@@ -14,7 +14,7 @@ use causeway_proto::ids::{AgreementId, SopInstanceUid, StudyUid};
 use causeway_proto::link::codec::{CodecError, Message, encode, sentence};
 use causeway_proto::link::message::{
     Context, DeletedNoted, Delivery, Facts, Hello, Instance, InstanceKey, Letter, Manifest,
-    ManifestEntry, Open, Progress, Query, Recall, Withheld,
+    ManifestEntry, NotKept, Open, Progress, Query, Recall, Withheld,
 };
 use thiserror::Error;
 
@@ -138,6 +138,7 @@ impl Alias {
             Message::Instance(it) => self.instance(it).await?.into(),
             Message::Manifest(it) => self.manifest(it).await?.into(),
             Message::DeletedNoted(it) => self.deleted_noted(it).await?.into(),
+            Message::NotKept(it) => self.not_kept(it).await?.into(),
             Message::Context(it) => self.context(it).await?.into(),
             Message::Letter(it) => self.letter(it).await?.into(),
             Message::Delivery(it) => delivery(it)?.into(),
@@ -155,6 +156,7 @@ impl Alias {
             | Message::Noted(_)
             | Message::Report(_)
             | Message::Deleted(_)
+            | Message::Again(_)
             | Message::ContextHeld(_) => return Err(AliasError::NotOurs),
         };
         Ok(Leaving(message))
@@ -385,6 +387,23 @@ impl Alias {
             study,
             agreement,
             at,
+        })
+    }
+
+    async fn not_kept(&self, said: NotKept) -> Result<NotKept, AliasError> {
+        let NotKept {
+            study,
+            agreement,
+            instances,
+        } = said;
+        let names = self.names(&agreement, &study).await?;
+        let study = names.uid(&study)?;
+        let instances = instances.iter().map(|uid| names.uid(uid));
+        let instances = instances.collect::<Result<_, AliasError>>()?;
+        Ok(NotKept {
+            study,
+            agreement,
+            instances,
         })
     }
 

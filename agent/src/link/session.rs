@@ -450,6 +450,10 @@ impl Session<'_> {
                 self.upload.deleted(deleted).await?;
                 self.soon();
             }
+            Message::Again(again) => {
+                self.upload.again(again).await?;
+                self.soon();
+            }
             Message::Noted(noted) => self.download.noted(&noted).await?,
             Message::AuditHead(said) => self.hear(&said).await?,
             Message::GoAway(goaway) => {

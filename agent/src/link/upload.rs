@@ -7,8 +7,8 @@ use causeway_proto::ids::{AgreementId, StudyUid};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, sentence};
 use causeway_proto::link::message::{
-    Deleted, DeletedNoted, Have, InstanceKey, Open, Progress, Query, Recalled, Receipt, Refused,
-    Sealed,
+    Again, Deleted, DeletedNoted, Have, InstanceKey, NotKept, Open, Progress, Query, Recalled,
+    Receipt, Refused, Sealed,
 };
 use causeway_proto::link::session::Farewell;
 use causeway_proto::link::upload::{Bounds, Job, STRIKES, Step, Uploader};
@@ -371,6 +371,26 @@ impl Upload {
 
     pub(super) async fn recall_confirmed(&mut self, recalled: &Recalled) -> Result<(), SpoolError> {
         self.spool.recalled(recalled).await
+    }
+
+    /// What the gateway has lost is offered again; what is not kept any more is said.
+    pub(super) async fn again(&mut self, again: Again) -> Result<(), SpoolError> {
+        let gone = self.spool.offer_again(&again).await?;
+        let asked = again.instances.len();
+        tracing::warn!(
+            asked,
+            gone = gone.len(),
+            "the gateway has lost bytes that it had receipted, and asks for them again"
+        );
+        if !gone.is_empty() {
+            let said = NotKept {
+                study: again.study,
+                agreement: again.agreement,
+                instances: gone,
+            };
+            self.heard.push(said.into());
+        }
+        Ok(())
     }
 
     /// What the gateway has deleted is kept here, and only then answered.

@@ -1,6 +1,7 @@
 //! The spool on a disk in memory and rows on a real one, with a clock that the test moves.
 
 mod agreements;
+mod asked;
 mod erased;
 mod faults;
 mod full;

@@ -75,13 +75,9 @@ pub(super) struct Count {
     pub(super) blobs: u64,
     pub(super) linked: u64,
     pub(super) copied: u64,
-    /// What is missing or not what its row says: the first of them, and how many.
+    /// What is missing or not what its row says.
     pub(super) broken: Vec<(BlobKey, State)>,
-    pub(super) broken_in_all: u64,
 }
-
-/// So many broken blobs are named.
-const NAMED: usize = 20;
 
 impl Count {
     pub(super) fn add(&mut self, key: &BlobKey, given: Given) {
@@ -89,12 +85,7 @@ impl Count {
         match given {
             Given::Linked => self.linked += 1,
             Given::Copied => self.copied += 1,
-            Given::Not(state) => {
-                self.broken_in_all += 1;
-                if self.broken.len() < NAMED {
-                    self.broken.push((key.clone(), state));
-                }
-            }
+            Given::Not(state) => self.broken.push((key.clone(), state)),
         }
     }
 }
@@ -320,7 +311,7 @@ pub(super) fn sync_folder(folder: &Path) -> Result<(), Failure> {
 /// Notes in the rows that are served that there is a copy of everything, and who may ask when.
 async fn note(opened: &Opened, taken: Timestamp, count: &Count) -> Result<(), Failure> {
     let detail =
-        json!({ "taken": taken.to_string(), "blobs": count.blobs, "broken": count.broken_in_all });
+        json!({ "taken": taken.to_string(), "blobs": count.blobs, "broken": count.broken.len() });
     let noting = async {
         let mut tx = opened.parts.rows.begin().await?;
         sqlx::query(

@@ -11,8 +11,8 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::Opened;
-use crate::archive::Archive;
 use crate::archive::floor::Level;
+use crate::archive::{Archive, fault};
 use crate::audit;
 use crate::config::Config;
 use crate::observe::{Cause, Found, Gauge, Gauges, Probe};
@@ -29,7 +29,7 @@ const ENDS_SOON: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) fn probes(config: &Config, opened: &Opened) -> Vec<Probe> {
     let parts = opened.parts.clone();
     let (archive, writing) = (opened.archive.clone(), opened.archive.floor.clone());
-    let (rows, clock) = (parts.clone(), parts.clone());
+    let (rows, clock, damage) = (parts.clone(), parts.clone(), parts.clone());
     let chain = config.http.tls_certificate.clone().map(Arc::new);
     vec![
         Probe::new("disk-full", move || {
@@ -51,6 +51,10 @@ pub(super) fn probes(config: &Config, opened: &Opened) -> Vec<Probe> {
                     .map(|()| None)
                     .map_err(|error| Cause::new("rows", of(&error)))
             }
+        }),
+        Probe::new("blobs", move || {
+            let parts = damage.clone();
+            async move { blobs(&parts).await }
         }),
         Probe::new("clock", move || {
             let parts = clock.clone();
@@ -98,6 +102,21 @@ pub(super) fn is_sane(now: Timestamp, last: Option<Timestamp>) -> Result<(), Str
         )),
         _ => Ok(()),
     }
+}
+
+/// Blobs that are damaged are no reason to take no work: they are told.
+async fn blobs(parts: &Parts) -> Found {
+    let standing = fault::standing(&parts.rows).await;
+    let (damaged, gone) = standing.map_err(|error| Cause::new("rows", of(&error)))?;
+    Ok((damaged > 0).then(|| Cause::new("blobs-damaged", told(damaged, gone))))
+}
+
+/// How damaged blobs are told.
+pub(super) fn told(damaged: i64, gone: i64) -> String {
+    format!(
+        "blobs that are damaged and are asked for again: {}; that their sites do not have any more: {gone}",
+        damaged.saturating_sub(gone)
+    )
 }
 
 async fn time(parts: &Parts) -> Found {

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::backup::{self, BLOBS, Count, FORM, KEYS, LIST, ROWS, SEAL, Seal};
 use super::{Failure, Opened, hold, open, system_clock, system_random};
 use crate::access::accounts;
-use crate::archive::{BlobError, BlobKey, Blobs, Given, Named};
+use crate::archive::{BlobError, BlobKey, Blobs, Given, Named, fault, scrub};
 use crate::config::Config;
 use crate::report::elsewhere;
 use crate::{audit, directory, ingest};
@@ -285,9 +285,14 @@ async fn renewed(
     let studies = elsewhere::unheard(&mut tx)
         .await
         .map_err(Failure::storage)?;
+    scrub::begin_anew(&mut tx).await.map_err(Failure::storage)?;
+    for (key, state) in &blobs.broken {
+        let noted = fault::note(&mut tx, key, *state, now).await;
+        noted.map_err(Failure::storage)?;
+    }
     let detail = json!({
         "taken": taken.to_string(), "version": seal.version, "epoch": epoch, "codes_ended": codes, "sessions_ended": sessions,
-        "studies": studies, "blobs": blobs.blobs, "broken": blobs.broken_in_all,
+        "studies": studies, "blobs": blobs.blobs, "broken": blobs.broken.len(),
     });
     let (event, who) = ("gateway-restored", "operator");
     let recorded = audit::record(&mut tx, now, event, who, "", "gateway", &detail).await;

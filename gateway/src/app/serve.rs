@@ -20,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Failure, Opened, erase, fresh, herald, hold, open, ready, room, sweep, system_clock,
+    Failure, Opened, erase, fresh, herald, hold, open, ready, room, scrub, sweep, system_clock,
     system_random,
 };
+use crate::archive::scrub::Scrub;
 use crate::audit;
 use crate::config::Config;
 use crate::deletion::Deletions;
@@ -170,6 +171,12 @@ async fn start(
     parts.tracker.spawn(herald::run(parts.clone()));
     let keeping = room::run(parts.clone(), opened.archive.clone());
     parts.tracker.spawn(keeping);
+    let scrubbing = Scrub::new(
+        opened.archive.clone(),
+        parts.clock.clone(),
+        config.archive.scrub.clone(),
+    );
+    parts.tracker.spawn(scrub::run(parts.clone(), scrubbing));
     let deleting = erase::run(parts.clone(), deletions, events);
     parts.tracker.spawn(deleting);
     parts

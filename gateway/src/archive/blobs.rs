@@ -20,6 +20,7 @@ use thiserror::Error;
 use super::parts::Part;
 
 pub use copies::{Given, Named, State};
+pub(super) use reading::read_quietly;
 pub use stray::Stray;
 
 /// How much of a part is stored at once.
@@ -130,6 +131,8 @@ impl FromStr for BlobKey {
 pub struct Blobs {
     store: Arc<LocalFileSystem>,
     root: PathBuf,
+    /// What was damaged.
+    aside: PathBuf,
     pieces: reading::Pieces,
 }
 
@@ -151,30 +154,59 @@ impl Blobs {
         Ok(Self {
             store: Arc::new(store.with_fsync(true)),
             root: folder.to_owned(),
+            aside: folder.with_file_name("damaged"),
             pieces: reading::Pieces::default(),
         })
     }
 
-    /// Stores bytes; durable when it returns. A blob that is there already is the same blob, since its key is its digest.
+    /// Stores bytes; durable when it returns. A blob that is there already is the same blob, since its key is its digest: unless it was
+    /// damaged, which is looked at; then these take its place.
     ///
     /// # Errors
     /// When the store refuses; nothing half-written stays under the key.
     pub async fn put(&self, key: &BlobKey, bytes: impl Into<PutPayload>) -> Result<(), BlobError> {
+        let bytes: PutPayload = bytes.into();
+        match self.put_as(PutMode::Create, key, bytes.clone()).await {
+            Err(object_store::Error::AlreadyExists { .. }) => {}
+            done => return done.map_err(storing),
+        }
+        if self.holds(key, &bytes).await? {
+            return self.settle(key).await;
+        }
+        tracing::error!(
+            blob = key.as_str(),
+            "a blob had other bytes than its key says: those that came now take their place"
+        );
+        self.put_as(PutMode::Overwrite, key, bytes)
+            .await
+            .map_err(storing)
+    }
+
+    async fn put_as(
+        &self,
+        mode: PutMode,
+        key: &BlobKey,
+        bytes: PutPayload,
+    ) -> object_store::Result<()> {
         let options = PutOptions {
-            mode: PutMode::Create,
+            mode,
             ..PutOptions::default()
         };
-        let put = self
-            .store
-            .put_opts(&location(key), bytes.into(), options)
-            .await;
-        match put {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::AlreadyExists { .. }) => self.settle(key).await,
-            Err(source) => Err(BlobError::Store {
-                tried: "storing a blob",
-                source,
-            }),
+        let at = location(key);
+        let put = self.store.put_opts(&at, bytes, options);
+        put.await.map(drop)
+    }
+
+    /// Whether a blob has these bytes.
+    async fn holds(&self, key: &BlobKey, bytes: &PutPayload) -> Result<bool, BlobError> {
+        let length = u64::try_from(bytes.content_length()).unwrap_or(u64::MAX);
+        if self.length(key).await? != Some(length) {
+            return Ok(false);
+        }
+        match self.read(key).await {
+            Ok(there) => Ok(there.iter().eq(bytes.iter().flatten())),
+            // what cannot be read is not there
+            Err(_) => Ok(false),
         }
     }
 
@@ -253,6 +285,7 @@ impl Blobs {
                 }
                 _ => {}
             }
+            self.drop_aside(key)?;
         }
         Ok(())
     }
@@ -299,6 +332,13 @@ impl Blobs {
                 source,
             }),
         }
+    }
+}
+
+fn storing(source: object_store::Error) -> BlobError {
+    BlobError::Store {
+        tried: "storing a blob",
+        source,
     }
 }
 

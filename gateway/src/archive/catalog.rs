@@ -480,14 +480,16 @@ pub(crate) async fn link_request(
     Ok(())
 }
 
-/// The UIDs and digests held of a study, quarantined content and what was held until its time was over included.
+/// The UIDs and digests held of a study, quarantined content and what was held until its time was over included. What is damaged is not.
 pub(crate) async fn contents(
     tx: &mut Transaction<'_, Any>,
     key: &StudyKey,
 ) -> Result<Vec<(String, String)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT sop_uid, sent_digest FROM instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3
+             AND NOT EXISTS (SELECT 1 FROM blob_fault f WHERE f.blob_key = instance.blob_key)
          UNION ALL SELECT sop_uid, sent_digest FROM quarantine WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3
+             AND NOT EXISTS (SELECT 1 FROM blob_fault f WHERE f.blob_key = quarantine.blob_key)
          UNION ALL SELECT sop_uid, sent_digest FROM deleted_instance WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3",
     )
     .bind(key.site.as_str())

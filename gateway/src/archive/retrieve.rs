@@ -34,6 +34,8 @@ pub struct Served {
     pub image_rows: Option<i64>,
     pub image_columns: Option<i64>,
     pub bits_allocated: Option<i64>,
+    /// What is wrong with its bytes: `missing`, `altered`, or `gone` when its site does not have them either. None of them is served then.
+    pub fault: Option<String>,
 }
 
 const ORDER: &str = "ORDER BY i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid";
@@ -175,6 +177,7 @@ struct OpenedRow {
     image_rows: Option<i64>,
     image_columns: Option<i64>,
     bits_allocated: Option<i64>,
+    fault: Option<String>,
 }
 
 impl OpenedRow {
@@ -193,6 +196,7 @@ impl OpenedRow {
             image_rows: self.image_rows,
             image_columns: self.image_columns,
             bits_allocated: self.bits_allocated,
+            fault: self.fault,
         })
     }
 }
@@ -216,9 +220,10 @@ pub async fn opened(rows: &Rows, target: &Target) -> Result<Opened, sqlx::Error>
     }
     let sql = format!(
         "SELECT s.site_id, s.agreement_id, s.recalled_us, s.deleted_us, s.deleted_days, i.series_uid, i.sop_uid, i.sop_class,
-             i.transfer_syntax, i.length, i.blob_key, i.pixels, i.image_rows, i.image_columns, i.bits_allocated
+             i.transfer_syntax, i.length, i.blob_key, i.pixels, i.image_rows, i.image_columns, i.bits_allocated,
+             CASE WHEN f.gone_us IS NULL THEN f.kind ELSE 'gone' END AS fault
          FROM study s LEFT JOIN instance i ON i.site_id = s.site_id AND i.agreement_id = s.agreement_id AND i.study_uid = s.study_uid
-             AND s.recalled_us IS NULL{join}
+             AND s.recalled_us IS NULL{join} LEFT JOIN blob_fault f ON f.blob_key = i.blob_key
          WHERE s.study_uid = $1 ORDER BY s.site_id, s.agreement_id, i.series_uid, COALESCE(i.number, 2147483648), i.sop_uid"
     );
     let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(target.study.as_str());
@@ -264,7 +269,8 @@ pub async fn report(
 }
 
 const REPORT: &str = "SELECT site_id, agreement_id, study_uid, series_uid, sop_uid, sop_class, transfer_syntax, length, blob_key, '' AS pixels,
-        CAST(NULL AS BIGINT) AS image_rows, CAST(NULL AS BIGINT) AS image_columns, CAST(NULL AS BIGINT) AS bits_allocated
+        CAST(NULL AS BIGINT) AS image_rows, CAST(NULL AS BIGINT) AS image_columns, CAST(NULL AS BIGINT) AS bits_allocated,
+        (SELECT 'gone' FROM blob_fault f WHERE f.blob_key = report_document.blob_key) AS fault
     FROM report_document WHERE site_id = $1 AND agreement_id = $2 AND study_uid = $3 AND series_uid = $4 AND sop_uid = $5";
 
 /// One instance's metadata and what its addresses are made of.

@@ -4,7 +4,7 @@ use causeway_proto::ids::{SiteId, StudyKey};
 use sqlx::{Any, Transaction};
 
 use super::{DeletionError, Deletions};
-use crate::archive::{Archive, BlobKey, PartName};
+use crate::archive::{Archive, BlobKey, PartName, fault};
 
 /// So many blobs go at a time.
 const AT_ONCE: i64 = 64;
@@ -101,6 +101,7 @@ pub async fn take_unneeded(
     archive.blobs.remove(&free).await?;
     for key in &free {
         archive.derived.remove(key).await?;
+        fault::forget(&mut tx, key).await?;
     }
     tx.commit().await?;
     archive.blobs.settled(&free).await?;

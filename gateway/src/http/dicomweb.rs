@@ -4,6 +4,7 @@
 mod accept;
 mod bulk;
 mod coded;
+mod damaged;
 mod found;
 mod frames;
 mod multipart;
@@ -35,10 +36,11 @@ use tower::ServiceExt as _;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use damaged::undamaged;
+
 use super::State;
 use super::auth::{Subject, is_ahead};
 use super::error::Problem;
-use crate::archive::BlobError;
 use crate::archive::retrieve::{
     Opened, Owned, Served, Target, opened, owner_of_case, owners, report, told,
 };
@@ -353,6 +355,9 @@ impl Web {
         if served.is_empty() {
             served.extend(report(&self.state.rows, &owner, target).await?);
         }
+        if target.instance.is_some() {
+            undamaged(&served)?;
+        }
         Ok((owner, served))
     }
 
@@ -458,10 +463,4 @@ fn not_acceptable(offered: &str) -> Problem {
         "not-acceptable",
         format!("this can be had as {offered}"),
     )
-}
-
-impl From<BlobError> for Problem {
-    fn from(error: BlobError) -> Self {
-        Self::internal(&error)
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use causeway_proto::ids::SiteId;
 use causeway_proto::link::message::{Have, Held, InstanceKey, Query, Receipt};
 
-use super::record::Held as Place;
+use super::again::Held as Place;
 use super::{Ingest, IngestError, admit, receipt_of, record};
 use crate::archive::catalog::ContentRow;
 
@@ -48,12 +48,14 @@ impl Ingest {
             (
                 Place::Served,
                 "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM instance
-                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
+                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4
+                 AND NOT EXISTS (SELECT 1 FROM blob_fault f WHERE f.blob_key = instance.blob_key)",
             ),
             (
                 Place::Aside,
                 "SELECT length, sent_digest, source_tag, blob_key, receipt_number, receipt_epoch FROM quarantine
-                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4",
+                 WHERE site_id = $1 AND agreement_id = $2 AND sop_uid = $3 AND source_tag = $4
+                 AND NOT EXISTS (SELECT 1 FROM blob_fault f WHERE f.blob_key = quarantine.blob_key)",
             ),
             (
                 Place::Deleted,

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use causeway_proto::ids::{AgreementId, SiteId, SopInstanceUid, StudyKey};
+use causeway_proto::ids::{SiteId, StudyKey};
 use causeway_proto::link::message::Receipt;
 use causeway_proto::time::Timestamp;
 use sqlx::{Any, Transaction};
 
+use super::again::Held;
 use super::index::{Facts, Indexed};
 use super::together::Stored;
 use super::{Ingest, IngestError, quarantine, receipt_of};
@@ -42,44 +43,8 @@ pub(super) struct Recorded {
     pub(super) changed: Changed,
     /// Its bytes were deleted with everything else of their study and are not kept again.
     pub(super) unneeded: bool,
-}
-
-impl Recorded {
-    fn again(receipt: Receipt) -> Outcome {
-        Outcome::Done(Self {
-            receipt,
-            changed: Changed::default(),
-            unneeded: false,
-        })
-    }
-}
-
-/// Where content stands that is there already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Held {
-    /// Among what is shown.
-    Served,
-    /// In quarantine.
-    Aside,
-    /// Among what was held until its time was over.
-    Deleted,
-}
-
-impl Held {
-    /// Gives its receipt another number.
-    fn numbered(self) -> &'static str {
-        match self {
-            Self::Served => {
-                "UPDATE instance SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
-            }
-            Self::Aside => {
-                "UPDATE quarantine SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
-            }
-            Self::Deleted => {
-                "UPDATE deleted_instance SET receipt_number = $1, receipt_epoch = $2 WHERE site_id = $3 AND agreement_id = $4 AND sop_uid = $5 AND sent_digest = $6"
-            }
-        }
-    }
+    /// Its bytes were damaged and have come again.
+    pub(super) mended: bool,
 }
 
 impl Ingest {
@@ -94,6 +59,11 @@ impl Ingest {
                         let (site, blob) = (&stored.label.key.site, &stored.blob);
                         let blob = std::slice::from_ref(blob);
                         deletion::take_unneeded(self.archive(), site, blob).await?;
+                    }
+                    if recorded.mended
+                        && let Err(error) = self.archive().blobs.drop_aside(&stored.blob)
+                    {
+                        tracing::warn!(%error, "what was damaged could not be removed; it goes with its study");
                     }
                     self.announce(&recorded.changed);
                     return Ok(recorded.receipt);
@@ -159,13 +129,14 @@ impl Ingest {
                 receipt: receipt.await?,
                 changed: Changed::default(),
                 unneeded: true,
+                mended: false,
             }));
         }
         let first = catalog::held(tx, key, sop).await?;
         let reason = match (first, &stored.indexed) {
             (Some(row), _) if is_this(&row) => {
-                let receipt = self.receipt_again(tx, stored, row, numbers, Held::Served);
-                return Ok(Recorded::again(receipt.await?));
+                let place = Held::Served;
+                return self.again(tx, stored, row, numbers, (place, now)).await;
             }
             (Some(_), _) => CONFLICT.to_owned(),
             (None, Err(error)) => error.to_string(),
@@ -179,6 +150,7 @@ impl Ingest {
                     receipt: receipt_of(stored.label.instance_key(), &content, false)?,
                     changed,
                     unneeded: false,
+                    mended: false,
                 }));
             }
         };
@@ -199,8 +171,9 @@ impl Ingest {
         let tag = stored.label.message.source_tag.to_string();
         let digest = stored.digest.to_string();
         if let Some(row) = quarantine::held(tx, key, sop, &tag, &digest).await? {
-            let receipt = self.receipt_again(tx, stored, row, numbers, Held::Aside);
-            return Ok(Recorded::again(receipt.await?));
+            return self
+                .again(tx, stored, row, numbers, (Held::Aside, now))
+                .await;
         }
         let content = self.content(stored, numbers.next());
         self.set_aside(tx, stored, &content, (reason, now), numbers)
@@ -210,6 +183,7 @@ impl Ingest {
             receipt: receipt_of(stored.label.instance_key(), &content, true)?,
             changed: Changed { cases },
             unneeded: false,
+            mended: false,
         }))
     }
 
@@ -300,53 +274,9 @@ impl Ingest {
         quarantine::add(tx, &id, key, sop, kept, reason, now).await?;
         tracing::warn!(site = %key.site, study = %key.study, instance = sop, reason, "an object was put into quarantine");
         let detail = serde_json::json!({ "study": key.study, "instance": sop, "reason": reason });
-        numbers.aside.push((now, id, detail));
+        numbers.told.push((now, "quarantined", id, detail));
         Ok(())
     }
-
-    /// The receipt for what is there, with a new number when the old one was given in another epoch.
-    async fn receipt_again(
-        &self,
-        tx: &mut Transaction<'_, Any>,
-        stored: &Stored,
-        content: ContentRow,
-        numbers: &mut Numbers,
-        place: Held,
-    ) -> Result<Receipt, IngestError> {
-        let label = &stored.label;
-        let of = (
-            &label.key.site,
-            &label.key.agreement,
-            &label.message.instance,
-        );
-        let content = number_again(tx, of, content, numbers, place, self.epoch()).await?;
-        receipt_of(label.instance_key(), &content, place == Held::Aside)
-    }
-}
-
-/// What is held, with a number of this epoch: another one when that of its receipt was given in another epoch.
-pub(super) async fn number_again(
-    tx: &mut Transaction<'_, Any>,
-    (site, agreement, instance): (&SiteId, &AgreementId, &SopInstanceUid),
-    mut content: ContentRow,
-    numbers: &mut Numbers,
-    place: Held,
-    epoch: u64,
-) -> Result<ContentRow, sqlx::Error> {
-    let epoch = signed(epoch);
-    if content.receipt_epoch != epoch {
-        (content.receipt_number, content.receipt_epoch) = (numbers.next(), epoch);
-        sqlx::query(place.numbered())
-            .bind(content.receipt_number)
-            .bind(epoch)
-            .bind(site.as_str())
-            .bind(agreement.as_str())
-            .bind(instance.as_str())
-            .bind(content.sent_digest.as_str())
-            .execute(&mut **tx)
-            .await?;
-    }
-    Ok(content)
 }
 
 /// The numbers of a site's receipts, and what the audit trail is told when the transaction ends. The site's row is locked until then, so
@@ -354,7 +284,7 @@ pub(super) async fn number_again(
 pub(super) struct Numbers {
     before: i64,
     last: i64,
-    aside: Vec<(Timestamp, String, serde_json::Value)>,
+    pub(super) told: Vec<(Timestamp, &'static str, String, serde_json::Value)>,
 }
 
 impl Numbers {
@@ -372,11 +302,11 @@ impl Numbers {
         Ok(Self {
             before: last,
             last,
-            aside: Vec::new(),
+            told: Vec::new(),
         })
     }
 
-    fn next(&mut self) -> i64 {
+    pub(super) fn next(&mut self) -> i64 {
         self.last += 1;
         self.last
     }
@@ -393,8 +323,8 @@ impl Numbers {
                 .execute(&mut **tx)
                 .await?;
         }
-        for (at, id, detail) in &self.aside {
-            audit::record(tx, *at, "quarantined", "site", site.as_str(), id, detail).await?;
+        for (at, event, subject, detail) in &self.told {
+            audit::record(tx, *at, event, "site", site.as_str(), subject, detail).await?;
         }
         Ok(())
     }

@@ -5,7 +5,8 @@ use causeway_proto::link::message::{InstanceKey, Receipt};
 use causeway_proto::random::Random;
 use sqlx::{Any, Transaction};
 
-use super::record::{Held, Numbers, number_again};
+use super::again::{Held, number_again};
+use super::record::Numbers;
 use super::{EPOCH, Ingest, IngestError, drawn, receipt_of};
 use crate::archive::catalog::ContentRow;
 

@@ -1,5 +1,6 @@
 //! The door on both databases: what is durable, what is receipted, what is set aside, and what has no second effect.
 
+mod damaged;
 mod deleted;
 mod full;
 mod hostile;

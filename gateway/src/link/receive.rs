@@ -27,6 +27,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::accept::READ_BYTES;
+use super::again;
 use super::deleted;
 use super::session::Session;
 use super::talking;
@@ -86,6 +87,10 @@ async fn take(session: &Session, message: Message) -> Result<(), Farewell> {
         Message::Delivery(word) => record(session, word).await,
         Message::DeletedNoted(said) => {
             deleted::hear(session, &said).await;
+            Ok(())
+        }
+        Message::NotKept(said) => {
+            again::hear(session, &said).await;
             Ok(())
         }
         Message::AuditHead(said) => {

@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Rooms;
 use super::accept::{Greeting, announced, denial, explain};
+use super::again;
 use super::deleted;
 use super::deliver::Delivering;
 use super::receive;
@@ -124,6 +125,7 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
         () = session.delivering.run(&session) => End::Lost,
         () = witness::run(&session) => End::Lost,
         () = deleted::run(&session) => End::Lost,
+        () = again::run(&session) => End::Lost,
         () = talking::run(&session) => End::Lost,
         farewell = guard(&session, &agreements) => End::With(farewell),
         Some(farewell) = ended.recv() => End::With(farewell),

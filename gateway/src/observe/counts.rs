@@ -27,6 +27,12 @@ pub(super) const COUNTS: &[(&str, &str, &str, &str)] = &[
         "SELECT CAST('' AS TEXT), count(*) FROM quarantine WHERE resolved_us IS NULL",
     ),
     (
+        "causeway_blobs_damaged",
+        "blobs that are not what their rows say: asked for again, or gone at their site too",
+        "state",
+        "SELECT CASE WHEN gone_us IS NULL THEN 'asked' ELSE 'gone' END AS state, count(*) FROM blob_fault GROUP BY 1 ORDER BY 1",
+    ),
+    (
         "causeway_workitems",
         "reading tasks by state",
         "state",

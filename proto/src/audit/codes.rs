@@ -196,6 +196,18 @@ const TABLE: &[(&str, Coded)] = &[
         "certificate-adopted",
         row(ALERT, Some(SECURITY_CONFIGURATION), 'C', 4, Object::Node),
     ),
+    (
+        "blob-damaged",
+        row(ALERT, Some(OBJECT_ATTRIBUTES), 'E', 8, Object::Node),
+    ),
+    (
+        "blob-mended",
+        row(ALERT, Some(OBJECT_ATTRIBUTES), 'U', 0, Object::Study),
+    ),
+    (
+        "blob-not-kept",
+        row(ALERT, Some(OBJECT_ATTRIBUTES), 'E', 8, Object::Study),
+    ),
     ("backup-made", row(EXPORT, None, 'R', 0, Object::Node)),
     (
         "gateway-restored",

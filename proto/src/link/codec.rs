@@ -10,9 +10,9 @@ use minicbor::Encode;
 use thiserror::Error;
 
 pub use kind::{
-    AGREEMENTS_MAX, KINDS, Kind, Message, NAME_MAX_BYTES, OPENED_MAX, OPTIONS_MAX, Place,
-    QUERY_MAX_KEYS, REMARKS_MAX, REPORTS_MAX, SEALED_MAX_MISSING, SENTENCE_MAX_BYTES, Speaker,
-    WORDS_MAX_BYTES, sentence,
+    AGAIN_MAX, AGREEMENTS_MAX, KINDS, Kind, Message, NAME_MAX_BYTES, OPENED_MAX, OPTIONS_MAX,
+    Place, QUERY_MAX_KEYS, REMARKS_MAX, REPORTS_MAX, SEALED_MAX_MISSING, SENTENCE_MAX_BYTES,
+    Speaker, WORDS_MAX_BYTES, sentence,
 };
 pub use reader::{Part, Reader};
 

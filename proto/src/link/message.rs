@@ -1,5 +1,6 @@
 //! The messages of link protocol version 1, one struct each. Field numbers are the wire: they are never reused or renumbered.
 
+mod again;
 pub mod deleted;
 mod home;
 mod talk;
@@ -15,6 +16,7 @@ use crate::ids::{
 };
 use crate::time::Timestamp;
 
+pub use again::{Again, AgainKey, NotKept};
 pub use deleted::{Deleted, DeletedNoted, Opened};
 pub use home::{Delivery, DeliveryState, Noted, Report};
 pub use talk::{Context, ContextHeld, Facts, Letter, LetterState, LetterStep};

@@ -7,8 +7,8 @@ use std::str::FromStr;
 use causeway_proto::ids::AgreementId;
 use causeway_proto::link::codec::{Message, sentence};
 use causeway_proto::link::message::{
-    ContextHeld, Deleted, Have, Held, InstanceKey, Letter, Recalled, Receipt, Refused, Report,
-    Sealed,
+    Again, AgainKey, ContextHeld, Deleted, Have, Held, InstanceKey, Letter, Recalled, Receipt,
+    Refused, Report, Sealed,
 };
 
 use super::{Alias, AliasError, rewritten};
@@ -90,6 +90,7 @@ impl Alias {
                 let study = self.homes(&it.agreement, [&it.study]).await?.uid(&it.study);
                 Deleted { study, ..it }.into()
             }
+            Message::Again(it) => self.again(it).await?.into(),
             Message::ContextHeld(it) => {
                 let ContextHeld {
                     study,
@@ -121,6 +122,7 @@ impl Alias {
             | Message::Instance(_)
             | Message::Manifest(_)
             | Message::DeletedNoted(_)
+            | Message::NotKept(_)
             | Message::Context(_)) => it,
         })
     }
@@ -216,6 +218,27 @@ impl Alias {
             agreement,
             version,
             missing: missing.iter().map(|uid| homes.uid(uid)).collect(),
+        })
+    }
+
+    async fn again(&self, said: Again) -> Result<Again, AliasError> {
+        let Again {
+            study,
+            agreement,
+            instances,
+        } = said;
+        let of = instances.iter().map(|one| one.instance.to_string());
+        let homes = self
+            .homes(&agreement, of.chain([study.to_string()]))
+            .await?;
+        let instances = instances.into_iter().map(|one| AgainKey {
+            instance: homes.uid(&one.instance),
+            ..one
+        });
+        Ok(Again {
+            study: homes.uid(&study),
+            instances: instances.collect(),
+            agreement,
         })
     }
 

@@ -6,8 +6,9 @@ use causeway_proto::digest::Digest;
 use causeway_proto::ids::{CaseCode, Priority, Purpose};
 use causeway_proto::link::codec::{KINDS, Speaker};
 use causeway_proto::link::message::{
-    AuditHead, ContextHeld, Deleted, DeliveryState, GoAway, Have, Held, HelloAgent, LetterState,
-    LetterStep, Noted, Recalled, Receipt, Refused, Report, Sealed, Trailer,
+    Again, AgainKey, AuditHead, ContextHeld, Deleted, DeliveryState, GoAway, Have, Held,
+    HelloAgent, LetterState, LetterStep, Noted, Recalled, Receipt, Refused, Report, Sealed,
+    Trailer,
 };
 use causeway_proto::time::Timestamp;
 
@@ -59,7 +60,7 @@ fn words([study, series, instance]: [&str; 3]) -> String {
 
 /// What an agent says, about these three.
 fn said(uids: [&str; 3], case: &CaseCode) -> Vec<Message> {
-    let [of, ..] = uids;
+    let [of, _, instance] = uids;
     let (agreement, words) = (agreement(), words(uids));
     let facts = Facts::default().map(|_, _| words.clone());
     let mut said = images(uids);
@@ -92,6 +93,12 @@ fn said(uids: [&str; 3], case: &CaseCode) -> Vec<Message> {
             study: study(of),
             agreement: agreement.clone(),
             at: AT,
+        }
+        .into(),
+        NotKept {
+            study: study(of),
+            agreement: agreement.clone(),
+            instances: vec![instance.parse().unwrap()],
         }
         .into(),
         Context {
@@ -257,7 +264,7 @@ fn heard(uids: [&str; 3], case: &CaseCode) -> Vec<Message> {
 
 /// What it says of studies and cases.
 fn of_cases(uids: [&str; 3], case: &CaseCode) -> Vec<Message> {
-    let [of, ..] = uids;
+    let [of, _, instance] = uids;
     let (agreement, words) = (agreement(), words(uids));
     vec![
         Message::from(Recalled {
@@ -275,6 +282,15 @@ fn of_cases(uids: [&str; 3], case: &CaseCode) -> Vec<Message> {
             at: AT,
             opened: Vec::new(),
             more: 0,
+        }
+        .into(),
+        Again {
+            study: study(of),
+            agreement: agreement.clone(),
+            instances: vec![AgainKey {
+                instance: instance.parse().unwrap(),
+                sent_digest: Digest::of(b"sent"),
+            }],
         }
         .into(),
         ContextHeld {

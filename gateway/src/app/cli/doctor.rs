@@ -9,6 +9,7 @@ use causeway_proto::time::Timestamp;
 use super::super::{Failure, Opened, backup, open, ready, system_clock, system_random};
 use super::Out;
 use crate::archive::floor::{Floor, Level};
+use crate::archive::{fault, scrub};
 use crate::config::Config;
 use crate::parts::Parts;
 use crate::report::elsewhere;
@@ -122,6 +123,7 @@ async fn looked(opened: &Opened, now: Timestamp) -> Vec<(&'static str, Result<St
         Err(error) => Err(error.to_string()),
     };
     found.push(("sites", sites));
+    found.push(("blobs", blobs(parts).await));
     found.push(("last backup", last_backup(parts, now).await));
     found.push(("since the restore", since_restore(parts).await));
     found
@@ -150,6 +152,19 @@ async fn last_backup(parts: &Parts, now: Timestamp) -> Result<String, String> {
         )),
         Some(at) => Ok(format!("of {at}")),
     }
+}
+
+async fn blobs(parts: &Parts) -> Result<String, String> {
+    let told = |error: sqlx::Error| ready::of(&error);
+    let (damaged, gone) = fault::standing(&parts.rows).await.map_err(told)?;
+    if damaged > 0 {
+        return Err(ready::told(damaged, gone));
+    }
+    let last = scrub::last_pass(&parts.rows).await.map_err(told)?;
+    Ok(last.map_or_else(
+        || "none is known to be damaged; not all of them have been read again yet".to_owned(),
+        |at| format!("none is damaged; all of them were read again by {at}"),
+    ))
 }
 
 async fn since_restore(parts: &Parts) -> Result<String, String> {

@@ -86,14 +86,17 @@ pub(super) async fn backup(wanted: &Backup, opened: &Opened, out: &Out) -> Resul
     broken(&count, out)
 }
 
+/// So many broken blobs are named.
+const NAMED: usize = 20;
+
 fn broken(count: &Count, out: &Out) -> Result<(), Failure> {
-    for (key, state) in &count.broken {
+    for (key, state) in count.broken.iter().take(NAMED) {
         out.line(&format!("PROBLEM  {}: {state:?}", key.as_str()))?;
     }
-    match count.broken_in_all {
+    match count.broken.len() {
         0 => Ok(()),
         all => out.line(&format!(
-            "PROBLEM  blobs that are missing or altered, and are not in it: {all}"
+            "PROBLEM  blobs that are missing or altered: {all}. They are not in a backup; after a restore they are not served, and asked for again"
         )),
     }
 }

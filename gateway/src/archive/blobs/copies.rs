@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use causeway_proto::digest::{ContentHasher, Digest};
 use causeway_proto::ids::TransferSyntaxUid;
@@ -53,18 +54,41 @@ impl BlobKey {
     }
 }
 
-impl Named {
-    fn hasher(&self) -> Option<ContentHasher> {
-        self.syntax.as_ref().map(ContentHasher::new)
+/// Compares bytes, as they come, with what a row says of them.
+pub(in crate::archive) struct Judge {
+    named: Named,
+    hasher: Option<ContentHasher>,
+    length: u64,
+}
+
+impl Judge {
+    pub(in crate::archive) fn update(&mut self, bytes: &[u8]) {
+        self.length = self
+            .length
+            .saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(bytes);
+        }
     }
 
-    /// What these bytes are, if anybody can tell.
-    fn judge(&self, length: u64, hasher: Option<ContentHasher>) -> State {
-        let other = hasher.is_some_and(|hasher| Some(hasher.finish()) != self.key.digest());
-        if other || length != self.length {
+    /// What all of them are. Where the syntax was not noted only their length tells.
+    pub(in crate::archive) fn verdict(self) -> State {
+        let digest = self.hasher.map(ContentHasher::finish);
+        let other = digest.is_some_and(|digest| Some(digest) != self.named.key.digest());
+        if other || self.length != self.named.length {
             State::Altered
         } else {
             State::Whole
+        }
+    }
+}
+
+impl Named {
+    pub(in crate::archive) fn judge(&self) -> Judge {
+        Judge {
+            named: self.clone(),
+            hasher: self.syntax.as_ref().map(ContentHasher::new),
+            length: 0,
         }
     }
 }
@@ -80,7 +104,7 @@ impl Blobs {
     /// When the file system refuses.
     pub fn glance(&self, named: &Named) -> Result<State, BlobError> {
         match std::fs::metadata(self.root.join(named.key.as_str())) {
-            Ok(facts) if facts.is_file() => Ok(named.judge(facts.len(), None)),
+            Ok(facts) if facts.is_file() && facts.len() == named.length => Ok(State::Whole),
             Ok(_) => Ok(State::Altered),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(State::Missing),
             Err(error) => Err(refused("looking at a blob")(error)),
@@ -101,24 +125,75 @@ impl Blobs {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(State::Missing),
             Err(error) => return Err(refused("reading a blob")(error)),
         };
-        let mut hasher = named.hasher();
+        let mut judge = named.judge();
         let mut buffer = vec![0; STEP];
-        let mut length = 0_u64;
         loop {
             let read = match file.read(&mut buffer) {
-                Ok(0) => return Ok(named.judge(length, hasher)),
+                Ok(0) => return Ok(judge.verdict()),
                 Ok(read) => read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(refused("reading a blob")(error)),
             };
             let bytes = buffer.get(..read).unwrap_or_default();
-            length = length.saturating_add(u64::try_from(read).unwrap_or(0));
-            if let Some(hasher) = &mut hasher {
-                hasher.update(bytes);
-            }
+            judge.update(bytes);
             if let Some(copy) = &mut copy {
                 copy.write_all(bytes).map_err(refused("copying a blob"))?;
             }
+        }
+    }
+
+    /// Judges a blob that was found wrong once more: a disk that cannot read its own bytes has lost them.
+    pub(in crate::archive) fn look_twice(&self, named: &Named) -> Result<State, BlobError> {
+        match self.compare(named) {
+            Err(BlobError::File { source, .. })
+                if source.raw_os_error() == Some(Errno::IO.raw_os_error()) =>
+            {
+                Ok(State::Altered)
+            }
+            other => other,
+        }
+    }
+
+    /// Which file a blob is in; none when it is missing.
+    pub(in crate::archive) fn identity(&self, key: &BlobKey) -> Result<Option<u64>, BlobError> {
+        match std::fs::metadata(self.root.join(key.as_str())) {
+            Ok(facts) => Ok(Some(facts.ino())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(refused("looking at a blob")(error)),
+        }
+    }
+
+    /// Opens a blob for reading.
+    pub(in crate::archive) fn file_of(&self, key: &BlobKey) -> Result<File, BlobError> {
+        File::open(self.root.join(key.as_str())).map_err(refused("opening a blob"))
+    }
+
+    /// Takes a damaged blob out of what is served, durably. What there was is kept beside, until the blob is mended or deleted.
+    pub(in crate::archive) async fn put_aside(&self, key: &BlobKey) -> Result<(), BlobError> {
+        let (from, to) = (self.root.join(key.as_str()), self.aside.join(key.as_str()));
+        let moving = move || -> std::io::Result<()> {
+            if let Some(folder) = to.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
+            std::fs::rename(&from, &to)?;
+            for folder in [to.parent(), from.parent()].into_iter().flatten() {
+                File::open(folder)?.sync_all()?;
+            }
+            Ok(())
+        };
+        match tokio::task::spawn_blocking(moving).await {
+            Ok(moved) => moved.map_err(refused("putting a damaged blob aside")),
+            Err(_) => Err(BlobError::Short),
+        }
+    }
+
+    /// What was kept beside of a damaged blob goes.
+    pub(crate) fn drop_aside(&self, key: &BlobKey) -> Result<(), BlobError> {
+        match std::fs::remove_file(self.aside.join(key.as_str())) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(refused("removing what was damaged")(error))
+            }
+            _ => Ok(()),
         }
     }
 

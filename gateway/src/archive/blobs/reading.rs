@@ -7,11 +7,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt as _};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{Advice, CWD, Mode, OFlags, ResolveFlags, fadvise, openat2};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use tokio::time::Instant;
 
 use super::{BlobError, BlobKey, Blobs};
 
@@ -22,9 +24,9 @@ const MOST: usize = 32;
 /// What is shorter gets no piece, which would hold the rest of it for nothing, but room of its own.
 const SMALL: usize = PIECE / 8;
 
-/// Pieces that nobody uses at the moment. All that read share them.
+/// Pieces that nobody uses at the moment, and when somebody read last. All that read share them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Pieces(Arc<Mutex<Vec<Box<[u8]>>>>);
+pub(super) struct Pieces(Arc<Mutex<Vec<Box<[u8]>>>>, Arc<Mutex<Option<Instant>>>);
 
 /// A piece with bytes in it; goes back when the last who reads it is done.
 struct Lent {
@@ -119,7 +121,46 @@ async fn waiting<T: Send + 'static>(
     }
 }
 
+/// Reads a piece for somebody who reads everything: what the kernel did not have in memory before it has not afterwards, so that what
+/// readers use stays there.
+pub(in crate::archive) fn read_quietly(
+    file: &File,
+    at: u64,
+    most: u64,
+) -> std::io::Result<Vec<u8>> {
+    let mut buffer = vec![0; usize::try_from(most).unwrap_or(0)];
+    let mut done = read_now(file, &mut buffer, at);
+    let from_memory = done == buffer.len();
+    while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, at.saturating_add(u64::try_from(done).unwrap_or(0))) {
+            Ok(0) => break,
+            Ok(more) => done += more,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(done);
+    if !from_memory {
+        let length = std::num::NonZeroU64::new(u64::try_from(done).unwrap_or(0));
+        // only advice: where it is not taken the kernel forgets by itself
+        fadvise(file, at, length, Advice::DontNeed).ok();
+    }
+    Ok(buffer)
+}
+
 impl Blobs {
+    /// How long it takes until nobody has read for `quiet`; none when nobody has.
+    pub(in crate::archive) fn quiet_for(&self, quiet: Duration) -> Option<Duration> {
+        let last = self.pieces.1.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = quiet.saturating_sub((*last)?.elapsed());
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn is_read(&self) {
+        let mut last = self.pieces.1.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Some(Instant::now());
+    }
+
     async fn open_blob(&self, key: &BlobKey) -> Result<Arc<File>, BlobError> {
         Self::open_file(self.root.join(key.as_str())).await
     }
@@ -133,6 +174,7 @@ impl Blobs {
     }
 
     async fn piece(&self, file: &Arc<File>, range: Range<u64>) -> Result<Bytes, BlobError> {
+        self.is_read();
         let length = range.end.saturating_sub(range.start);
         let mut lent = self.pieces.take(usize::try_from(length).unwrap_or(0));
         let whole = lent.length;
@@ -165,6 +207,7 @@ impl Blobs {
     /// # Errors
     /// When it is missing, ends before one of the parts does, or cannot be read.
     pub async fn joined(&self, key: &BlobKey, parts: Vec<Range<u64>>) -> Result<Bytes, BlobError> {
+        self.is_read();
         let file = self.open_blob(key).await?;
         waiting(move || {
             let length = |part: &Range<u64>| part.end.saturating_sub(part.start);

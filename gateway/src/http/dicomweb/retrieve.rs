@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt};
 
 use super::multipart::{Part, ready, related, single};
-use super::{Caller, Owner, Web, multipart, not_acceptable, part10, target};
+use super::{Caller, Owner, Web, multipart, not_acceptable, part10, target, undamaged};
 use crate::archive::retrieve::{self, Metadata, Served, Target};
 use crate::archive::{BlobError, BlobKey, Blobs};
 use crate::http::error::Problem;
@@ -54,6 +54,7 @@ async fn datasets(
         if all.is_empty() {
             return Err(web.nothing(&caller, &of).await);
         }
+        undamaged(&all)?;
         // whole objects are something that he can keep; what was taken back while that was written does not leave
         if !web.noted("images-downloaded", &caller, &of, &owner).await? {
             break all;

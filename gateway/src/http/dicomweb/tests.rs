@@ -1,6 +1,7 @@
 //! DICOMweb through its real routes, on both databases, with the public files.
 
 mod bounds;
+mod damaged;
 mod desk;
 mod gone;
 mod owners;

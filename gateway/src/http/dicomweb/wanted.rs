@@ -9,7 +9,7 @@ use causeway_proto::element::Encoding;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::render::{Job, RenderError};
-use super::{Caller, EXPLICIT_LITTLE, Web, part10};
+use super::{Caller, EXPLICIT_LITTLE, Web, part10, undamaged};
 use crate::archive::frames::{Frames, FramesError, Stretch};
 use crate::archive::retrieve::{Served, Target};
 use crate::archive::{BlobError, BlobKey};
@@ -50,6 +50,11 @@ impl Wanted {
         } else {
             let mut shown = all;
             shown.retain(|one| !matches!(one.pixels.as_str(), "" | "invalid"));
+            if shown.iter().any(|one| one.fault.is_none()) {
+                shown.retain(|one| one.fault.is_none());
+            } else {
+                undamaged(&shown)?;
+            }
             let middle = shown.len() / 2;
             shown.into_iter().nth(middle)
         };

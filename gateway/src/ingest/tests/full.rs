@@ -27,6 +27,7 @@ fn config() -> archive::Config {
             hard_floor_files: 0,
             reserve_bytes: 16 * MIB,
         },
+        ..archive::Config::default()
     }
 }
 

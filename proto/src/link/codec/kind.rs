@@ -122,6 +122,8 @@ kinds! {
     Trailer = CRITICAL | 0x13, "TRAILER", End, None, HEAD_MAX_BYTES;
     Deleted = 0x20, "DELETED", Control, GATEWAY, CONTROL_MAX_BYTES;
     DeletedNoted = 0x21, "DELETED_NOTED", Control, AGENT, CONTROL_MAX_BYTES;
+    Again = 0x22, "AGAIN", Control, GATEWAY, CONTROL_MAX_BYTES;
+    NotKept = 0x23, "NOT_KEPT", Control, AGENT, CONTROL_MAX_BYTES;
     Context = 0x28, "CONTEXT", Control, AGENT, CONTROL_MAX_BYTES;
     ContextHeld = 0x29, "CONTEXT_HELD", Control, GATEWAY, CONTROL_MAX_BYTES;
     Letter = 0x2a, "LETTER", Control, None, CONTROL_MAX_BYTES;
@@ -146,6 +148,8 @@ pub const OPENED_MAX: usize = 256;
 const OPENED_WORDS_MAX: usize = 8;
 /// Most remarks in one OPEN.
 pub const REMARKS_MAX: usize = 32;
+/// Most instances in one AGAIN and in one NOT_KEPT.
+pub const AGAIN_MAX: usize = 256;
 /// Most signed documents named in one MANIFEST.
 pub const REPORTS_MAX: usize = 256;
 /// Longest clinical question and longest letter, in bytes.
@@ -201,6 +205,8 @@ impl Message {
                 name("status", &report.status)
             }
             Self::Deleted(deleted) => self::deleted(message, deleted),
+            Self::Again(again) => within("instances", again.instances.len(), AGAIN_MAX),
+            Self::NotKept(said) => within("instances", said.instances.len(), AGAIN_MAX),
             Self::Context(context) => facts(message, &context.facts),
             Self::Letter(letter) => {
                 name("id", &letter.id)?;

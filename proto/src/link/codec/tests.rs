@@ -1,5 +1,6 @@
 //! Tests of the codec: hex vectors of every message, every split, every bound, and bytes that mean harm.
 
+mod again;
 mod samples;
 mod talk;
 

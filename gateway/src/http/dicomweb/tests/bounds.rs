@@ -184,6 +184,7 @@ fn what_is_remembered_of_an_object_weighs_what_its_frames_take_to_say() {
         image_rows: None,
         image_columns: None,
         bits_allocated: None,
+        fault: None,
     };
     let long = Opened {
         owners: Vec::new(),

@@ -5,10 +5,10 @@ use crate::audit::Head;
 use crate::digest::Digest;
 use crate::ids::{AgreementId, CaseCode, Priority, Purpose, StudyUid};
 use crate::link::message::{
-    AuditHead, Context, ContextHeld, Deleted, DeletedNoted, Delivery, DeliveryState, Facts, GoAway,
-    Have, Held, Hello, HelloAgent, Instance, InstanceKey, Letter, LetterState, LetterStep,
-    Manifest, ManifestEntry, Noted, Open, Opened, Progress, Query, Recall, Recalled, Receipt,
-    Refused, Report, Sealed, Trailer, Withheld,
+    Again, AgainKey, AuditHead, Context, ContextHeld, Deleted, DeletedNoted, Delivery,
+    DeliveryState, Facts, GoAway, Have, Held, Hello, HelloAgent, Instance, InstanceKey, Letter,
+    LetterState, LetterStep, Manifest, ManifestEntry, NotKept, Noted, Open, Opened, Progress,
+    Query, Recall, Recalled, Receipt, Refused, Report, Sealed, Trailer, Withheld,
 };
 use crate::time::Timestamp;
 
@@ -245,6 +245,21 @@ fn deletions() -> Vec<Message> {
             study: study(),
             agreement: agreement(),
             at: at(),
+        }
+        .into(),
+        Again {
+            study: study(),
+            agreement: agreement(),
+            instances: vec![AgainKey {
+                instance: "1.2.3.4".parse().unwrap(),
+                sent_digest: Digest([0x22; 32]),
+            }],
+        }
+        .into(),
+        NotKept {
+            study: study(),
+            agreement: agreement(),
+            instances: vec!["1.2.3.4".parse().unwrap()],
         }
         .into(),
     ]
