@@ -3,6 +3,7 @@
 mod memory;
 #[cfg(test)]
 mod postgres;
+mod quiet;
 mod reserve;
 mod version;
 
@@ -16,6 +17,7 @@ use sqlx::{Any, AnyPool, Connection as _, Executor, Transaction};
 use thiserror::Error;
 
 pub use memory::Memory;
+pub use quiet::Quiet;
 pub use reserve::Reserve;
 pub use version::Version;
 
@@ -156,12 +158,12 @@ impl Rows {
     /// # Errors
     /// When it cannot.
     pub async fn try_to_commit(&self, now: Timestamp) -> Result<(), sqlx::Error> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_quietly().await?;
         sqlx::query(
             "INSERT INTO gateway_fact (name, value) VALUES ('probe', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )
         .bind(now.to_string())
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
         tx.commit().await
     }

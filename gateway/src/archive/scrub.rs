@@ -219,20 +219,21 @@ impl Scrub {
     }
 
     async fn note(&self, facts: &[(&str, Option<String>)]) -> Result<(), sqlx::Error> {
-        let mut tx = self.archive.rows.begin().await?;
+        // nobody remembers how far it came: readers keep what they remember
+        let mut tx = self.archive.rows.begin_quietly().await?;
         for (name, value) in facts {
             match value {
                 Some(value) => {
                     sqlx::query("INSERT INTO gateway_fact (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value")
                         .bind(*name)
                         .bind(value.as_str())
-                        .execute(&mut *tx)
+                        .execute(&mut **tx)
                         .await?
                 }
                 None => {
                     sqlx::query("DELETE FROM gateway_fact WHERE name = $1")
                         .bind(*name)
-                        .execute(&mut *tx)
+                        .execute(&mut **tx)
                         .await?
                 }
             };
