@@ -18,11 +18,16 @@ pub(super) async fn run(parts: Parts, scrub: Scrub) {
             () = parts.cancel.cancelled() => return,
         };
         let pause = match turn {
-            Ok(Turn::Went { damaged, .. }) => {
+            Ok(Turn::Went {
+                damaged, failed, ..
+            }) => {
                 if damaged > 0 {
                     parts.wakes.damage.ring();
                 }
-                continue;
+                if !failed {
+                    continue;
+                }
+                LOOK
             }
             Ok(Turn::Ended) => {
                 tracing::info!("every blob has been read again");

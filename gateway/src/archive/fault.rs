@@ -51,7 +51,8 @@ impl Archive {
     /// that is new: not where no row names it any more, or where it is whole after all.
     ///
     /// # Errors
-    /// When the database or the disk refuses; then it is found again.
+    /// When the database or the disk refuses; then it is found again. Bytes that could not be read were not judged: they stay where they
+    /// are, for a disk that fails to read may read again.
     pub async fn fault(&self, named: &Named, now: Timestamp) -> Result<bool, FaultError> {
         let site = named.key.site().ok_or(FaultError::Row)?;
         let known = sqlx::query("SELECT 1 FROM blob_fault WHERE blob_key = $1")
@@ -113,7 +114,7 @@ impl Archive {
         let (blobs, one) = (self.blobs.clone(), named.clone());
         let looking = move || {
             let file = blobs.identity(&one.key)?;
-            Ok::<_, BlobError>((blobs.look_twice(&one)?, file))
+            Ok::<_, BlobError>((blobs.compare(&one)?, file))
         };
         match tokio::task::spawn_blocking(looking).await {
             Ok(looked) => Ok(looked?),

@@ -2,10 +2,13 @@
 //!
 //! One pass goes through the keys in their order and remembers in the rows how far it came, so that a restart goes on there. It reads so
 //! many bytes a second at most, waits while readers read, and leaves what it had to fetch from the disk out of the kernel's memory.
+//!
+//! A blob that cannot be read is not judged, and nothing happens to it: the disk may read it again. It ends the turn; when the next one
+//! cannot read it either, it is counted, and the pass goes on behind it.
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use causeway_proto::time::{Clock, Timestamp};
@@ -14,7 +17,7 @@ use tokio::time::Instant;
 
 use super::fault::FaultError;
 use super::named::{NamedError, named};
-use super::{Archive, BlobError, Named, State};
+use super::{Archive, BlobError, BlobKey, Named, State};
 
 /// How much is read at once.
 const PIECE: u64 = 256 << 10;
@@ -25,6 +28,8 @@ const AT_ONCE: i64 = 256;
 /// Facts: the last key that was looked at, and when the pass began.
 const AFTER: &str = "scrub_after";
 const BEGUN: &str = "scrub_begun_us";
+/// Fact: how many blobs of the pass could not be read or judged.
+const UNREAD: &str = "scrub_unread";
 /// Fact: when a pass last came to its end.
 pub const ENDED: &str = "scrub_ended_us";
 /// After a read of somebody else the disk is his for so long.
@@ -74,6 +79,8 @@ pub struct Scrub {
     archive: Archive,
     clock: Clock,
     config: Config,
+    /// What could not be read in the last turn.
+    failed: Arc<Mutex<Option<BlobKey>>>,
 }
 
 /// What a turn came to.
@@ -87,6 +94,8 @@ pub enum Turn {
         blobs: u64,
         /// Damaged, and noted.
         damaged: u64,
+        /// Whether the turn ended at one that could not be read or judged: the next one is better not at once.
+        failed: bool,
     },
     /// The pass is over.
     Ended,
@@ -100,13 +109,14 @@ impl Scrub {
             archive,
             clock,
             config,
+            failed: Arc::default(),
         }
     }
 
     /// Reads the next blobs of a pass; begins one when its time has come.
     ///
     /// # Errors
-    /// When the database or the disk refuses; the next turn goes on where this one was.
+    /// When the database refuses; the next turn goes on where this one was.
     pub async fn turn(&self) -> Result<Turn, ScrubError> {
         if self.config.max_bytes_per_s == 0 {
             return Ok(Turn::Idle);
@@ -117,6 +127,7 @@ impl Scrub {
                 self.note(&[
                     (BEGUN, Some(self.clock.now().0.to_string())),
                     (AFTER, Some(String::new())),
+                    (UNREAD, None),
                 ])
                 .await?;
                 String::new()
@@ -130,21 +141,65 @@ impl Scrub {
             return Ok(Turn::Ended);
         }
         let (mut blobs, mut damaged, mut bytes, mut last) = (0, 0, 0_u64, after);
+        let mut failed = None;
         for one in &page {
             if bytes > NOTED {
                 break;
             }
+            match self.judge(one).await {
+                Ok(is_damaged) => damaged += u64::from(is_damaged),
+                Err(error) => {
+                    failed = Some((one, error));
+                    break;
+                }
+            }
             blobs += 1;
             bytes = bytes.saturating_add(one.length);
             one.key.as_str().clone_into(&mut last);
-            if self.read(one).await? != State::Whole
-                && self.archive.fault(one, self.clock.now()).await?
-            {
-                damaged += 1;
-            }
         }
-        self.note(&[(AFTER, Some(last))]).await?;
-        Ok(Turn::Went { blobs, damaged })
+        let mut facts = Vec::new();
+        if let Some((one, error)) = &failed
+            && self.goes_on_behind(one, error)
+        {
+            one.key.as_str().clone_into(&mut last);
+            let unread = unread(&self.archive.rows).await?.saturating_add(1);
+            facts.push((UNREAD, Some(unread.to_string())));
+        }
+        facts.push((AFTER, Some(last)));
+        self.note(&facts).await?;
+        let failed = failed.is_some();
+        Ok(Turn::Went {
+            blobs,
+            damaged,
+            failed,
+        })
+    }
+
+    /// Reads a blob; says whether it is damaged and that is new.
+    async fn judge(&self, one: &Named) -> Result<bool, ScrubError> {
+        Ok(self.read(one).await? != State::Whole
+            && self.archive.fault(one, self.clock.now()).await?)
+    }
+
+    /// Remembers that a blob could not be read or judged; whether that is so for the second time.
+    fn goes_on_behind(&self, one: &Named, error: &ScrubError) -> bool {
+        let mut last = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let again = last.as_ref() == Some(&one.key);
+        *last = (!again).then(|| one.key.clone());
+        drop(last);
+        let (blob, cause) = (one.key.as_str(), error as &dyn std::error::Error);
+        let next = if again {
+            "in the next pass"
+        } else {
+            "in a minute"
+        };
+        tracing::error!(
+            blob,
+            cause,
+            next,
+            "a blob could not be read again: it stays as it is, and is tried again"
+        );
+        again
     }
 
     async fn is_due(&self) -> Result<bool, ScrubError> {
@@ -183,13 +238,8 @@ impl Scrub {
                 taken.update(&read);
                 Ok((taken, read.len()))
             });
-            let (taken, read) = match piece.await {
-                Ok(done) => done,
-                Err(BlobError::File { source, .. }) if is_rotten(&source) => {
-                    return Ok(State::Altered);
-                }
-                Err(error) => return Err(error.into()),
-            };
+            // a disk that does not read says nothing about the bytes
+            let (taken, read) = piece.await?;
             if read == 0 {
                 return Ok(taken.verdict());
             }
@@ -251,15 +301,25 @@ pub async fn last_pass(rows: &crate::rows::Rows) -> Result<Option<Timestamp>, sq
     Ok(ended.and_then(|it| it.parse().ok()).map(Timestamp))
 }
 
+/// How many blobs of the pass that is under way, or was the last, could not be read or judged.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn unread(rows: &crate::rows::Rows) -> Result<u64, sqlx::Error> {
+    let unread = fact(rows, UNREAD).await?;
+    Ok(unread.and_then(|it| it.parse().ok()).unwrap_or(0))
+}
+
 /// The next turn begins a pass from the first key, as after a restore. Called in the transaction that makes it count.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn begin_anew(tx: &mut sqlx::Transaction<'_, sqlx::Any>) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM gateway_fact WHERE name IN ($1, $2, $3)")
+    sqlx::query("DELETE FROM gateway_fact WHERE name IN ($1, $2, $3, $4)")
         .bind(AFTER)
         .bind(BEGUN)
         .bind(ENDED)
+        .bind(UNREAD)
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -271,11 +331,6 @@ async fn fact(rows: &crate::rows::Rows, name: &str) -> Result<Option<String>, sq
         .fetch_optional(rows.read())
         .await?;
     Ok(found.map(|(value,)| value))
-}
-
-/// A disk that says that it cannot read its own bytes has lost them.
-fn is_rotten(error: &std::io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 async fn waiting<T: Send + 'static>(

@@ -142,18 +142,6 @@ impl Blobs {
         }
     }
 
-    /// Judges a blob that was found wrong once more: a disk that cannot read its own bytes has lost them.
-    pub(in crate::archive) fn look_twice(&self, named: &Named) -> Result<State, BlobError> {
-        match self.compare(named) {
-            Err(BlobError::File { source, .. })
-                if source.raw_os_error() == Some(Errno::IO.raw_os_error()) =>
-            {
-                Ok(State::Altered)
-            }
-            other => other,
-        }
-    }
-
     /// Which file a blob is in; none when it is missing.
     pub(in crate::archive) fn identity(&self, key: &BlobKey) -> Result<Option<u64>, BlobError> {
         match std::fs::metadata(self.root.join(key.as_str())) {

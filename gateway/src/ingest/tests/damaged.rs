@@ -213,3 +213,78 @@ async fn what_is_deleted_with_its_study_leaves_nothing_of_its_damage() {
         assert_eq!(fault::standing(&stand.rows).await.unwrap(), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn what_the_disk_does_not_read_stays_where_it_is_and_holds_nothing_up() {
+    for stand in stands().await {
+        let all = ["1.2.3.4.5", "1.2.3.4.6", "1.2.3.4.7"].map(|sop| Object::made(sop, CT, &[]));
+        for object in &all {
+            stand.send(object).await.unwrap();
+        }
+        let mut files = all.each_ref().map(|object| path(&stand, object));
+        files.sort_unstable();
+        let [first, second, third] = files;
+        let whole = std::fs::read(&first).unwrap();
+        std::fs::remove_file(&first).unwrap();
+        // a read of this answers EIO, as that of a disk that fails
+        std::os::unix::fs::symlink("/proc/self/mem", &first).unwrap();
+        let mut byte = [0];
+        let read = std::io::Read::read(&mut std::fs::File::open(&first).unwrap(), &mut byte);
+        assert_eq!(read.unwrap_err().raw_os_error(), Some(5));
+        std::fs::remove_file(&second).unwrap();
+        std::fs::create_dir(&second).unwrap();
+        std::fs::write(&third, b"rot").unwrap();
+
+        let scrub = scrub(&stand);
+        assert_eq!(pass(&scrub).await, 1, "only what was read is judged");
+        assert!(std::fs::symlink_metadata(&first).is_ok());
+        let aside_of = |file: &PathBuf| {
+            let key = file.strip_prefix(stand.folder.path().join("blobs"));
+            stand.folder.path().join("damaged").join(key.unwrap())
+        };
+        assert!(std::fs::symlink_metadata(aside_of(&first)).is_err());
+        assert!(aside_of(&third).exists());
+        assert_eq!(fault::standing(&stand.rows).await.unwrap(), (1, 0));
+        assert_eq!(scrub::unread(&stand.rows).await.unwrap(), 2);
+        // the disk reads again
+        std::fs::remove_file(&first).unwrap();
+        std::fs::write(&first, whole).unwrap();
+        assert_eq!(pass(&scrub).await, 0);
+        assert_eq!(scrub::unread(&stand.rows).await.unwrap(), 1);
+        let named = crate::archive::named::named(&stand.rows, "", 9)
+            .await
+            .unwrap();
+        assert!(stand.archive.fault(&named[1], Timestamp(1)).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn damage_that_cannot_be_put_aside_holds_nothing_up_and_is_found_again() {
+    for stand in stands().await {
+        let all = ["1.2.3.4.5", "1.2.3.4.6"].map(|sop| Object::made(sop, CT, &[]));
+        for object in &all {
+            stand.send(object).await.unwrap();
+        }
+        let mut files = all.each_ref().map(|object| path(&stand, object));
+        files.sort_unstable();
+        std::fs::write(&files[0], b"rot").unwrap();
+        std::fs::remove_file(&files[1]).unwrap();
+        let in_the_way = stand.folder.path().join("damaged");
+        std::fs::write(&in_the_way, b"").unwrap();
+        let scrub = scrub(&stand);
+        let turn = scrub.turn().await.unwrap();
+        let went = |blobs, damaged, failed| Turn::Went {
+            blobs,
+            damaged,
+            failed,
+        };
+        assert_eq!(turn, went(0, 0, true));
+        assert_eq!(scrub.turn().await.unwrap(), went(0, 0, true));
+        assert_eq!(scrub.turn().await.unwrap(), went(1, 1, false));
+        assert_eq!(scrub.turn().await.unwrap(), Turn::Ended);
+        assert_eq!(scrub::unread(&stand.rows).await.unwrap(), 1);
+        std::fs::remove_file(&in_the_way).unwrap();
+        assert_eq!(pass(&scrub).await, 1);
+        assert_eq!(scrub::unread(&stand.rows).await.unwrap(), 0);
+    }
+}
