@@ -28,6 +28,7 @@ use crate::worklist::{self, Changed};
 
 pub use bytes::take_unneeded;
 pub use receipt::{heard, of_site};
+pub use stray::strays_kept;
 
 /// So many studies are taken in one turn.
 const BATCH: i64 = 32;

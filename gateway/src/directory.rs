@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::audit::AuditError;
 
-pub use adopted::{last_restore, restored};
+pub use adopted::{last_restore, oldest_taken, restored};
 pub use agreement::{
     Agreement, NewAgreement, add_agreement, agreement, agreements, agreements_of, end_agreement,
     reach,

@@ -14,6 +14,8 @@ use crate::rows::Rows;
 
 const TAKEN: &str = "restored_from_us";
 const RESTORED: &str = "restored_us";
+/// Of what time the first backup was to which the rows were put back; only where that was done more than once.
+const FIRST: &str = "restored_first_us";
 /// By so much a certificate may begin before it was issued.
 const EARLIER: Duration = Duration::from_secs(3600);
 
@@ -27,6 +29,13 @@ pub async fn restored(
     taken: Timestamp,
     now: Timestamp,
 ) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO gateway_fact (name, value) SELECT $1, value FROM gateway_fact WHERE name = $2 ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(FIRST)
+    .bind(TAKEN)
+    .execute(&mut **tx)
+    .await?;
     for (name, at) in [(TAKEN, taken), (RESTORED, now)] {
         sqlx::query(
             "INSERT INTO gateway_fact (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -64,8 +73,23 @@ pub async fn last_restore(rows: &Rows) -> Result<Option<(Timestamp, Timestamp)>,
     Ok(restored.zip(taken))
 }
 
+/// Of what time the oldest backup was to which these rows were ever put back; none when they never were.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn oldest_taken(rows: &Rows) -> Result<Option<Timestamp>, sqlx::Error> {
+    let found: Vec<(String,)> =
+        sqlx::query_as("SELECT value FROM gateway_fact WHERE name IN ($1, $2)")
+            .bind(FIRST)
+            .bind(TAKEN)
+            .fetch_all(rows.read())
+            .await?;
+    let taken = found.into_iter().filter_map(|(value,)| value.parse().ok());
+    Ok(taken.min().map(Timestamp))
+}
+
 /// Takes a verified certificate into the rows that can only have been issued between the backup and the restore, for a site that still
-/// has one that is not revoked. Says when it counts as issued; none when it is not such a one.
+/// has one that is not revoked and none that was issued later. Says when it counts as issued; none when it is not such a one.
 pub(super) async fn adopt(rows: &Rows, clock: &Clock, peer: &Peer) -> Result<Option<i64>, Denied> {
     let Some((restored, taken)) = last_restore(rows).await? else {
         return Ok(None);
@@ -83,7 +107,15 @@ pub(super) async fn adopt(rows: &Rows, clock: &Clock, peer: &Peer) -> Result<Opt
     .bind(peer.site.as_str())
     .fetch_one(&mut *tx)
     .await?;
-    if in_force == 0 {
+    // one that the site got a successor of is not taken over, whoever has kept it: it would be as good as the successor
+    let (later,): (i64,) = sqlx::query_as(
+        "SELECT count(*) FROM site_certificate WHERE site_id = $1 AND not_before_us > $2",
+    )
+    .bind(peer.site.as_str())
+    .bind(begins.0)
+    .fetch_one(&mut *tx)
+    .await?;
+    if in_force == 0 || later > 0 {
         return Ok(None);
     }
     sqlx::query(

@@ -13,7 +13,7 @@ use crate::archive::{fault, scrub};
 use crate::config::Config;
 use crate::parts::Parts;
 use crate::report::elsewhere;
-use crate::{audit, directory};
+use crate::{audit, deletion, directory};
 
 pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
     let mut faults = 0_u32;
@@ -160,6 +160,12 @@ async fn blobs(parts: &Parts) -> Result<String, String> {
     if damaged > 0 {
         return Err(ready::told(damaged, gone));
     }
+    let unread = scrub::unread(&parts.rows).await.map_err(told)?;
+    if unread > 0 {
+        return Err(format!(
+            "of those that are read again {unread} could not be read or judged: look at the disk, and into the log"
+        ));
+    }
     let last = scrub::last_pass(&parts.rows).await.map_err(told)?;
     Ok(last.map_or_else(
         || "none is known to be damaged; not all of them have been read again yet".to_owned(),
@@ -175,7 +181,13 @@ async fn since_restore(parts: &Parts) -> Result<String, String> {
     };
     let open = elsewhere::open(&parts.rows).await.map_err(told)?.len();
     let waiting = elsewhere::waiting(&parts.rows).await.map_err(told)?.len();
-    let said = format!("{at}, to a backup of {taken}");
+    let kept = deletion::strays_kept(&parts.rows).await.map_err(told)?;
+    let mut said = format!("{at}, to a backup of {taken}");
+    if kept > 0 {
+        said.push_str(&format!(
+            "; blobs from between the two that no row names, and that are kept: {kept}"
+        ));
+    }
     if open + waiting == 0 {
         return Ok(said);
     }

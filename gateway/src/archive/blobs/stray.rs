@@ -11,8 +11,8 @@ use super::{BlobError, BlobKey, Blobs};
 /// A file among the blobs.
 #[derive(Debug)]
 pub enum Stray {
-    /// A blob.
-    Whole(BlobKey),
+    /// A blob, and when it was last written to.
+    Whole(BlobKey, Timestamp),
     /// What a writer that died has left.
     Half(PathBuf),
 }
@@ -80,12 +80,13 @@ impl Blobs {
             let written = meta.modified().unwrap_or(SystemTime::UNIX_EPOCH);
             let written = written.duration_since(SystemTime::UNIX_EPOCH);
             let written = i64::try_from(written.unwrap_or_default().as_micros());
-            if !meta.is_file() || now.since(Timestamp(written.unwrap_or(i64::MAX))) < age {
+            let written = Timestamp(written.unwrap_or(i64::MAX));
+            if !meta.is_file() || now.since(written) < age {
                 continue;
             }
             let key = path.strip_prefix(&self.root).ok().and_then(Path::to_str);
             found.push(match key.map(str::parse) {
-                Some(Ok(key)) => Stray::Whole(key),
+                Some(Ok(key)) => Stray::Whole(key, written),
                 _ => Stray::Half(path),
             });
         }

@@ -75,3 +75,42 @@ async fn no_other_certificate_is_taken_over() {
         assert!(matches!(stolen, Err(Denied::Certificate(..))), "{stolen:?}");
     }
 }
+
+#[tokio::test]
+async fn what_was_retired_by_a_later_certificate_is_not_taken_over() {
+    for office in offices().await {
+        let (rows, clock) = (&office.rows, &office.with.clock);
+        let site = office.site().await;
+        let first = peer(&office.enrol(&office.code(&site).await).await.unwrap());
+        office.hands.forward(DAY * 70);
+        let taken = clock.now();
+        office.hands.forward(DAY);
+        let stolen = peer(&office.renew(&first).await.unwrap());
+        put_back(&office, taken, stolen.serial.as_str()).await;
+        // the site enrols again, and what it had is retired
+        office.hands.forward(DAY);
+        let anew = peer(&office.enrol(&office.code(&site).await).await.unwrap());
+        admit(rows, clock, &anew).await.unwrap();
+        let thief = admit(rows, clock, &stolen).await;
+        assert!(matches!(thief, Err(Denied::Certificate(..))), "{thief:?}");
+        admit(rows, clock, &anew).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_oldest_backup_is_remembered_over_restores() {
+    for office in offices().await {
+        let oldest = async || crate::directory::oldest_taken(&office.rows).await.unwrap();
+        assert_eq!(oldest().await, None);
+        for (taken, now) in [(10, 20), (30, 40), (50, 60)] {
+            let mut tx = office.rows.begin().await.unwrap();
+            restored(&mut tx, Timestamp(taken), Timestamp(now))
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+            assert_eq!(oldest().await, Some(Timestamp(10)));
+        }
+        let last = last_restore(&office.rows).await.unwrap();
+        assert_eq!(last, Some((Timestamp(60), Timestamp(50))));
+    }
+}

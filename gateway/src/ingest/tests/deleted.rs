@@ -5,6 +5,7 @@ mod retention;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use causeway_proto::ids::Purpose;
@@ -424,5 +425,49 @@ async fn bytes_that_nothing_names_are_found_and_named_ones_are_not_touched() {
             .await
             .unwrap();
         assert_eq!(young.take_strays().await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_came_between_a_backup_and_the_restore_stays_though_its_rows_are_lost() {
+    const MINUTE: i64 = 60_000_000;
+    for stand in stands().await {
+        let time = Time::new();
+        let (taken, restored) = (START - 2_000 * MINUTE, START - 1_000 * MINUTE);
+        let written = [
+            taken - 61 * MINUTE,
+            taken - MINUTE,
+            taken,
+            restored,
+            restored + MINUTE,
+        ];
+        let mut paths = Vec::new();
+        for (n, at) in written.into_iter().enumerate() {
+            let lost = Object::made(&format!("1.2.3.4.{n}"), CT, &[]);
+            let key =
+                crate::archive::BlobKey::instance(&site(), &"g1".parse().unwrap(), &lost.digest());
+            let bytes = Bytes::from_static(b"x");
+            stand.archive.blobs.put(&key, bytes).await.unwrap();
+            let path = stand.folder.path().join("blobs").join(key.as_str());
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            let at = Duration::from_micros(at.unsigned_abs());
+            file.set_modified(SystemTime::UNIX_EPOCH + at).unwrap();
+            paths.push(path);
+        }
+        let mut tx = stand.rows.begin().await.unwrap();
+        crate::directory::restored(&mut tx, Timestamp(taken), Timestamp(restored))
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        time.pass(100 * 60 * MINUTE);
+        assert_eq!(stand.deletions(&time).take_strays().await.unwrap(), 2);
+        let there = paths.iter().map(|path| path.exists());
+        assert_eq!(
+            there.collect::<Vec<_>>(),
+            [false, true, true, true, false],
+            "a minute before its row is written, a blob may lie there"
+        );
+        let kept = deletion::strays_kept(&stand.rows).await;
+        assert_eq!(kept.unwrap(), 3);
     }
 }
