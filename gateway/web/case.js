@@ -6,7 +6,7 @@ import { askText, open } from '/web/dialog.js';
 import { toCase, toList } from '/web/go.js';
 import { command, showHelp } from '/web/keys.js';
 import { listen } from '/web/live.js';
-import { first } from '/web/next.js';
+import { claimNext } from '/web/next.js';
 import { keepAlive, unlock } from '/web/session.js';
 import { clock, every, moment, now } from '/web/time.js';
 import { corner } from '/web/top.js';
@@ -70,6 +70,8 @@ export class CaseView {
   /** No case is shown any more. */
   leave() {
     this.case = null;
+    // images of a case that is not read next have nothing to do behind the list
+    if (this.images.ready.address) this.images.ready.drop();
     this.cover();
     letGo();
   }
@@ -110,7 +112,8 @@ class Case {
   async start() {
     try {
       await take(this.id);
-      if (this.signal.aborted) return;
+      // left while it waited: the case that came after it takes its own, the list none
+      if (this.signal.aborted) return this.place.case || letGo();
       await this.load();
     } catch (error) {
       if (this.signal.aborted) return;
@@ -274,6 +277,7 @@ class Case {
     try {
       await post(`/workitems/${this.data.workitem.uid}/claim`);
     } catch (error) {
+      if (this.signal.aborted) return;
       const taken = error instanceof Problem && error.status === 409;
       const holder = taken && error.body.holder;
       const name = holder?.name ?? holder;
@@ -281,7 +285,7 @@ class Case {
       open({ title: taken ? 'Somebody was first' : 'The case was not claimed', class: 'narrow', body: h('p', null, holder ? words : sentence(error)), buttons: [{ label: 'Close', primary: true }] });
     }
     await this.reload();
-    if (this.data.may?.write) this.editor.focus('findings');
+    if (this.shown && this.data.may?.write) this.editor.focus('findings');
   }
 
   async putBack() {
@@ -290,8 +294,9 @@ class Case {
     try {
       await this.draft.flush();
       await post(`/workitems/${this.data.workitem.uid}/put-back`, { reason });
-      toList();
+      if (!this.signal.aborted) toList();
     } catch (error) {
+      if (this.signal.aborted) return;
       open({ title: 'The case was not put back', class: 'narrow', body: h('p', null, sentence(error)), buttons: [{ label: 'Close', primary: true }] });
       this.reload();
     }
@@ -315,12 +320,13 @@ class Case {
       this.begun = false;
       await this.reload();
     } catch (error) {
+      if (this.signal.aborted) return;
       if (error instanceof Problem && error.kind === 'signing-key-locked') {
-        if (await unlock()) await this.signWithdrawal(report, reason);
+        if ((await unlock()) && !this.signal.aborted) await this.signWithdrawal(report, reason);
         return;
       }
       await this.reload();
-      if (error instanceof Problem && error.kind === 'already-signed') return;
+      if (this.signal.aborted || (error instanceof Problem && error.kind === 'already-signed')) return;
       open({ title: 'The report was not withdrawn', class: 'narrow', body: h('p', null, sentence(error)), buttons: [{ label: 'Close', primary: true }] });
     }
   }
@@ -334,6 +340,7 @@ class Case {
       await this.reload();
       this.editor.focus('findings');
     } catch (error) {
+      if (this.signal.aborted) return;
       open({ title: 'No correction was begun', class: 'narrow', body: h('p', null, sentence(error)), buttons: [{ label: 'Close', primary: true }] });
     }
   }
@@ -363,8 +370,11 @@ class Case {
 
   /** The next case that nobody has, claimed at once; the worklist when there is none. */
   async next() {
+    // one key, one case
+    if (this.leaving) return;
+    this.leaving = true;
     // the worklist says what is wrong
-    const item = await first('claim').catch(() => null);
+    const item = await claimNext().catch(() => null);
     if (this.signal.aborted) return;
     if (item) toCase(item.case);
     else toList();

@@ -10,7 +10,8 @@ export function here() {
 
 /** Goes to a path of the reading room; the browser's back button comes back from there. */
 export function go(path) {
-  if (location.pathname !== path) history.pushState(null, '', path);
+  if (location.pathname === path) return;
+  history.pushState(null, '', path);
   changed.dispatchEvent(new Event('here'));
 }
 

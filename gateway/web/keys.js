@@ -29,6 +29,8 @@ export function handle(event) {
     const name = keys.find((one) => pressed(event, one));
     if (!name) continue;
     if (name.length === 1 && (modal || inText(event.target))) continue;
+    // a key that is held down claims, signs and opens nothing more
+    if (event.repeat && !/^(Ctrl\+)?Arrow/.test(name)) return event.preventDefault();
     if (act(event, modal) === false) continue;
     event.preventDefault();
     event.stopPropagation();

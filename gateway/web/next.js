@@ -14,10 +14,12 @@ const kept = (item) => item.reserved && !item.reserved.mine && item.priority !==
 /** The cases that nobody has or reads next, the most urgent and the longest waiting first. */
 export const waiting = (items) => items.filter((item) => item.state === 'SCHEDULED' && item.readiness !== 'UNAVAILABLE' && !kept(item)).sort(byUrgency);
 
-/** Does `act` ("claim", "reserve") with the first waiting case that nobody was faster with; its item, or nothing. */
-export async function first(act, options = {}) {
-  const { data } = await get('/worklist', options);
-  for (const item of waiting(data.items).slice(0, TRIES)) {
+/** Those of them that nobody else reads next, whatever their urgency: what may be kept for oneself. */
+export const free = (items) => waiting(items).filter((item) => !item.reserved || item.reserved.mine);
+
+/** Does `act` ("claim", "reserve") with the first of these that nobody was faster with; its item, or nothing. */
+export async function firstOf(items, act, options = {}) {
+  for (const item of items.slice(0, TRIES)) {
     try {
       await post(`/workitems/${item.workitem}/${act}`, undefined, options);
       return item;
@@ -27,3 +29,6 @@ export async function first(act, options = {}) {
   }
   return null;
 }
+
+/** Claims the first waiting case that nobody was faster with; its item, or nothing. */
+export const claimNext = async () => firstOf(waiting((await get('/worklist')).data.items), 'claim');

@@ -5,6 +5,8 @@ import { h } from '/web/dom.js';
 import { open } from '/web/dialog.js';
 
 let account = null;
+let lastTold = Date.now();
+let lastActive = Date.now();
 let asking = null;
 
 export const who = () => account;
@@ -120,13 +122,16 @@ export function switchTheme() {
 
 /** Reading is activity: tells the gateway at most every four minutes, so that the key stays unlocked while somebody works. */
 export function keepAlive(targets) {
-  let last = Date.now();
   const active = () => {
-    if (Date.now() - last < 240_000) return;
-    last = Date.now();
+    lastActive = Date.now();
+    if (lastActive - lastTold < 240_000) return;
+    lastTold = lastActive;
     get('/me', { quiet: true }).catch(() => {});
   };
   for (const target of targets) {
     for (const kind of ['keydown', 'pointerdown', 'wheel']) target.addEventListener(kind, active, { passive: true, capture: true });
   }
 }
+
+/** Whether somebody has done something in this window within so many milliseconds. */
+export const activeWithin = (milliseconds) => Date.now() - lastActive < milliseconds;

@@ -27,6 +27,9 @@ let asking = false;
 let drawn = '';
 let last = null;
 let again = false;
+/** Ends when the reader leaves the list. */
+let life = null;
+let claiming = false;
 const list = h('div', { class: 'list', 'aria-live': 'off' }, h('p', { class: 'loading' }, 'Loading the worklist…'));
 const alerts = h('div', { class: 'notices', 'aria-live': 'polite' });
 const filter = h('input', { type: 'search', class: 'filter', placeholder: 'Code, site, modality, words…', 'aria-label': 'Show only cases with these words', oninput: draw });
@@ -148,7 +151,7 @@ function draw() {
   }).filter(Boolean);
   const open_now = items.filter((item) => group(item) === 'open').length;
   total.textContent = open_now ? `${open_now} to read` : 'nothing waits';
-  document.title = `${open_now ? `(${open_now}) ` : ''}Worklist · Causeway`;
+  if (life && !life.aborted) document.title = `${open_now ? `(${open_now}) ` : ''}Worklist · Causeway`;
   if (!parts.length) {
     fill(list, h('div', { class: 'empty' }, filter.value
       ? [h('strong', null, 'No case has these words.'), h('button', { type: 'button', onclick: clear }, 'Show all')]
@@ -203,19 +206,28 @@ const look = (item) => toCase(item.case);
 /** Claims and opens. When somebody else was first, says who and shows what is so now. */
 async function claim(item) {
   if (group(item) !== 'open') return look(item);
+  const here = life;
+  if (claiming || !here) return undefined;
+  claiming = true;
   try {
     await post(`/workitems/${item.workitem}/claim`);
-    return look(item);
+    // whoever has gone elsewhere meanwhile stays there; the case stands among his own
+    return here.aborted ? undefined : look(item);
   } catch (error) {
+    if (here.aborted) return undefined;
     const taken = error instanceof Problem && error.status === 409;
     await refresh();
+    if (here.aborted) return undefined;
     const dialog = open({
       title: taken ? 'Somebody was first' : 'The case was not claimed',
       class: 'narrow',
       body: h('p', null, taken && error.body.holder ? taker(error.body, item) : sentence(error)),
       buttons: taken ? [{ label: 'Only look', value: 'look' }, { label: 'Back to the list', primary: true }] : [{ label: 'Close', primary: true }],
     });
-    if ((await dialog.closed) === 'look') look(item);
+    if ((await dialog.closed) === 'look' && !here.aborted) look(item);
+    return undefined;
+  } finally {
+    claiming = false;
   }
 }
 
@@ -283,6 +295,7 @@ export class Worklist {
         who()?.roles?.includes('operator') ? h('a', { href: '/admin' }, 'Administration') : null,
         corner()),
       h('main', null, alerts, list));
+    life = signal;
     shortcuts(signal);
     const stops = [listen(['worklist', 'case'], () => refresh({ background: true })), every(5, tick)];
     document.addEventListener('focus-lost', refocus, { signal });

@@ -419,6 +419,31 @@ const viewers = (page) => page.evaluate(() => [...document.querySelectorAll('.im
   unseen: frame.contentWindow.unseen,
 })));
 
+await story('a case that is left while its draft is in conflict, or not saved, loses neither text', async ({ gateway, page, orders }) => {
+  const one = claimed(gateway, 'c2');
+  await open(page, gateway, 'c2');
+  await page.fill('#section-findings', 'mine');
+  await saved(page);
+  one.draft = { version: 77, content: { ...one.draft.content, findings: 'from another window' } };
+  await page.fill('#section-findings', 'mine, longer');
+  await page.waitForSelector('dialog .columns');
+  await page.evaluate(() => { history.pushState(null, '', '/'); dispatchEvent(new PopStateEvent('popstate')); });
+  await page.waitForSelector('tr[data-workitem]');
+  await new Promise((resolve) => { setTimeout(resolve, 1_500); });
+  assert.equal(draftOf(gateway, 'c2').findings, 'from another window', 'nobody has chosen yet');
+  await page.click('tr[data-case="c2"] a.code-link');
+  await page.waitForSelector('dialog .columns');
+  await page.keyboard.press('Enter');
+  await until('the kept text on the server', () => draftOf(gateway, 'c2').findings === 'mine, longer');
+  orders.down = true;
+  await page.fill('#section-findings', 'typed without a line, and left');
+  await until('"not saved"', async () => /not saved/.test(await page.textContent('.saved')));
+  await page.keyboard.press('Alt+w');
+  await until('the list', () => page.evaluate(() => document.body.dataset.view === 'list'));
+  orders.down = false;
+  await until('the draft on the server', () => draftOf(gateway, 'c2').findings === 'typed without a line, and left');
+});
+
 await story('a viewer stands ready behind the list: it is the one that is used, and the back button comes back to the row', async ({ page, shot }) => {
   const [ready] = await until('a viewer', async () => { const all = await viewers(page); return all[0]?.started ? all : null; });
   assert.deepEqual([ready.on, ready.seen], [null, false]);

@@ -127,7 +127,8 @@ impl Who {
         let Some(cookie) = cookie(&parts.headers, cookie_name(state)) else {
             return Ok(None);
         };
-        let active = !parts.headers.contains_key(BACKGROUND) && !listens(&parts.headers);
+        let by_itself = parts.headers.contains_key(BACKGROUND) || is_ahead(&parts.headers);
+        let active = !by_itself && !listens(&parts.headers);
         let Some(known) = state.access.by_session(&cookie, active).await? else {
             return Ok(None);
         };

@@ -2,12 +2,16 @@
 // Only who is reading a case has a next one: whoever only looks, or looks at the list, keeps nothing from anybody.
 
 import { get, post } from '/web/api.js';
-import { first, waiting } from '/web/next.js';
+import { firstOf, free } from '/web/next.js';
+import { activeWithin } from '/web/session.js';
 import { every } from '/web/time.js';
 
 const LOOK_S = 2;
 /** The images on the screen come first: nothing is fetched ahead before they have been silent for so long. */
 const SILENCE_MS = 1_500;
+
+/** Nothing is kept for a reader who has gone: his last key, click or turn of the wheel was so long ago. */
+const PRESENT_MS = 180_000;
 
 /** Where memory or the line is scarce, the case on the screen has all of it. */
 const scarce = () => (navigator.deviceMemory ?? 8) < 4 || Boolean(navigator.connection?.saveData);
@@ -32,7 +36,7 @@ export class Ahead {
 
   async look() {
     const { reading, images } = this.page;
-    if (!this.due || this.busy || this.ended || !reading || document.hidden || scarce() || !images.silent(SILENCE_MS)) return;
+    if (!this.due || this.busy || this.ended || !reading || document.hidden || scarce() || !activeWithin(PRESENT_MS) || !images.silent(SILENCE_MS)) return;
     this.busy = true;
     this.due = false;
     try {
@@ -46,14 +50,17 @@ export class Ahead {
 
   async fetch(images) {
     const { data } = await get('/worklist', BACKGROUND);
-    const next = waiting(data.items)[0];
-    if (next && next.case === this.item?.case) return;
-    if (!next) return this.forget(images);
-    const item = await first('reserve', BACKGROUND);
-    if (!item || this.ended) return this.forget(images);
+    if (this.ended) return;
+    const open = free(data.items);
+    if (!open.length) return this.forget(images);
+    // what is his already stays his, unless something more urgent waits
+    if (open[0].case === this.item?.case) return;
+    const item = await firstOf(open, 'reserve', BACKGROUND);
+    if (this.ended) return;
+    if (!item) return this.forget(images);
     this.item = item;
     const { data: found } = await get(`/cases/${encodeURIComponent(item.case)}`, { ...BACKGROUND, headers: { 'X-Causeway-Ahead': '1' } });
-    if (!this.ended) images.fetchAhead(found);
+    if (!this.ended && this.page.reading) images.fetchAhead(found);
   }
 
   forget(images) {

@@ -11,6 +11,15 @@ const AT_LATEST_MS = 4_000;
 const empty = () => Object.fromEntries([...SECTIONS, 'language'].map((name) => [name, '']));
 const same = (a, b) => [...SECTIONS, 'language'].every((name) => (a?.[name] ?? '') === (b?.[name] ?? ''));
 
+/** Every draft that is on the screen, or has left it with text that the server does not have. */
+const OPEN = new Set();
+
+connection.addEventListener('back', () => OPEN.forEach((one) => { if (one.dirty) one.save(); }));
+addEventListener('pagehide', () => OPEN.forEach((one) => { if (one.dirty && one.writable && !one.conflicted) one.send(true).catch(() => {}); }));
+addEventListener('beforeunload', (event) => {
+  if ([...OPEN].some((one) => one.dirty && one.state === 'failed')) event.preventDefault();
+});
+
 export class Draft extends EventTarget {
   /** The draft of a case on the screen, until the signal says that the case has gone from it. */
   constructor(caseId, signal) {
@@ -25,9 +34,9 @@ export class Draft extends EventTarget {
     this.writable = false;
     this.saving = null;
     this.dirtySince = null;
-    connection.addEventListener('back', () => { if (this.dirty) this.save(); }, { signal });
-    addEventListener('pagehide', () => { if (this.dirty && this.writable) this.send(true).catch(() => {}); }, { signal });
+    this.conflicted = false;
     signal.addEventListener('abort', () => this.leave());
+    OPEN.add(this);
   }
 
   get dirty() {
@@ -42,6 +51,7 @@ export class Draft extends EventTarget {
 
   /** Takes what the server has. Text that this window kept and the server does not have yet comes back. */
   begin(server, start) {
+    this.abandoned = false;
     this.version = server?.version ?? null;
     this.content = { ...empty(), ...(server?.content ?? {}) };
     const kept = this.kept();
@@ -52,6 +62,7 @@ export class Draft extends EventTarget {
         this.tell('unsaved');
         this.schedule();
       } else {
+        this.conflicted = true;
         this.dispatchEvent(new CustomEvent('conflict', { detail: { mine: { ...empty(), ...kept.content }, theirs: this.content } }));
       }
     } else {
@@ -91,8 +102,14 @@ export class Draft extends EventTarget {
   /** The case leaves the screen: what is not saved is sent once more, and stays in this window until the server has it. */
   leave() {
     clearTimeout(this.timer);
-    if (this.dirty && this.writable) this.save();
     this.left = true;
+    if (this.dirty && this.writable) this.save();
+    this.rest();
+  }
+
+  /** A draft that has left the screen and is safe needs nobody any more. */
+  rest() {
+    if (this.left && (!this.dirty || this.conflicted || !this.writable)) OPEN.delete(this);
   }
 
   /** Nothing of it stays, in this window either. */
@@ -103,6 +120,8 @@ export class Draft extends EventTarget {
     this.version = null;
     this.dirtySince = null;
     this.writable = false;
+    this.conflicted = false;
+    this.abandoned = true;
     this.tell('saved');
   }
 
@@ -132,12 +151,14 @@ export class Draft extends EventTarget {
     clearTimeout(this.timer);
     if (this.saving) await this.saving.catch(() => {});
     if (!this.dirty) return true;
-    if (!this.writable) return false;
+    // which text it is, a person decides first
+    if (!this.writable || this.conflicted) return false;
     this.saving = this.attempt();
     try {
       return await this.saving;
     } finally {
       this.saving = null;
+      this.rest();
     }
   }
 
@@ -172,16 +193,18 @@ export class Draft extends EventTarget {
     try {
       const { data } = await get(`/cases/${this.caseId}/draft`);
       const theirs = { ...empty(), ...(data.content ?? {}) };
-      this.version = data.version ?? null;
       if (same(theirs, this.content)) {
+        this.version = data.version ?? null;
         this.dirtySince = null;
         this.forget();
         this.tell('saved');
         return true;
       }
       this.tell('failed', 'The draft was changed in another window.');
-      // asked when the case is on the screen again: both texts are kept until then
+      // asked when the case is on the screen again: until then both texts stay where they are
+      this.conflicted = true;
       if (this.left) return false;
+      this.version = data.version ?? null;
       this.dispatchEvent(new CustomEvent('conflict', { detail: { mine: { ...this.content }, theirs } }));
     } catch (error) {
       this.tell('failed', sentence(error));
@@ -191,6 +214,8 @@ export class Draft extends EventTarget {
 
   /** The outcome of a conflict: this is the text now. */
   resolve(content, isServers) {
+    if (this.abandoned) return;
+    this.conflicted = false;
     this.content = { ...empty(), ...content };
     if (isServers) {
       this.dirtySince = null;

@@ -32,16 +32,13 @@ export function startingText(data) {
 export class Editor {
   /** The editor of a case on the screen, until the signal says that the case has gone from it. */
   constructor(draft, signal) {
-    this.draft = draft;
+    Object.assign(this, { draft, signal });
     this.areas = new Map();
     this.status = h('span', { class: 'saved', role: 'status' });
     this.languages = h('select', { 'aria-label': 'Language of the report', onchange: () => draft.set('language', this.languages.value) });
     this.element = h('div', { class: 'editor' }, SECTIONS.map((name, at) => this.section(name, at)));
     draft.addEventListener('state', () => this.showState());
     draft.addEventListener('conflict', ({ detail }) => this.ask(detail));
-    addEventListener('beforeunload', (event) => {
-      if (draft.dirty && draft.state === 'failed') event.preventDefault();
-    }, { signal });
     this.shortcuts(signal);
   }
 
@@ -132,6 +129,11 @@ export class Editor {
     });
     this.asking = dialog.closed.then((choice) => {
       this.asking = null;
+      // closed without a choice: asked again now, or when the case is opened again
+      if (!choice) {
+        if (!this.signal.aborted && this.draft.conflicted) this.ask({ mine, theirs });
+        return;
+      }
       this.draft.resolve(choice === 'theirs' ? theirs : mine, choice === 'theirs');
       this.show();
     });

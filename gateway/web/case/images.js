@@ -67,7 +67,7 @@ export class Images {
     this.clear();
     const taken = this.ready.take(wanted);
     this.address = wanted;
-    this.objects = (taken?.ahead && this.known.get(wanted)) || objects(data);
+    this.objects = (taken && this.known.get(wanted)) || objects(data);
     this.known.clear();
     if (taken) {
       this.frame = taken.frame;
@@ -79,7 +79,10 @@ export class Images {
     const { frame } = this;
     frame.addEventListener('load', () => { if (frame === this.frame) this.attend(frame); });
     const first = longest(data);
-    fill(this.over, first && !taken?.ahead ? firstLook(data.case, first.study, first.series, frame) : null);
+    const picture = first && firstLook(data.case, first.study, first.series, frame);
+    // asked for all the same where the images are there already: that they are looked at stands in the audit trail
+    fill(this.over, picture);
+    if (taken?.ahead) picture?.classList.add('unneeded');
   }
 
   /** Loads the images of the case that comes next, where nobody sees them. */
@@ -161,6 +164,7 @@ export class Images {
     this.frame?.remove();
     this.frame = null;
     this.address = null;
+    [this.growing, this.next] = [null, null];
     fill(this.later);
     fill(this.over, ...instead);
   }

@@ -3,6 +3,9 @@
 
 import { h } from '/web/dom.js';
 
+/** Images that were fetched ahead and not looked at are kept for so long. */
+const KEPT_MS = 15 * 60_000;
+
 const ALLOWED = 'fullscreen; cross-origin-isolated';
 
 /** A viewer in a frame, on the address it is to show. */
@@ -18,6 +21,15 @@ function send(frame, address, unseen) {
   }
 }
 
+/** How a viewer stands, as far as it can be asked. */
+function standing(frame) {
+  try {
+    return frame.contentWindow.progress();
+  } catch {
+    return { shows: false, failed: false };
+  }
+}
+
 export class Ready {
   /** `place` is where viewers stand: a frame that is moved begins anew. */
   constructor(place) {
@@ -25,6 +37,7 @@ export class Ready {
     this.frame = null;
     // what its images are of, and none while it has no case
     this.address = null;
+    this.forgetting = null;
   }
 
   /** Starts a viewer without a case, unless one is there. */
@@ -48,6 +61,13 @@ export class Ready {
     this.prepare();
     this.address = address;
     send(this.frame, address, true);
+    this.keep();
+  }
+
+  /** The images stay for as long as a reader may take with the case before; then they go, whoever looks at what. */
+  keep() {
+    clearTimeout(this.forgetting);
+    this.forgetting = setTimeout(() => { if (this.address) this.drop(); }, KEPT_MS);
   }
 
   /** The viewer for this address, seen from now on: the one with its images, or one without a case. Nothing when there is none. */
@@ -58,7 +78,13 @@ export class Ready {
       this.drop();
       return null;
     }
-    const ahead = Boolean(this.address);
+    const { shows = false, failed = true } = standing(frame);
+    // one that has missed something would stay black: a new one asks again
+    if (this.address && failed) {
+      this.drop();
+      return null;
+    }
+    const ahead = Boolean(this.address) && shows;
     if (!send(frame, address, false)) frame.contentWindow.location.replace(address);
     [this.frame, this.address] = [null, null];
     frame.inert = false;

@@ -32,17 +32,21 @@ const watching = setInterval(async () => {
 }, 20_000);
 
 // What is asked for while nobody sees this viewer says so (P23), and the page around it can tell when nothing is being asked for.
-const requests = { unseen: false, open: 0, last: performance.now() };
+const requests = { unseen: false, open: 0, failed: 0, last: performance.now() };
 const { send } = XMLHttpRequest.prototype;
 XMLHttpRequest.prototype.send = function sendCounted(...body) {
   if (requests.unseen) this.setRequestHeader('X-Causeway-Ahead', '1');
   requests.open += 1;
   this.addEventListener('loadend', () => {
     requests.open -= 1;
+    if (!this.status || this.status >= 400) requests.failed += 1;
     requests.last = performance.now();
   });
   return send.apply(this, body);
 };
+
+/** How this viewer stands: whether it shows an image of its case, and whether anything it asked for has failed. */
+window.progress = () => ({ shows: Boolean(standing.address && document.querySelector('canvas.cornerstone-canvas')), failed: requests.failed > 0 });
 
 /** For how many milliseconds nothing has been asked for, once there are images. */
 window.silentFor = () => {
@@ -84,6 +88,7 @@ window.goTo = (address, unseen) => {
   if (standing.address === address) return;
   if (standing.address) throw new Error('a viewer has one case and no other');
   standing.address = address;
+  requests.failed = 0;
   if (standing.ready) depart();
 };
 
