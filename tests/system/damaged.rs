@@ -94,13 +94,18 @@ async fn a_bit_that_flips_is_found_refused_fetched_again_and_served_as_it_was() 
     );
     let frame = format!("{address}/frames/1");
     assert_eq!(hospital.reader.bytes(&frame, "*/*").await?.0, 503);
-    let ready = health(&hospital, "readyz").await?;
-    assert!(ready.contains("blobs-damaged"), "{ready}");
-    let metrics = health(&hospital, "metrics").await?;
-    assert!(
-        metrics.contains("causeway_blobs_damaged{state=\"asked\"} 1"),
-        "{metrics}"
-    );
+    // what they say is measured once a second
+    for (page, words) in [
+        ("readyz", "blobs-damaged"),
+        ("metrics", "causeway_blobs_damaged{state=\"asked\"} 1"),
+    ] {
+        let what = format!("{page} to say {words}");
+        wait_until(&what, A_MINUTE, async || {
+            let said = health(&hospital, page).await?;
+            Ok(said.contains(words).then_some(()))
+        })
+        .await?;
+    }
     let doctor = hospital
         .stack
         .gateway_cli(&["doctor"])
