@@ -124,50 +124,63 @@ async fn receipt(bench: &Bench, uid: &str, epoch: u64, number: u64) {
     assert_eq!(bench.spool.receipted(&[receipt]).await.unwrap(), [true]);
 }
 
+/// What may speak against an instance, the statement that brings it about, and as what it fails.
+const AGAINST: [(&str, &str, Option<Failure>); 11] = [
+    ("sound", "SELECT 1", None),
+    (
+        "withheld",
+        "UPDATE instance SET state = 'withheld' WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::Stays("withheld")),
+    ),
+    (
+        "lost before it left",
+        "UPDATE instance SET state = 'waiting', lost = 1 WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::Stays("lost")),
+    ),
+    (
+        "quarantined",
+        "UPDATE instance SET quarantined = 1 WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::Stays("quarantined")),
+    ),
+    (
+        "of another class",
+        "UPDATE instance SET sop_class = '1.2.840.10008.5.1.4.1.1.4' WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::OtherClass),
+    ),
+    (
+        "deleted at the gateway",
+        "INSERT INTO erasure (study_id, why, objects, bytes, parts, reports, at_us, opened, more, heard_us) \
+         SELECT study_id, 'time', 1, 1, 0, 0, 1, '[]', 0, receipt_us FROM instance WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::NotHere),
+    ),
+    (
+        "lost at the gateway",
+        "UPDATE instance SET receipt_epoch = 0 WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::NotHere),
+    ),
+    (
+        "receipted before the gateway was restored",
+        "UPDATE instance SET receipt_epoch = 7 WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::Stays("gateway-restored")),
+    ),
+    (
+        "unknown",
+        "UPDATE instance SET sop_uid = '1.2.3.9' WHERE sop_uid = '1.2.3.1'",
+        Some(Failure::NotHere),
+    ),
+    ("recalled", "", Some(Failure::Stays("recalled"))),
+    (
+        "of other content",
+        "",
+        Some(Failure::Stays("other-content")),
+    ),
+];
+
 /// Whatever speaks against an instance, it is not committed to; what waits is waited for.
 #[tokio::test]
 async fn only_what_the_gateway_holds_is_committed_to() {
     let other = What::image("1.2.3", "1.2.3.1").with_bytes(b"other bytes under this UID");
-    for (what, statement, expect) in [
-        ("sound", "SELECT 1", None),
-        (
-            "withheld",
-            "UPDATE instance SET state = 'withheld' WHERE sop_uid = '1.2.3.1'",
-            Some(Failure::Stays("withheld")),
-        ),
-        (
-            "lost before it left",
-            "UPDATE instance SET state = 'waiting', lost = 1 WHERE sop_uid = '1.2.3.1'",
-            Some(Failure::Stays("lost")),
-        ),
-        (
-            "quarantined",
-            "UPDATE instance SET quarantined = 1 WHERE sop_uid = '1.2.3.1'",
-            Some(Failure::Stays("quarantined")),
-        ),
-        (
-            "of another class",
-            "UPDATE instance SET sop_class = '1.2.840.10008.5.1.4.1.1.4' WHERE sop_uid = '1.2.3.1'",
-            Some(Failure::OtherClass),
-        ),
-        (
-            "deleted at the gateway",
-            "INSERT INTO erasure (study_id, why, objects, bytes, parts, reports, at_us, opened, more, heard_us) \
-             SELECT study_id, 'time', 1, 1, 0, 0, 1, '[]', 0, receipt_us FROM instance WHERE sop_uid = '1.2.3.1'",
-            Some(Failure::NotHere),
-        ),
-        (
-            "unknown",
-            "UPDATE instance SET sop_uid = '1.2.3.9' WHERE sop_uid = '1.2.3.1'",
-            Some(Failure::NotHere),
-        ),
-        ("recalled", "", Some(Failure::Stays("recalled"))),
-        (
-            "of other content",
-            "",
-            Some(Failure::Stays("other-content")),
-        ),
-    ] {
+    for (what, statement, expect) in AGAINST {
         let bench = stored(&["1.2.3.1", "1.2.3.2"], 2).await;
         match what {
             "recalled" => change(&bench, "UPDATE study SET state = 'recalled'").await,

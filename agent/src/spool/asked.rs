@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use super::{Spool, SpoolError, refused_row};
 
 impl Spool {
-    /// Offers again what is still kept of these bytes, and answers which are not. A study that this spool does not know is not answered for.
+    /// Offers again what is still kept of these bytes, and answers which are not: their receipts are void. A study that this spool does not know is not answered for.
     ///
     /// # Errors
     /// When the rows refuse.
@@ -27,6 +27,7 @@ impl Spool {
             let mut gone = Vec::new();
             for one in &asked.instances {
                 if state == "recalled" || !offered(&mut tx, id, one).await? {
+                    void(&mut tx, id, one).await?;
                     gone.push(one.instance.clone());
                 }
             }
@@ -67,4 +68,19 @@ async fn offered(
     .fetch_one(&mut *tx)
     .await?;
     Ok(waiting > 0)
+}
+
+/// The receipt of bytes that are neither there nor here counts no more: nobody may hear that they are safe. The instance stays receipted
+/// until it is sent again, as there is nothing to offer.
+async fn void(tx: &mut SqliteConnection, study: i64, one: &AgainKey) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE instance SET receipt_epoch = 0 WHERE study_id = $1 AND sop_uid = $2 AND sent_digest = $3 \
+         AND state = 'receipted' AND (handle IS NULL OR lost <> 0)",
+    )
+    .bind(study)
+    .bind(one.instance.as_str())
+    .bind(one.sent_digest.to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
 }

@@ -173,11 +173,26 @@ async fn forget(
     .await?
     .rows_affected();
     if restored {
+        void(tx, hello).await?;
         say_again(tx).await?;
     }
     set_fact(tx, EPOCH, hello.epoch).await?;
     set_fact(tx, RECEIPT_SEEN, hello.high_water).await?;
     Ok((restored, again))
+}
+
+/// Receipts of this epoch that the gateway no longer knows, for what is not kept here any more: they count no more. Those of another
+/// epoch say so themselves.
+async fn void(tx: &mut SqliteConnection, hello: &HelloGateway) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE instance SET receipt_epoch = 0 \
+         WHERE state = 'receipted' AND handle IS NULL AND receipt_epoch = $1 AND receipt_number > $2",
+    )
+    .bind(to_row(hello.epoch))
+    .bind(to_row(hello.high_water))
+    .execute(tx)
+    .await?;
+    Ok(())
 }
 
 /// Hand-offs, recalls and the words about reports carry no number by which to tell what is older than the backup: all of them are

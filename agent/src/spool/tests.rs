@@ -27,6 +27,7 @@ use causeway_proto::link::message::Agreement;
 use tempfile::TempDir;
 
 use super::disk::memory::MemoryDisk;
+use super::vouched::Vouched;
 use super::*;
 
 /// A spool with everything that moves it.
@@ -189,6 +190,14 @@ impl Bench {
         let mut writer = self.spool.begin(what.arrival(association)).await?;
         writer.append(&what.bytes).await?;
         self.spool.receive(writer, what.header()).await
+    }
+
+    /// What is known of these instances, all of the class of [`What::image`].
+    async fn vouched(&self, uids: &[&str]) -> Vec<Vouched> {
+        let class = What::image("1.2.3", "1.2.3.1").header().class;
+        let of = |uid: &&str| (class.clone(), uid.parse().unwrap());
+        let asked: Vec<_> = uids.iter().map(of).collect();
+        self.spool.vouched(&asked).await.unwrap()
     }
 
     /// Gives every instance that waits its receipt.

@@ -77,3 +77,45 @@ async fn what_is_still_kept_is_offered_again_and_what_is_not_is_said() {
     assert_eq!(bench.spool.offer_again(&unknown).await.unwrap(), []);
     assert!(waiting(&bench).await.is_empty());
 }
+
+/// Whoever asked whether it is safe must not delete what neither side has. When it comes again it is offered, and a receipt counts.
+#[tokio::test]
+async fn what_the_gateway_has_lost_and_is_not_kept_is_not_vouched_for() {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    let whats = [1, 2].map(|n| What::image("1.2.3", &format!("1.2.3.{n}")));
+    for what in &whats {
+        bench.store(what).await.unwrap();
+    }
+    let out = waiting(&bench).await;
+    seal(&bench, 30).await;
+    bench.receipt_all(1, 1).await;
+    answer(&bench, &[]).await;
+    let uids = ["1.2.3.1", "1.2.3.2"];
+    let held = [Vouched::Held, Vouched::Held];
+    bench.pass(100 * HOUR);
+    let hours = Duration::from_secs(100 * 3600);
+    assert_eq!(bench.spool.prune(hours).await.unwrap(), 2);
+    assert_eq!(bench.vouched(&uids).await, held);
+
+    let again = asked(&out, "1.2.3.1");
+    let mut other = again.clone();
+    other.instances[0].sent_digest = out[1].sent.digest;
+    bench.spool.offer_again(&other).await.unwrap();
+    assert_eq!(bench.vouched(&uids).await, held, "only these very bytes");
+    for _ in 0..2 {
+        let gone = bench.spool.offer_again(&again).await.unwrap();
+        assert_eq!(gone, [again.instances[0].instance.clone()]);
+        assert_eq!(bench.vouched(&uids).await, [Vouched::Gone, Vouched::Held]);
+    }
+    bench.greet(1, 2).await;
+    assert_eq!(bench.vouched(&uids).await, [Vouched::Gone, Vouched::Held]);
+
+    bench.store(&whats[0]).await.unwrap();
+    assert_eq!(
+        bench.vouched(&uids).await,
+        [Vouched::Waiting, Vouched::Held]
+    );
+    bench.receipt_all(1, 3).await;
+    assert_eq!(bench.vouched(&uids).await, held);
+}

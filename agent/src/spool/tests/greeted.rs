@@ -151,3 +151,47 @@ async fn told_again(bench: &Bench) {
     told.execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
 }
+
+/// What was removed here cannot be offered to a gateway that was restored: whether that still has it is not known.
+#[tokio::test]
+async fn what_is_not_kept_is_not_vouched_for_after_a_restore() {
+    let uids = ["1.2.3.1", "1.2.3.2"];
+    let held = [Vouched::Held, Vouched::Held];
+    let doubt = Vouched::Stays("gateway-restored");
+    for (epoch, high_water, expect) in [
+        (1, 2, held),
+        (1, 9, held),
+        (1, 1, [Vouched::Held, Vouched::Gone]),
+        (2, 0, [doubt, doubt]),
+        (2, 9, [doubt, doubt]),
+    ] {
+        let why = format!("epoch {epoch}, high-water mark {high_water}");
+        let bench = Bench::new().await;
+        bench.greet(1, 0).await;
+        let whats = uids.map(|uid| What::image("1.2.3", uid));
+        for what in &whats {
+            bench.store(what).await.unwrap();
+        }
+        seal(&bench, 30).await;
+        bench.receipt_all(1, 1).await;
+        answer(&bench, &[]).await;
+        bench.pass(100 * HOUR);
+        let hours = Duration::from_secs(100 * 3600);
+        assert_eq!(bench.spool.prune(hours).await.unwrap(), 2, "{why}");
+        assert_eq!(bench.vouched(&uids).await, held, "{why}");
+        for _ in 0..2 {
+            bench.greet(epoch, high_water).await;
+            assert_eq!(bench.vouched(&uids).await, expect, "{why}");
+        }
+        // numbers that were forgotten are given again, to others
+        bench.greet(epoch, 100).await;
+        assert_eq!(bench.vouched(&uids).await, expect, "{why}");
+        for (what, was) in whats.iter().zip(expect) {
+            if was != Vouched::Held {
+                bench.store(what).await.unwrap();
+            }
+        }
+        bench.receipt_all(epoch, 101).await;
+        assert_eq!(bench.vouched(&uids).await, held, "{why}");
+    }
+}
