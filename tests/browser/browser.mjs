@@ -61,3 +61,18 @@ export async function lit(page) {
     return bright / (data.length / 4);
   }).catch(() => 0);
 }
+
+/** How much of a viewer's canvas is lit, and how many slices of its stack are loaded. */
+export const look = (frame) => frame.evaluate(() => {
+  const canvas = document.querySelector('canvas.cornerstone-canvas');
+  if (!canvas?.width) return { lit: 0, loaded: 0 };
+  const small = document.createElement('canvas');
+  [small.width, small.height] = [32, 32];
+  const pen = small.getContext('2d');
+  pen.drawImage(canvas, 0, 0, 32, 32);
+  const { data } = pen.getImageData(0, 0, 32, 32);
+  let lit = 0;
+  for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 90) lit += 1;
+  const ids = window.cornerstone?.getRenderingEngines?.()[0]?.getViewports?.()[0]?.getImageIds?.() ?? [];
+  return { lit: lit / 1024, loaded: ids.filter((id) => window.cornerstone.cache.isLoaded(id)).length };
+}).catch(() => ({ lit: 0, loaded: 0 }));

@@ -4,7 +4,7 @@
 //   CAUSEWAY_URL=… CAUSEWAY_USER=… CAUSEWAY_PASSWORD=… SPEED_STUDY=… SPEED_SLICES=… [SPEED_MBIT=50] [SPEED_RTT_MS=40] node next.mjs [folder for screenshots]
 // Two cases of that many slices must be the first on the list; SPEED_STUDY is another, on which the viewer was used once before. The line is Chromium's own emulation, as in speed.mjs.
 
-import { browser, until, viewer } from './browser.mjs';
+import { browser, look, until, viewer } from './browser.mjs';
 
 const { CAUSEWAY_URL: url, CAUSEWAY_USER: user, CAUSEWAY_PASSWORD: password, SPEED_STUDY: study, SPEED_SLICES: slices, SPEED_MBIT: mbit = '50', SPEED_RTT_MS: rtt = '40' } = process.env;
 const folder = process.argv[2];
@@ -18,21 +18,6 @@ page.setDefaultTimeout(240_000);
 const errors = [];
 page.on('pageerror', (error) => errors.push(String(error)));
 const picture = (name) => (folder ? page.screenshot({ path: `${folder}/${name}.png` }) : undefined);
-
-/** How much of a viewer's canvas is lit, and how many slices of its stack are loaded. */
-const look = (frame) => frame.evaluate(() => {
-  const canvas = document.querySelector('canvas.cornerstone-canvas');
-  if (!canvas?.width) return { lit: 0, loaded: 0 };
-  const small = document.createElement('canvas');
-  [small.width, small.height] = [32, 32];
-  const pen = small.getContext('2d');
-  pen.drawImage(canvas, 0, 0, 32, 32);
-  const { data } = pen.getImageData(0, 0, 32, 32);
-  let lit = 0;
-  for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 90) lit += 1;
-  const ids = window.cornerstone?.getRenderingEngines?.()[0]?.getViewports?.()[0]?.getImageIds?.() ?? [];
-  return { lit: lit / 1024, loaded: ids.filter((id) => window.cornerstone.cache.isLoaded(id)).length };
-}).catch(() => ({ lit: 0, loaded: 0 }));
 
 const banner = () => page.evaluate(() => document.querySelector('.case-top .banner')?.dataset.case ?? null);
 

@@ -3,7 +3,7 @@
 //   SPEED_URL=… SPEED_STUDY=… SPEED_SLICES=… [CAUSEWAY_USER=… CAUSEWAY_PASSWORD=…] [SPEED_MBIT=50] [SPEED_RTT_MS=40] node speed.mjs
 // The line is Chromium's own emulation: rate and round trip of each request, no loss and no slow start.
 
-import { browser, until } from './browser.mjs';
+import { browser, look, until } from './browser.mjs';
 
 const { SPEED_URL: url, SPEED_STUDY: study, SPEED_SLICES: slices, CAUSEWAY_USER: user, CAUSEWAY_PASSWORD: password, SPEED_MBIT: mbit = '50', SPEED_RTT_MS: rtt = '40' } = process.env;
 
@@ -14,32 +14,16 @@ page.setDefaultTimeout(240_000);
 const errors = [];
 page.on('pageerror', (error) => errors.push(String(error)));
 
-/** How much of the canvas is lit, and how many slices of the stack are loaded. */
-const look = () => page.evaluate(() => {
-  const canvas = document.querySelector('canvas.cornerstone-canvas');
-  if (!canvas?.width) return { lit: 0, loaded: 0 };
-  const small = document.createElement('canvas');
-  [small.width, small.height] = [64, 64];
-  const pen = small.getContext('2d');
-  pen.drawImage(canvas, 0, 0, 64, 64);
-  const { data } = pen.getImageData(0, 0, 64, 64);
-  let lit = 0;
-  for (let at = 0; at < data.length; at += 4) if (data[at] + data[at + 1] + data[at + 2] > 90) lit += 1;
-  const engine = window.cornerstone?.getRenderingEngines?.()[0];
-  const ids = engine?.getViewports?.()[0]?.getImageIds?.() ?? [];
-  return { lit: lit / 4096, loaded: ids.filter((id) => window.cornerstone.cache.isLoaded(id)).length };
-}).catch(() => ({ lit: 0, loaded: 0 }));
-
 async function open() {
   const begun = Date.now();
   const since = () => (Date.now() - begun) / 1000;
   await page.goto(`${url}/viewer/viewer?StudyInstanceUIDs=${study}`, { waitUntil: 'commit' });
-  await until('an image', async () => (await look()).lit > 0.02, 200);
+  await until('an image', async () => (await look(page.mainFrame())).lit > 0.02, 200);
   const first = since();
   let loaded = 0;
   // requests of the viewer's workers are not told to the page's listeners: what is loaded is asked of the viewer itself
   const all = await until('every slice', async () => {
-    loaded = Math.max(loaded, (await look()).loaded);
+    loaded = Math.max(loaded, (await look(page.mainFrame())).loaded);
     return loaded >= Number(slices) ? since() : 0;
   }, 200).catch(() => null);
   return { first, all, loaded };
