@@ -26,7 +26,8 @@ pub(crate) const CONNECTION_WINDOW: u32 = 256 << 10;
 pub struct Bounds {
     /// Connections at the same time.
     pub max_connections: usize,
-    /// Connections at the same time from one address; of IPv6 from one /64. A proxy is one address.
+    /// The share of one address, of IPv6 of one /64: what it holds beyond this goes to others when there are no more places. A proxy is
+    /// one address.
     pub max_connections_per_address: usize,
     /// Within how many seconds a new connection has sent its first request's head.
     pub head_timeout_s: u64,

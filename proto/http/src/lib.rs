@@ -1,10 +1,10 @@
-//! How both programs serve HTTP: how many connections there may be and how many from one address, for how long each may hold its place
-//! without asking, sending or taking anything, and what a request may measure.
+//! How both programs serve HTTP: how many connections there may be and what the share of one address is, for how long each may hold its
+//! place without asking, sending or taking anything, and what a request may measure.
 //!
 //! | what comes | what is answered |
 //! |---|---|
 //! | no complete request within `head_timeout_s` of the connection, none within `idle_timeout_s` of the last answer | the connection ends |
-//! | more connections than there are places | whoever has asked nothing for longest gives way; where all are being answered, the new one is closed |
+//! | more connections than there are places | of those who hold more than their share whoever asks nothing or keeps us waiting for longest gives way, or else the first that came; then whoever does so of all; where all are being answered and nobody has more than his share, the new one is closed |
 //! | a head of more than 32 KiB or 100 fields | 431 |
 //! | a target of more than 8 KiB | 414 |
 //! | `TRACE`, `CONNECT` | 405 |

@@ -1,4 +1,7 @@
-//! Who is connected: a place for each, given to the next when its holder asks nothing, and taken when he lets time run.
+//! Who is connected: a place for each, given to the next when its holder asks nothing or keeps us waiting, and taken when he lets time run.
+//!
+//! An address may hold more than its share while there are places. When there are none, what it holds beyond its share is lent: it
+//! goes to whoever comes from an address that has its share not yet, and it comes back from those who are silent first.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -53,15 +56,28 @@ impl Taken {
         Some(gone)
     }
 
-    /// Ends the connection that has been asking nothing for longest, of this address or of any; says whether there was one.
-    fn give_way(&mut self, from: Option<IpAddr>) -> bool {
-        let longest = self
-            .connections
-            .values()
-            .filter(|one| from.is_none_or(|from| one.from == from))
-            .filter_map(|one| one.standing().waits().map(|since| (since, one.number)))
-            .min();
-        let Some(gone) = longest.and_then(|(_, number)| self.free(number)) else {
+    fn share_is_full(&self, from: IpAddr, share: usize) -> bool {
+        self.of.get(&from).is_some_and(|held| *held >= share)
+    }
+
+    /// Ends a connection for a newcomer from this address; says whether there was one. Of those who hold more than their share, who
+    /// waits for longest, or else the first that came; then, of all others, who waits for longest. Whoever has his share already takes
+    /// only from those who have more than theirs, and from his own address, and nobody who is being answered.
+    fn give_way(&mut self, newcomer: IpAddr, share: usize) -> bool {
+        let greedy = self.share_is_full(newcomer, share);
+        let rank = |one: &Arc<Connection>| {
+            let lent = self.of.get(&one.from).is_some_and(|held| *held > share);
+            let waits = one.standing().waits();
+            let may = match (greedy, lent, waits.is_some()) {
+                (_, true, true) | (false, true, false) | (false, false, true) => true,
+                (true, false, true) => one.from == newcomer,
+                (_, false, false) | (true, true, false) => false,
+            };
+            // `None` would be less than any time: who is being answered comes last
+            may.then(|| (!lent, waits.is_none(), waits, one.number))
+        };
+        let longest = self.connections.values().filter_map(rank).min();
+        let Some(gone) = longest.and_then(|(.., number)| self.free(number)) else {
             return false;
         };
         self.told.gave_way = self.told.gave_way.saturating_add(1);
@@ -82,16 +98,13 @@ impl Places {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for a new connection; none when everybody else is being answered.
+    /// A place for a new connection; none when everybody else is being answered and nobody has more than his share.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let from = neighbourhood(address);
         let mut taken = self.taken();
-        let held = taken.of.get(&from).copied().unwrap_or_default();
-        let room = if held >= self.bounds.max_connections_per_address {
-            taken.give_way(Some(from))
-        } else {
-            taken.connections.len() < self.bounds.max_connections || taken.give_way(None)
-        };
+        let share = self.bounds.max_connections_per_address;
+        let room =
+            taken.connections.len() < self.bounds.max_connections || taken.give_way(from, share);
         if !room {
             taken.told.turned_away = taken.told.turned_away.saturating_add(1);
             return None;
@@ -150,6 +163,14 @@ impl Places {
     pub(crate) fn count(&self) -> usize {
         self.taken().connections.len()
     }
+
+    /// How many keep each of their answers waiting.
+    #[cfg(test)]
+    pub(crate) fn slow(&self) -> usize {
+        let taken = self.taken();
+        let slow = |one: &&Arc<Connection>| matches!(one.standing().waits(), Some(Waits::Slow(_)));
+        taken.connections.values().filter(slow).count()
+    }
 }
 
 /// Those who share an address: of IPv6 the /64 that one subscriber has.
@@ -190,17 +211,52 @@ struct Standing {
     since: Instant,
     /// Whether anything was ever asked.
     asked: bool,
-    /// What is being answered, and since when its next piece is not taken; none while the next piece is awaited from us.
-    answers: HashMap<u64, Option<Instant>>,
+    /// What is being answered.
+    answers: HashMap<u64, Turn>,
     /// Since when the socket takes nothing.
     full: Option<Instant>,
     last: u64,
 }
 
+/// On whom an answer waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// On us.
+    Ours,
+    /// On the rest of the request's body, which was first asked for at that time.
+    Body(Instant),
+    /// On the peer, who has had a piece since then and has not asked for the next.
+    Taking(Instant),
+}
+
+/// In whose order places are taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Waits {
+    /// Who never asked anything, since he came.
+    Silent(Instant),
+    /// Who asks nothing any more.
+    Idle(Instant),
+    /// Who keeps each of his answers waiting.
+    Slow(Instant),
+}
+
 impl Standing {
-    /// In whose order places are taken away: who never asked anything first, then by time. None while something is answered.
-    fn waits(&self) -> Option<(bool, Instant)> {
-        self.answers.is_empty().then_some((self.asked, self.since))
+    /// None while something is being answered that waits on us.
+    fn waits(&self) -> Option<Waits> {
+        if self.answers.is_empty() {
+            return Some(match self.asked {
+                true => Waits::Idle(self.since),
+                false => Waits::Silent(self.since),
+            });
+        }
+        let mut latest = None;
+        for turn in self.answers.values() {
+            match turn {
+                Turn::Ours => return None,
+                Turn::Body(since) | Turn::Taking(since) => latest = latest.max(Some(*since)),
+            }
+        }
+        latest.map(Waits::Slow)
     }
 
     fn overdue(&self, now: Instant, bounds: &Bounds) -> bool {
@@ -212,10 +268,9 @@ impl Standing {
         };
         // one answer that nobody takes ends no others on the connection; a socket that takes nothing ends them all
         let untaken = |since: &Instant| over(*since, bounds.untaken());
-        let mut answers = self.answers.values();
+        let stuck = |turn: &Turn| matches!(turn, Turn::Taking(since) if untaken(since));
         (self.answers.is_empty() && over(self.since, silent))
-            || (!self.answers.is_empty()
-                && answers.all(|since| since.as_ref().is_some_and(untaken)))
+            || (!self.answers.is_empty() && self.answers.values().all(stuck))
             || self.full.iter().any(untaken)
     }
 }
@@ -254,13 +309,19 @@ impl Connection {
         }
     }
 
+    fn turn(&self, answer: u64, turn: Turn) {
+        if let Some(mine) = self.standing().answers.get_mut(&answer) {
+            *mine = turn;
+        }
+    }
+
     /// A request's head is complete.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
         let mut standing = self.standing();
         standing.asked = true;
         standing.last += 1;
         let number = standing.last;
-        standing.answers.insert(number, None);
+        standing.answers.insert(number, Turn::Ours);
         Answering {
             connection: Arc::clone(self),
             number,
@@ -278,11 +339,35 @@ pub(crate) struct Answering {
 impl Answering {
     /// A piece of the answer was handed over: now it is the peer's turn, until he asks for the next.
     pub(crate) fn handed_over(&self, piece: bool) {
-        let since = piece.then(Instant::now);
-        let mut standing = self.connection.standing();
-        if let Some(mine) = standing.answers.get_mut(&self.number) {
-            *mine = since;
+        let turn = match piece {
+            true => Turn::Taking(Instant::now()),
+            false => Turn::Ours,
+        };
+        self.connection.turn(self.number, turn);
+    }
+
+    /// For the body of this request.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking {
+            connection: Arc::clone(&self.connection),
+            number: self.number,
         }
+    }
+}
+
+/// Says of a request that is being answered whether the rest of its body is awaited. From the first time on, however often a piece
+/// comes: a trickle is slow too.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    connection: Arc<Connection>,
+    number: u64,
+}
+
+impl Asking {
+    /// The rest is awaited since then, or is not awaited at the moment.
+    pub(crate) fn awaits(&self, since: Option<Instant>) {
+        let turn = since.map_or(Turn::Ours, Turn::Body);
+        self.connection.turn(self.number, turn);
     }
 }
 

@@ -13,11 +13,11 @@ use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use thiserror::Error;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower::Service;
 
 use crate::bounds::{LONGEST_HEAD, LONGEST_TARGET, MOST_FIELDS, PIECE};
-use crate::places::{Answering, Connection};
+use crate::places::{Answering, Asking, Connection};
 
 /// Why a request does not come as far as its handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,12 +134,13 @@ where
             let answer = (self.refuse)(refusal).map(|body| watched(body, answering));
             return Box::pin(std::future::ready(Ok(answer)));
         }
-        let limit = self.body;
+        let (limit, asking) = (self.body, answering.asking());
         let request = request.map(|inner| {
             Body::new(Timed {
                 inner,
                 limit,
-                end: None,
+                begun: None,
+                asking,
             })
         });
         let answer = self.inner.call(request);
@@ -151,7 +152,19 @@ where
 struct Timed<B> {
     inner: B,
     limit: Duration,
-    end: Option<Pin<Box<Sleep>>>,
+    begun: Option<(Instant, Pin<Box<Sleep>>)>,
+    asking: Asking,
+}
+
+impl<B> Timed<B> {
+    /// Since when it is asked for; none when its time is over.
+    fn begun(&mut self, cx: &mut Context<'_>) -> Option<Instant> {
+        let limit = self.limit;
+        let (since, end) = self
+            .begun
+            .get_or_insert_with(|| (Instant::now(), Box::pin(tokio::time::sleep(limit))));
+        end.as_mut().poll(cx).is_pending().then_some(*since)
+    }
 }
 
 impl<B> HttpBody for Timed<B>
@@ -166,14 +179,12 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::BoxError>>> {
-        let limit = self.limit;
-        let end = self
-            .end
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
-        if end.as_mut().poll(cx).is_ready() {
+        let Some(since) = self.begun(cx) else {
+            self.asking.awaits(None);
             return Poll::Ready(Some(Err(Late.into())));
-        }
+        };
         let next = Pin::new(&mut self.inner).poll_frame(cx);
+        self.asking.awaits(next.is_pending().then_some(since));
         next.map(|frame| frame.map(|frame| frame.map_err(Into::into)))
     }
 
@@ -183,6 +194,15 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+impl<B> Drop for Timed<B> {
+    fn drop(&mut self) {
+        // nobody asks for the rest
+        if self.begun.is_some() {
+            self.asking.awaits(None);
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Slow, greedy and hostile clients over real sockets, and the normal one beside them.
 
+mod shares;
+
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -11,6 +13,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum_server::Handle;
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Duration, Instant, timeout};
@@ -59,7 +63,13 @@ async fn large() -> Bytes {
 /// An answer without end, for those who take it.
 async fn endless() -> Body {
     let piece = Bytes::from(vec![0; 64 << 10]);
-    let pieces = futures::stream::repeat_with(move || Ok::<_, Infallible>(piece.clone()));
+    let pieces = stream::repeat_with(move || Ok::<_, Infallible>(piece.clone()));
+    Body::from_stream(pieces)
+}
+
+/// An answer that is begun, and of which the rest never comes from us.
+async fn begun() -> Body {
+    let pieces = stream::iter([Ok::<_, Infallible>("begun")]).chain(stream::pending());
     Body::from_stream(pieces)
 }
 
@@ -73,7 +83,8 @@ impl Server {
             .route("/", get(async || "here").post(take))
             .route("/take", post(take))
             .route("/large", get(large))
-            .route("/endless", get(endless));
+            .route("/endless", get(endless))
+            .route("/begun", get(begun));
         let (places, handle) = (Places::new(bounds.clone()), Handle::new());
         let (held, ending) = (Arc::clone(&places), handle.clone());
         let serving = async move {
@@ -326,44 +337,6 @@ async fn a_thousand_slow_clients_do_not_keep_a_normal_one_from_being_answered() 
         assert!(server.places.count() <= Bounds::default().max_connections);
         drop(slow);
     }
-}
-
-#[tokio::test]
-async fn whoever_asks_nothing_for_longest_gives_way_and_whoever_is_answered_stays() {
-    let bounds = Bounds {
-        max_connections: 4,
-        max_connections_per_address: 2,
-        ..Bounds::default()
-    };
-    let server = Server::new(bounds);
-    let mut reader = server.connect_from(2).await;
-    let endless = b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n";
-    reader.write_all(endless).await.unwrap();
-    reader.read_exact(&mut [0; 100]).await.unwrap();
-    let mut silent = server.connect_from(2).await;
-    // the third of an address ends the silent one, not the one that is answered, nor anybody elsewhere
-    let mut other = server.connect_from(3).await;
-    other
-        .write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        .await
-        .unwrap();
-    other.read_exact(&mut [0; 100]).await.unwrap();
-    let mut third = server.connect_from(2).await;
-    assert_eq!(heard(&mut silent).await, b"");
-    third.write_all(endless).await.unwrap();
-    third.read_exact(&mut [0; 100]).await.unwrap();
-    // both are answered: a further one of that address is closed
-    let mut further = server.connect_from(2).await;
-    assert_eq!(heard(&mut further).await, b"");
-    // when all places are taken, who never asked goes before who did
-    let mut never = server.connect_from(4).await;
-    let mut normal = server.connect_from(5).await;
-    assert_eq!(heard(&mut never).await, b"");
-    normal.write_all(NORMAL).await.unwrap();
-    assert_eq!(status(&heard(&mut normal).await), 200);
-    other.write_all(NORMAL).await.unwrap();
-    assert!(heard(&mut other).await.ends_with(b"here"));
-    reader.read_exact(&mut [0; 100]).await.unwrap();
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
