@@ -11,7 +11,7 @@
 //! |---|---|---|
 //! | connected | A-ASSOCIATE-RQ within ARTIM | judged |
 //! | connected | anything else: A-ABORT; silence: close | parting |
-//! | connected | no place for it: A-ASSOCIATE-RJ, before it has said anything | parting |
+//! | connected | no place for it, or a newcomer takes its place: A-ASSOCIATE-RJ, before it has said anything | parting |
 //! | judged | A-ASSOCIATE-AC | idle |
 //! | judged | A-ASSOCIATE-RJ, or A-ABORT for a broken request | parting |
 //! | idle | a command | in a message |

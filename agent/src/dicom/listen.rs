@@ -122,7 +122,19 @@ async fn connection(mut place: Place, stream: std::net::TcpStream) {
         let (word, _) = negotiate::at_limit();
         return wire.part(&word.into(), TURNING_AWAY).await;
     }
-    let said = match read_request(&mut wire, Instant::now() + artim).await {
+    let said = tokio::select! {
+        biased;
+        told = place.given_away() => {
+            tracing::info!(address = %place.address, told, "a connection that asked nothing gave way to another");
+            if told {
+                let (word, _) = negotiate::at_limit();
+                wire.part(&word.into(), TURNING_AWAY).await;
+            }
+            return;
+        }
+        said = read_request(&mut wire, Instant::now() + artim) => said,
+    };
+    let said = match said {
         Ok(said) => said,
         Err(stop) => return part(wire, stop, artim).await,
     };

@@ -1,11 +1,15 @@
 //! Who may come in: connections and associations are counted, in all and from each address, and what is too much is told so.
+//!
+//! Who has not asked for an association yet holds no place against others. When there is none for a newcomer, one of those who wait
+//! gives way: first who comes from where nobody may call, then whose address has the most of them, then who has waited for longest.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,7 +44,18 @@ struct Counts {
     associations: usize,
     turned_away: usize,
     by_address: HashMap<IpAddr, Here>,
+    waiting: HashMap<u64, Waiting>,
     last_number: u64,
+}
+
+/// A connection that has not asked yet.
+#[derive(Debug)]
+struct Waiting {
+    address: IpAddr,
+    /// Whether anybody may call from there.
+    known: bool,
+    /// Ends its waiting; says whether it may be told.
+    end: oneshot::Sender<bool>,
 }
 
 /// What one address has.
@@ -56,8 +71,10 @@ enum Seat {
     Waiting,
     /// An association.
     Taken,
-    /// There is no place for it.
+    /// There is no place for it, and it is being told so.
     None,
+    /// Not even that.
+    Gone,
 }
 
 /// One connection is counted for as long as this lives; one association from [`Place::sit`] on.
@@ -67,6 +84,51 @@ pub(super) struct Place {
     pub(super) address: IpAddr,
     pub(super) number: u64,
     seat: Seat,
+    ended: Option<oneshot::Receiver<bool>>,
+}
+
+impl Counts {
+    /// Ends the waiting of one connection, of this address or of any; says whether there was one.
+    fn give_way(&mut self, of: Option<IpAddr>) -> bool {
+        let mut held: HashMap<IpAddr, usize> = HashMap::new();
+        for one in self.waiting.values() {
+            *held.entry(one.address).or_default() += 1;
+        }
+        let rank = |(number, one): (&u64, &Waiting)| {
+            let held = held.get(&one.address).copied().unwrap_or_default();
+            (one.known, Reverse(held), *number)
+        };
+        let may = |(_, one): &(&u64, &Waiting)| of.is_none_or(|of| of == one.address);
+        let first = self.waiting.iter().filter(may).map(rank).min();
+        let Some((.., number)) = first else {
+            return false;
+        };
+        let Some(gone) = self.waiting.remove(&number) else {
+            return false;
+        };
+        self.leave(gone.address, false);
+        let told = self.turned_away < TURNED_AWAY;
+        self.turned_away += usize::from(told);
+        // an end that is not heard is one that has come by itself
+        if gone.end.send(told).is_err() {
+            self.turned_away -= usize::from(told);
+        }
+        true
+    }
+
+    /// One connection less, and one association where it was one.
+    fn leave(&mut self, address: IpAddr, seated: bool) {
+        let seated = usize::from(seated);
+        self.connections = self.connections.saturating_sub(1);
+        self.associations = self.associations.saturating_sub(seated);
+        if let Some(here) = self.by_address.get_mut(&address) {
+            here.connections = here.connections.saturating_sub(1);
+            here.associations = here.associations.saturating_sub(seated);
+            if here.connections == 0 {
+                self.by_address.remove(&address);
+            }
+        }
+    }
 }
 
 impl Door {
@@ -99,27 +161,42 @@ impl Door {
         let mut counts = self.counts();
         let here = counts.by_address.get(&address).copied();
         let here = here.unwrap_or_default().connections;
-        let seat = if counts.connections < config.max_associations + WAITING_ROOM
-            && here < config.max_associations_per_peer + WAITING_FROM_ONE
-        {
-            counts.connections += 1;
-            counts.by_address.entry(address).or_default().connections += 1;
-            Seat::Waiting
-        } else if counts.turned_away < TURNED_AWAY {
-            counts.turned_away += 1;
-            Seat::None
+        let room = if here >= config.max_associations_per_peer + WAITING_FROM_ONE {
+            counts.give_way(Some(address))
         } else {
-            return None;
+            counts.connections < config.max_associations + WAITING_ROOM || counts.give_way(None)
         };
         counts.last_number += 1;
         let number = counts.last_number;
-        drop(counts);
-        Some(Place {
+        let mut place = Place {
             door: Arc::clone(self),
             address,
             number,
-            seat,
-        })
+            seat: Seat::None,
+            ended: None,
+        };
+        if room {
+            let (end, ended) = oneshot::channel();
+            let mut origins = config.calling.iter().flat_map(|one| &one.addresses);
+            let waiting = Waiting {
+                address,
+                known: origins.any(|origin| origin.holds(address)),
+                end,
+            };
+            counts.connections += 1;
+            counts.by_address.entry(address).or_default().connections += 1;
+            counts.waiting.insert(number, waiting);
+            (place.seat, place.ended) = (Seat::Waiting, Some(ended));
+        } else if counts.turned_away < TURNED_AWAY {
+            counts.turned_away += 1;
+        } else {
+            // nothing was counted for it
+            place.seat = Seat::Gone;
+            drop(counts);
+            return None;
+        }
+        drop(counts);
+        Some(place)
     }
 
     /// Until we are told to end and the last association has ended: whoever asks meanwhile is told to come again.
@@ -148,6 +225,9 @@ impl Place {
         }
         let config = &self.door.config;
         let mut counts = self.door.counts();
+        if !counts.waiting.contains_key(&self.number) {
+            return Load::AtLimit;
+        }
         let all = counts.associations;
         let here = counts.by_address.entry(self.address).or_default();
         if all >= config.max_associations || here.associations >= config.max_associations_per_peer {
@@ -155,29 +235,46 @@ impl Place {
         }
         here.associations += 1;
         counts.associations += 1;
+        counts.waiting.remove(&self.number);
         drop(counts);
         self.seat = Seat::Taken;
         Load::Free
+    }
+
+    /// Resolves when somebody else gets this place, and says whether there is room to tell so; never once it is taken.
+    pub(super) async fn given_away(&mut self) -> bool {
+        let told = match &mut self.ended {
+            Some(ended) => ended.await,
+            None => std::future::pending().await,
+        };
+        self.ended = None;
+        let Ok(told) = told else {
+            return std::future::pending().await;
+        };
+        self.seat = if told { Seat::None } else { Seat::Gone };
+        told
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
         let mut counts = self.door.counts();
-        if self.seat == Seat::None {
+        let left = match self.seat {
+            Seat::Gone => return,
+            Seat::None => true,
+            Seat::Taken => false,
+            Seat::Waiting if counts.waiting.remove(&self.number).is_some() => false,
+            // it was given away before it heard so
+            Seat::Waiting => match self.ended.as_mut().map(oneshot::Receiver::try_recv) {
+                Some(Ok(true)) => true,
+                _ => return,
+            },
+        };
+        if left {
             counts.turned_away = counts.turned_away.saturating_sub(1);
             return;
         }
-        counts.connections = counts.connections.saturating_sub(1);
-        let seated = usize::from(self.seat == Seat::Taken);
-        counts.associations = counts.associations.saturating_sub(seated);
-        if let Some(here) = counts.by_address.get_mut(&self.address) {
-            here.connections = here.connections.saturating_sub(1);
-            here.associations = here.associations.saturating_sub(seated);
-            if here.connections == 0 {
-                counts.by_address.remove(&self.address);
-            }
-        }
+        counts.leave(self.address, self.seat == Seat::Taken);
         drop(counts);
         self.door.left.notify_waiters();
     }

@@ -51,16 +51,45 @@ async fn one_address_does_not_fill_the_waiting_room_alone() {
     for _ in 0..2 + door::WAITING_FROM_ONE {
         silent.push(Peer::connect(&site).await);
     }
-    // told before it has said anything
-    let mut turned_away = Peer::connect(&site).await;
-    assert_eq!(turned_away.short().await, "rj 2/3/2");
-    assert_eq!(turned_away.short().await, "closed");
+    // whoever has waited for longest gives way to the next of that address
+    let newcomer = check(&site, [127, 0, 0, 1], "ac").await;
+    let first = silent.first_mut().unwrap();
+    assert_eq!(first.short().await, "rj 2/3/2");
+    assert_eq!(first.short().await, "closed");
     let neighbour = check(&site, NEIGHBOUR, "ac").await;
-    // those who wait are still heard
+    // the others still wait, and are heard
     let last = silent.last_mut().unwrap();
     last.write(&request(&ECHO)).await;
     assert_eq!(last.short().await, "ac");
-    drop((silent, neighbour));
+    drop((silent, newcomer, neighbour));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn strangers_who_say_nothing_shut_nobody_out() {
+    let site = Site::open("max_associations = 2\nmax_associations_per_peer = 2").await;
+    let mut patient = Peer::connect(&site).await;
+    // more than there is room for, from where nobody may call, again and again
+    let mut strangers = Vec::new();
+    for number in 0..200 {
+        let from = [127, 0, 1, u8::try_from(number % 20).unwrap() + 1];
+        let mut stranger = Peer::connect_from(&site, from).await;
+        if number % 3 == 0 {
+            stranger.write(&request(&ECHO)[..40]).await;
+        }
+        strangers.push(stranger);
+    }
+    let neighbour = check(&site, NEIGHBOUR, "ac").await;
+    patient.write(&request(&ECHO)).await;
+    assert_eq!(patient.short().await, "ac");
+    // associations give way to nobody
+    check(&site, NEIGHBOUR, "rj 2/3/2").await;
+    drop((strangers, neighbour, patient));
+    // what gave way is not counted any more: one alone finds room, though nobody is left to give way to him
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while asks(&site, NEIGHBOUR).await.1 != "ac" {
+        assert!(Instant::now() < deadline, "places were not given back");
+    }
     site.close().await;
 }
 
