@@ -303,7 +303,7 @@ impl Deliveries {
         tx.commit().await.map_err(refused("opening the deliveries"))
     }
 
-    async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, DeliveryError> {
+    async fn begin(&self) -> Result<crate::rows::Write, DeliveryError> {
         self.inner
             .spool
             .rows()

@@ -1,6 +1,6 @@
 //! The durable rows in which the agent's rooms meet: SQLite, one writer and several readers, every commit synced.
 
-mod reserve;
+mod log;
 
 use std::fs::{OpenOptions, Permissions};
 use std::io;
@@ -9,11 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use causeway_disk::Reserve;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection as _, Sqlite, SqliteConnection, SqlitePool, Transaction};
+use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use thiserror::Error;
 
-pub(crate) use reserve::Reserve;
+use log::Log;
+pub use log::Write;
 
 /// Name of the database inside the spool folder.
 const FILE: &str = "agent.sqlite";
@@ -52,6 +54,7 @@ pub struct Rows {
     write: SqlitePool,
     read: SqlitePool,
     folder: Arc<Path>,
+    log: Log,
     reserve: Option<Reserve>,
 }
 
@@ -68,7 +71,8 @@ impl Rows {
     pub async fn open(folder: &Path) -> Result<Self, RowsError> {
         keep_private(&folder.join(FILE)).map_err(RowsError::Private)?;
         let options = options(folder);
-        let write = pool(1, options.clone(), "opening them for writing").await?;
+        let log = Log::of(&folder.join(FILE));
+        let write = writer(options.clone(), log.clone()).await?;
         sqlx::migrate!("./migrations")
             .run(&write)
             .await
@@ -81,6 +85,7 @@ impl Rows {
             write,
             read,
             folder: folder.into(),
+            log,
             reserve: None,
         })
     }
@@ -116,6 +121,7 @@ impl Rows {
             write: read.clone(),
             read,
             folder: folder.into(),
+            log: Log::of(&folder.join(FILE)),
             reserve: None,
         })
     }
@@ -123,26 +129,27 @@ impl Rows {
     /// Begins a write; it holds the one write lock from the start.
     ///
     /// # Errors
-    /// When the writer does not come free in time.
-    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.make_way();
-        self.write.begin_with(SYNCED).await
+    /// When the writer does not come free in time, or the disk refuses.
+    pub async fn begin(&self) -> Result<Write, sqlx::Error> {
+        self.begin_with(SYNCED).await
     }
 
     /// As [`Self::begin`], for what can be written again from elsewhere: its commit is not synced. [`Self::sync`], or whatever is
     /// committed after it, makes it durable.
     ///
     /// # Errors
-    /// When the writer does not come free in time.
-    pub(crate) async fn begin_unsynced(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
-        self.make_way();
-        self.write.begin_with(UNSYNCED).await
+    /// As [`Self::begin`].
+    pub(crate) async fn begin_unsynced(&self) -> Result<Write, sqlx::Error> {
+        self.begin_with(UNSYNCED).await
     }
 
-    fn make_way(&self) {
+    async fn begin_with(&self, how: &'static str) -> Result<Write, sqlx::Error> {
         if let Some(reserve) = &self.reserve {
             reserve.make_way();
         }
+        let transaction = self.write.begin_with(how).await?;
+        self.log.mend().await?;
+        Ok(Write::new(transaction, self.log.clone()))
     }
 
     /// Makes everything that was committed durable.
@@ -150,14 +157,9 @@ impl Rows {
     /// # Errors
     /// As the disk says.
     pub(crate) async fn sync(&self) -> Result<(), sqlx::Error> {
-        let log = self.folder.join(format!("{FILE}-wal"));
-        let syncing = tokio::task::spawn_blocking(move || {
-            OpenOptions::new().write(true).open(log)?.sync_data()
-        });
-        match syncing.await {
-            Ok(synced) => Ok(synced?),
-            Err(_) => Err(sqlx::Error::WorkerCrashed),
-        }
+        let write = self.begin().await?;
+        self.log.sync().await?;
+        write.rollback().await
     }
 
     /// For statements that only read.
@@ -249,6 +251,8 @@ fn options(folder: &Path) -> SqliteConnectOptions {
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(Duration::from_secs(5))
+        // [`Log::take_over`] does it
+        .pragma("wal_autocheckpoint", "0")
 }
 
 /// A disk that is full or fails may end a transaction by itself (SQLite, "Response To Errors Within A Transaction"). Then no rollback
@@ -262,19 +266,44 @@ async fn is_usable(connection: &mut SqliteConnection) -> Result<bool, sqlx::Erro
     Ok(!connection.is_in_transaction())
 }
 
+fn connections(most: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .max_connections(most)
+        .acquire_timeout(Duration::from_secs(10))
+        .test_before_acquire(false)
+}
+
 async fn pool(
-    connections: u32,
+    most: u32,
     options: SqliteConnectOptions,
     tried: &'static str,
 ) -> Result<SqlitePool, RowsError> {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(10))
-        .test_before_acquire(false)
+    connections(most)
         .after_release(|connection, _| Box::pin(is_usable(connection)))
         .connect_with(options)
         .await
         .map_err(|source| RowsError::Database { tried, source })
+}
+
+/// The pool of the one connection that writes.
+async fn writer(options: SqliteConnectOptions, log: Log) -> Result<SqlitePool, RowsError> {
+    connections(1)
+        .after_release(move |connection, _| {
+            let log = log.clone();
+            Box::pin(async move {
+                let usable = is_usable(connection).await?;
+                if usable {
+                    log.take_over(connection).await;
+                }
+                Ok(usable)
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(|source| RowsError::Database {
+            tried: "opening them for writing",
+            source,
+        })
 }
 
 #[cfg(test)]

@@ -60,14 +60,14 @@ use causeway_proto::link::message::{
 use causeway_proto::random::Random;
 use causeway_proto::time::Clock;
 use serde::Deserialize;
+use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, Sqlite, Transaction};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio_util::sync::CancellationToken;
 
 use crate::keys::Keys;
-use crate::rows::Rows;
+use crate::rows::{Rows, Write};
 
 pub use disk::Handle;
 pub use disk::checked::{Checked, is_rotten};
@@ -437,7 +437,7 @@ impl Spool {
         self.inner.arrived.notify_one();
     }
 
-    async fn begin_rows(&self) -> Result<Transaction<'static, Sqlite>, SpoolError> {
+    async fn begin_rows(&self) -> Result<Write, SpoolError> {
         self.inner
             .rows
             .begin()

@@ -16,12 +16,11 @@ mod letters;
 mod tests;
 
 use causeway_proto::ids::CaseCode;
-use sqlx::{Sqlite, Transaction};
 use thiserror::Error;
 
 use crate::keys::KeysError;
 use crate::protect::Protector;
-use crate::rows::Rows;
+use crate::rows::{Rows, Write};
 use crate::spool::{Spool, SpoolError};
 
 pub use check::{Checked, Removal};
@@ -97,7 +96,7 @@ impl Talk {
         Self { spool, protector }
     }
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, TalkError> {
+    async fn begin(&self) -> Result<Write, TalkError> {
         let begun = self.spool.rows().begin().await;
         begun.map_err(refused("beginning a write"))
     }

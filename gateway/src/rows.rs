@@ -4,12 +4,12 @@ mod memory;
 #[cfg(test)]
 mod postgres;
 mod quiet;
-mod reserve;
 mod version;
 
 use std::path::Path;
 use std::time::Duration;
 
+use causeway_disk::{Reserve, write_again};
 use causeway_proto::time::Timestamp;
 use serde::Deserialize;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -18,7 +18,6 @@ use thiserror::Error;
 
 pub use memory::Memory;
 pub use quiet::Quiet;
-pub use reserve::Reserve;
 pub use version::Version;
 
 /// Where the rows live.
@@ -98,6 +97,14 @@ impl Rows {
             tried: "opening it for writing",
             source,
         })?;
+        if sqlite {
+            doubt(&write, &file)
+                .await
+                .map_err(|source| RowsError::Database {
+                    tried: "writing its log again",
+                    source,
+                })?;
+        }
         sqlx::migrate!("./migrations")
             .run(&write)
             .await
@@ -144,7 +151,7 @@ impl Rows {
     /// When no connection comes free in time.
     pub async fn begin(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
         if let Some(reserve) = &self.reserve {
-            reserve.look();
+            reserve.make_way();
         }
         if self.sqlite {
             self.write.begin_with("BEGIN IMMEDIATE").await
@@ -204,6 +211,18 @@ impl Rows {
         self.read.close().await;
         self.write.close().await;
     }
+}
+
+/// A process that was ended between a commit whose sync failed and the next one leaves a commit in the log that may not be on the disk:
+/// before anything is written behind it, it is written again.
+async fn doubt(write: &AnyPool, database: &Path) -> Result<(), sqlx::Error> {
+    let alone = write.begin_with("BEGIN IMMEDIATE").await?;
+    let log = database.with_extension("sqlite-wal");
+    match tokio::task::spawn_blocking(move || write_again(&log)).await {
+        Ok(written) => written?,
+        Err(_) => return Err(sqlx::Error::WorkerCrashed),
+    }
+    alone.rollback().await
 }
 
 /// No record of the audit trail is changed or taken away by a statement. The two databases have no trigger in common: that is why

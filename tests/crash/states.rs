@@ -21,6 +21,25 @@ async fn whatever_a_power_cut_leaves_a_spool_starts_with_what_was_answered() -> 
     Ok(())
 }
 
+/// A sync that failed is not made good by the next one: what it was to cover may be missing for good.
+#[tokio::test]
+async fn syncs_that_fail_leave_no_gap_before_what_is_answered_after_them() -> anyhow::Result<()> {
+    // with this seed a log that is not written again after them loses objects
+    const SEED: u64 = 51;
+    let plan = Plan {
+        studies: 8,
+        fails: true,
+        seed: SEED,
+    };
+    let mut found = Found::default();
+    for recorded in record(plan).await? {
+        enumerate(&recorded, 150, SEED, &mut found).await?;
+    }
+    println!("seed {SEED}: {found:?}");
+    assert!(found.holds(), "{found:?}");
+    Ok(())
+}
+
 /// The mutant: what no sync has covered, though each was asked for.
 #[tokio::test]
 async fn without_its_syncs_a_spool_is_found_out() -> anyhow::Result<()> {

@@ -100,6 +100,7 @@ const SHARED: &[&str] = &[
     "causeway-proto",
     "causeway-line",
     "causeway-http",
+    "causeway-disk",
     "causeway-certs",
 ];
 
@@ -110,6 +111,7 @@ fn crates_depend_only_on_those_they_may() {
         ("certs", &["causeway-proto"][..]),
         ("proto/line", &[][..]),
         ("proto/http", &[][..]),
+        ("proto/disk", &[][..]),
         ("agent", SHARED),
         ("gateway", SHARED),
     ];
@@ -199,6 +201,7 @@ fn the_manifest_of_the_workspace_names_every_version() {
         "proto",
         "proto/line",
         "proto/http",
+        "proto/disk",
         "certs",
         "agent",
         "gateway",

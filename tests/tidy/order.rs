@@ -13,6 +13,7 @@ pub(crate) fn breaches() -> Vec<String> {
         "proto",
         "proto/line",
         "proto/http",
+        "proto/disk",
         "agent",
         "gateway",
         "certs",

@@ -2,11 +2,10 @@
 
 use causeway_proto::audit::{Head, Record, Stored, judge};
 use causeway_proto::time::Timestamp;
-use sqlx::{Sqlite, Transaction};
 
 use super::tests::{act, end};
 use super::{HEAD, record, verify};
-use crate::rows::Rows;
+use crate::rows::{Rows, Write};
 
 const LENGTH: i64 = 200;
 /// Where a witness took heads: half-way, and at the end.
@@ -29,9 +28,7 @@ impl Chance {
     }
 }
 
-type Tx = Transaction<'static, Sqlite>;
-
-async fn run(tx: &mut Tx, sql: &str, numbers: &[i64]) {
+async fn run(tx: &mut Write, sql: &str, numbers: &[i64]) {
     let mut query = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned()));
     for number in numbers {
         query = query.bind(*number);
@@ -39,7 +36,7 @@ async fn run(tx: &mut Tx, sql: &str, numbers: &[i64]) {
     query.execute(&mut **tx).await.unwrap();
 }
 
-async fn set_head(tx: &mut Tx, head: &str) {
+async fn set_head(tx: &mut Write, head: &str) {
     sqlx::query("UPDATE agent_fact SET value = $1 WHERE name = $2")
         .bind(head)
         .bind(HEAD)
@@ -48,7 +45,7 @@ async fn set_head(tx: &mut Tx, head: &str) {
         .unwrap();
 }
 
-async fn put(tx: &mut Tx, row: &Stored) {
+async fn put(tx: &mut Write, row: &Stored) {
     let record = &row.record;
     sqlx::query(
         "INSERT INTO audit_event (seq, at_us, event, actor, subject, detail, previous, chain) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -85,7 +82,7 @@ fn forged(seq: i64, previous: &str) -> Stored {
     }
 }
 
-async fn link(tx: &mut Tx, seq: i64) -> String {
+async fn link(tx: &mut Write, seq: i64) -> String {
     if seq == 0 {
         return String::new();
     }
@@ -98,7 +95,7 @@ async fn link(tx: &mut Tx, seq: i64) -> String {
 }
 
 /// Makes room at `seq`.
-async fn shift(tx: &mut Tx, seq: i64) {
+async fn shift(tx: &mut Write, seq: i64) {
     run(
         tx,
         "UPDATE audit_event SET seq = -(seq + 1) WHERE seq >= $1",
@@ -111,7 +108,7 @@ async fn shift(tx: &mut Tx, seq: i64) {
 const KINDS: i64 = 11;
 
 /// Tampers in one way; answers where it must be found.
-async fn tamper(tx: &mut Tx, kind: i64, chance: &mut Chance) -> i64 {
+async fn tamper(tx: &mut Write, kind: i64, chance: &mut Chance) -> i64 {
     let k = chance.within(1, LENGTH);
     match kind {
         0 => {
@@ -172,7 +169,7 @@ async fn tamper(tx: &mut Tx, kind: i64, chance: &mut Chance) -> i64 {
 }
 
 /// What only a witness finds.
-async fn by_whole(tx: &mut Tx, kind: i64, k: i64) -> i64 {
+async fn by_whole(tx: &mut Write, kind: i64, k: i64) -> i64 {
     let before = link(tx, k - 1).await;
     let back = match k {
         1 => "0:".to_owned(),
@@ -232,7 +229,7 @@ async fn heads(rows: &Rows) -> Vec<Head> {
 }
 
 /// What the other end finds when the tampered end says its head and shows what stands where the other end remembers it.
-async fn other_end_doubts(tx: &mut Tx, held: &Head) -> bool {
+async fn other_end_doubts(tx: &mut Write, held: &Head) -> bool {
     let said = super::head(tx).await.unwrap();
     let seq = i64::try_from(held.sequence).unwrap();
     let own: Option<(String,)> = sqlx::query_as("SELECT chain FROM audit_event WHERE seq = $1")

@@ -9,7 +9,7 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{CommitmentError, Inner, Named, Report, Request, refused};
 use crate::audit;
-use crate::rows::to_row;
+use crate::rows::{Write, to_row};
 use crate::spool::AeTitle;
 
 /// How long a transaction UID is remembered after its request has ended.
@@ -260,7 +260,7 @@ pub(super) async fn forget(inner: &Inner) -> Result<(), CommitmentError> {
     work.await.map_err(refused("forgetting old transactions"))
 }
 
-async fn begin(inner: &Inner) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, CommitmentError> {
+async fn begin(inner: &Inner) -> Result<Write, CommitmentError> {
     let rows = inner.spool.rows();
     rows.begin().await.map_err(refused("beginning a write"))
 }

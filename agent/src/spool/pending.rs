@@ -19,7 +19,7 @@ use super::entry::Stored;
 use super::insert::insert_instances;
 use super::store::{self, Incoming, Recorded};
 use super::{Spool, SpoolError, refused_row, unentered};
-use crate::rows::{set_fact, to_row};
+use crate::rows::to_row;
 
 /// So many are written in one transaction.
 const AT_ONCE: usize = 256;
@@ -135,8 +135,8 @@ pub(super) async fn settle(spool: &Spool) -> Result<(), SpoolError> {
 
 async fn in_turn(spool: &Spool, pending: &Pendings) -> Result<(), SpoolError> {
     if pending.owes_sync.load(Ordering::Relaxed) {
-        sync_again(spool).await?;
-        pending.owes_sync.store(false, Ordering::Relaxed);
+        // a sync has failed, or nobody saw its end
+        sync(spool, pending).await?;
     }
     // what comes meanwhile is for the next one
     let mut left = pending.waiting().len();
@@ -156,23 +156,18 @@ async fn in_turn(spool: &Spool, pending: &Pendings) -> Result<(), SpoolError> {
         left = left.saturating_sub(most);
         alone = alone.saturating_sub(1);
         if pending.owes_sync.load(Ordering::Relaxed) {
-            let synced = spool.inner.rows.sync().await;
-            synced.map_err(refused_row("syncing rows"))?;
-            pending.owes_sync.store(false, Ordering::Relaxed);
+            sync(spool, pending).await?;
         }
         spool.wake();
     }
     Ok(())
 }
 
-/// A sync of what is committed has failed, or nobody saw its end: a synced commit behind it makes it durable.
-async fn sync_again(spool: &Spool) -> Result<(), SpoolError> {
-    let mut tx = spool.begin_rows().await?;
-    let work = async {
-        set_fact(&mut tx, "synced-us", spool.now().0).await?;
-        tx.commit().await
-    };
-    work.await.map_err(refused_row("syncing rows again"))
+async fn sync(spool: &Spool, pending: &Pendings) -> Result<(), SpoolError> {
+    let synced = spool.inner.rows.sync().await;
+    synced.map_err(refused_row("syncing rows"))?;
+    pending.owes_sync.store(false, Ordering::Relaxed);
+    Ok(())
 }
 
 /// What is left to be done when the rows of a group are committed: all of it has begun before it can be cut off.

@@ -3,7 +3,7 @@
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{Priority, Purpose};
 use causeway_proto::time::Timestamp;
-use sqlx::{Row, Sqlite, SqliteConnection, SqliteExecutor, Transaction};
+use sqlx::{Row, SqliteConnection, SqliteExecutor};
 use tokio::sync::oneshot;
 
 use super::corrected;
@@ -14,7 +14,7 @@ use super::insert::{
 };
 use super::there::{There, complete, existing, repeated};
 use super::{Spool, SpoolError, StoreError, Writer, digests, group, refused_row, told};
-use crate::rows::to_row;
+use crate::rows::{Write, to_row};
 
 /// Everything known of an instance when its row is written.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ async fn named(
     spool: &Spool,
     incoming: &mut Incoming,
     handle: &Handle,
-) -> Result<(Transaction<'static, Sqlite>, Recorded), SpoolError> {
+) -> Result<(Write, Recorded), SpoolError> {
     digests::ahead(spool, incoming, handle).await?;
     let mut tx = spool.begin_rows().await?;
     let recorded = record(spool, &mut tx, incoming, handle).await?;

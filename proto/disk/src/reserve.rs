@@ -1,5 +1,5 @@
-//! Room on the spool's disk that is held for rows and audit: a file that nobody writes into. It is given back before a write that might
-//! not fit, when other programs have taken all the rest, and is held again when there is room.
+//! Room on a disk that is held for rows and audit: a file that nobody writes into. It is given back before a write that might not fit, when
+//! other programs have taken all the rest, and is held again when there is room.
 
 use std::fs::{File, OpenOptions, remove_file};
 use std::io::{ErrorKind, Result, Write as _};
@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::io::Errno;
 
-/// Its name in the spool folder.
+/// Its name in the folder of the rows.
 const FILE: &str = "reserve";
 /// It is given back when less than this is free, in bytes: more than any write of ours takes.
 const NEXT_TO_NOTHING: u64 = 16 << 20;
+/// So much is written at once, in bytes, where a file system takes no room without that.
+const PIECE: usize = 1 << 20;
 
 /// The reserve. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Reserve(Arc<Inner>);
+pub struct Reserve(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -28,7 +30,8 @@ struct Inner {
 
 impl Reserve {
     /// Of so many bytes, more than 0, on the disk of `folder`; not held yet.
-    pub(super) fn new(folder: &Path, bytes: u64) -> Self {
+    #[must_use]
+    pub fn new(folder: &Path, bytes: u64) -> Self {
         Self(Arc::new(Inner {
             file: folder.join(FILE),
             folder: folder.to_owned(),
@@ -42,8 +45,9 @@ impl Reserve {
         Ok(found.f_bavail.saturating_mul(found.f_frsize))
     }
 
-    /// Whether it is held.
-    pub(crate) fn is_held(&self) -> bool {
+    /// Whether it is held, by this process or by one before it.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
         std::fs::metadata(&self.0.file).is_ok_and(|it| it.len() >= self.0.bytes)
     }
 
@@ -51,7 +55,7 @@ impl Reserve {
     ///
     /// # Errors
     /// As the disk says; nothing is held then.
-    pub(crate) fn hold(&self, spare: u64) -> Result<bool> {
+    pub fn hold(&self, spare: u64) -> Result<bool> {
         let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_held() {
             return Ok(true);
@@ -73,14 +77,14 @@ impl Reserve {
     }
 
     /// Before a write: gives it back when next to nothing is left.
-    pub(super) fn make_way(&self) {
-        if self.free().is_ok_and(|free| free >= NEXT_TO_NOTHING) {
+    pub fn make_way(&self) {
+        if !self.free().is_ok_and(|free| free < NEXT_TO_NOTHING) {
             return;
         }
         let _turn = self.0.turn.lock().unwrap_or_else(PoisonError::into_inner);
         match self.remove() {
             Ok(true) => tracing::error!(
-                "the disk of the spool is full: rows and audit live on what was held for them; make room"
+                "the disk is full: rows and audit live on what was held for them; make room"
             ),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "what is held for rows and audit stays"),
@@ -103,7 +107,7 @@ fn take(mut file: &File, bytes: u64) -> Result<()> {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
         done => return Ok(done?),
     }
-    let zeros = [0; 64 << 10];
+    let zeros = vec![0; PIECE];
     let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
     while left > 0 {
         let now = left.min(zeros.len());
