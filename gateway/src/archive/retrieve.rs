@@ -47,6 +47,8 @@ pub struct Owned {
     pub owner: (SiteId, AgreementId),
     /// The site has taken it back.
     pub recalled: bool,
+    /// It comes from the backup that the gateway was put back to, and its site has not said since that it still stands.
+    pub unheard: bool,
     /// Why it has no images any more, in words.
     pub gone: Option<String>,
 }
@@ -58,7 +60,13 @@ struct OwnedRow {
     recalled_us: Option<i64>,
     deleted_us: Option<i64>,
     deleted_days: i64,
+    unheard: i64,
 }
+
+/// Columns of [`OwnedRow`]. What came only after the restore is unheard too where it may have been reported before it, but is what its site has.
+const OWNED: &str = "s.site_id, s.agreement_id, s.recalled_us, s.deleted_us, s.deleted_days,
+    CAST(CASE WHEN s.restored = 'unheard' AND EXISTS (SELECT 1 FROM gateway_fact WHERE name = 'restored_us' AND CAST(value AS BIGINT) > s.first_us)
+        THEN 1 ELSE 0 END AS BIGINT) AS unheard";
 
 /// Under which sites and agreements a study is known, whoever may see them: more than one where two sites sent the same UID. Those that
 /// were taken back are among them.
@@ -66,12 +74,13 @@ struct OwnedRow {
 /// # Errors
 /// When the database refuses.
 pub async fn owners(rows: &Rows, study: &StudyUid) -> Result<Vec<Owned>, sqlx::Error> {
-    let found: Vec<OwnedRow> = sqlx::query_as(
-        "SELECT site_id, agreement_id, recalled_us, deleted_us, deleted_days FROM study WHERE study_uid = $1 ORDER BY site_id, agreement_id",
-    )
-    .bind(study.as_str())
-    .fetch_all(rows.read())
-    .await?;
+    let sql = format!(
+        "SELECT {OWNED} FROM study s WHERE s.study_uid = $1 ORDER BY s.site_id, s.agreement_id"
+    );
+    let found: Vec<OwnedRow> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(study.as_str())
+        .fetch_all(rows.read())
+        .await?;
     Ok(found.iter().filter_map(Owned::read).collect())
 }
 
@@ -80,6 +89,7 @@ impl Owned {
         Some(Self {
             owner: (row.site_id.parse().ok()?, row.agreement_id.parse().ok()?),
             recalled: row.recalled_us.is_some(),
+            unheard: row.unheard != 0,
             gone: images_gone(row.deleted_us, row.deleted_days),
         })
     }
@@ -219,7 +229,7 @@ pub async fn opened(rows: &Rows, target: &Target) -> Result<Opened, sqlx::Error>
         }
     }
     let sql = format!(
-        "SELECT s.site_id, s.agreement_id, s.recalled_us, s.deleted_us, s.deleted_days, i.series_uid, i.sop_uid, i.sop_class,
+        "SELECT {OWNED}, i.series_uid, i.sop_uid, i.sop_class,
              i.transfer_syntax, i.length, i.blob_key, i.pixels, i.image_rows, i.image_columns, i.bits_allocated,
              CASE WHEN f.gone_us IS NULL THEN f.kind ELSE 'gone' END AS fault
          FROM study s LEFT JOIN instance i ON i.site_id = s.site_id AND i.agreement_id = s.agreement_id AND i.study_uid = s.study_uid

@@ -407,6 +407,7 @@ fn only(found: &[Owned], scope: &Scope, target: &Target) -> Result<Owner, Proble
     match (found.pop(), found.is_empty()) {
         (None, _) if recalled => Err(withdrawn()),
         (None, _) => Err(Problem::not_found()),
+        (Some(only), true) if only.unheard => Err(unheard()),
         // a signed report under the study can still be had by its name
         (Some(only), true) => match &only.gone {
             Some(why) if target.instance.is_none() => Err(deleted(why.clone())),
@@ -448,6 +449,15 @@ fn withdrawn() -> Problem {
         StatusCode::GONE,
         "withdrawn",
         "the site has taken this study back; its images are not shown any more",
+    )
+}
+
+/// 503: it may have been taken back since the backup that the gateway was put back to.
+fn unheard() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not-heard",
+        "this gateway was put back to a backup; these images are shown again as soon as their site has said that they still stand",
     )
 }
 

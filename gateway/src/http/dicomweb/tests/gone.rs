@@ -39,6 +39,21 @@ async fn every_address_of_a_study_that_is_gone_says_why_and_to_nobody_else() {
                 "{address}"
             );
         }
+        // put back to a backup: what it brought back stays shut, what its site sends since is shown
+        desk.sql("INSERT INTO gateway_fact (name, value) VALUES ('restored_us', '1')")
+            .await;
+        desk.sql("UPDATE study SET restored = 'unheard'").await;
+        assert_eq!(desk.get(study, "*/*").await.status, 200);
+        desk.sql("UPDATE gateway_fact SET value = '9000000000000000' WHERE name = 'restored_us'")
+            .await;
+        for address in &below {
+            let answer = desk.get(address, "*/*").await;
+            assert_eq!(answer.status, 503, "{address}");
+            assert_eq!(answer.headers[header::CACHE_CONTROL], "no-store");
+            assert_eq!(answer.json()["type"], "urn:causeway:problem:not-heard");
+            assert_eq!(desk.get_as("other", address, "*/*").await.status, 404);
+        }
+        desk.sql("UPDATE study SET restored = ''").await;
         for (sql, kind, words) in [
             (
                 "UPDATE study SET deleted_us = 1, deleted_days = 14",
