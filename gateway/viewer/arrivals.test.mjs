@@ -9,7 +9,7 @@ import { createContext, runInContext } from 'node:vm';
 const source = (path) => readFileSync(fileURLToPath(new URL(path, import.meta.url)), 'utf8');
 
 /** A set of images as the viewer has them: enough of it to be offered what arrives. */
-const set = (...images) => ({ images, sort() {}, setAttributes(more) { Object.assign(this, more); } });
+const set = (...images) => ({ images, StudyInstanceUID: '1.2', sort() {}, setAttributes(more) { Object.assign(this, more); } });
 
 /** The viewer around our configuration. It offers what is new of a series to its sets in turn, as OHIF 3.12.10 does, nothing included. */
 function viewer(sets, arriving) {
@@ -35,8 +35,8 @@ function viewer(sets, arriving) {
   return { services, made, reloaded };
 }
 
-async function arrive(sets, arriving) {
-  const context = { location: { search: '?StudyInstanceUIDs=1.2' }, URLSearchParams, setInterval() {}, performance, XMLHttpRequest: class {}, window: {} };
+async function arrive(sets, arriving, waits = () => {}) {
+  const context = { location: { search: '?StudyInstanceUIDs=1.2' }, URLSearchParams, setInterval() {}, setTimeout: (act) => { waits(); setImmediate(act); }, performance, XMLHttpRequest: class {}, window: {} };
   createContext(context);
   runInContext(source('../src/http/viewer/app-config.js'), context);
   const { services, made, reloaded } = viewer(sets, arriving);
@@ -90,6 +90,7 @@ async function images() {
     const h = element, viewer = () => globalThis.frames.shift(), fill = () => {}, count = () => '';
     class Ready { take() { return null; } }
     const listenIn = fill, keepAlive = fill, redraw = fill, firstLook = fill, location = { origin: 'http://here' }, setTimeout = fill;
+    const setInterval = (act) => { globalThis.tick = act; }, clearInterval = () => { globalThis.tick = null; };
     const current = (data) => data.studies, priors = () => [];`;
   const text = source('../web/case/images.js').replace(/^import .*$/gm, '');
   return import(`data:text/javascript,${encodeURIComponent(stub + text)}`);
@@ -139,4 +140,40 @@ test('what arrives while a viewer takes in is taken in after that', async () => 
   end();
   await settled();
   assert.deepEqual([shown.objects, one.asked], [4, 2]);
+});
+
+test('what comes before the viewer has come to its case waits for it', async () => {
+  const [blank, first, second] = [image('OT'), image('CT'), image('CT')];
+  const sets = [{ ...set(blank), StudyInstanceUID: '2.25' }];
+  let waited = 0;
+  const { made, reloaded } = await arrive(sets, [first, second], () => {
+    waited += 1;
+    // the viewer leaves the image on which it stood ready, and shows what it knows of its case
+    if (waited === 3) sets.splice(0, 1, set(first));
+  });
+  assert.equal(waited, 3);
+  assert.deepEqual([sets[0].images, made, reloaded], [[first, second], [], [sets[0]]]);
+});
+
+test('a viewer that has stopped before it showed anything is started once more, and none that shows or works', async () => {
+  const { Images } = await images();
+  const one = frame(async () => {});
+  const started = [];
+  let stands = { shows: false, idle: 9_000 };
+  Object.assign(one.contentWindow, { progress: () => stands, location: { replace: (address) => started.push(address) } });
+  globalThis.frames = [one];
+  new Images().show(holding(1));
+  globalThis.tick();
+  assert.deepEqual(started, []);
+  stands = { shows: false, idle: 10_000 };
+  globalThis.tick();
+  assert.equal(started.length, 1);
+  assert.match(started[0], /^\/viewer\/viewer\?StudyInstanceUIDs=1\.2&/);
+  assert.equal(globalThis.tick, null, 'once');
+  globalThis.frames = [one];
+  const other = new Images();
+  other.show(holding(1));
+  stands = { shows: true, idle: 60_000 };
+  globalThis.tick();
+  assert.deepEqual([started.length, globalThis.tick], [1, null]);
 });

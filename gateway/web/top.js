@@ -27,3 +27,6 @@ export function corner() {
 }
 
 command('Alt+t', 'dark or light', () => switchTheme(), { group: 'Everywhere' });
+
+/** The way home. */
+export const mark = (title) => h('a', { class: 'brand', href: '/', title }, h('img', { src: '/web/mark.svg', alt: 'Worklist', width: 26, height: 26 }));

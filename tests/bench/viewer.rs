@@ -166,7 +166,9 @@ impl Room {
 async fn read(servers: &Servers, round: u32) -> anyhow::Result<Value> {
     let hospital = &servers.hospital;
     for number in [100 + 2 * round, 101 + 2 * round] {
-        let study = hospital.study(number);
+        let mut study = hospital.study(number);
+        // as on a list: none is a prior of another
+        study.patient_id = format!("PHANTOM-{number}");
         let folder = tempfile::tempdir()?;
         let files = phantom::write_long(folder.path(), &study, SLICES)?;
         hospital.send_files(&files, "CAUSEWAY").await?;

@@ -31,6 +31,10 @@ function address(data) {
   return url.pathname + url.search;
 }
 
+/** A viewer that shows nothing, and has asked for nothing for so long, has stopped on its way: it is started once more. */
+const STOPPED_MS = 10_000;
+const LOOK_MS = 1_000;
+
 /** How long it is said that images have joined. */
 const NOTICE_MS = 8_000;
 
@@ -78,11 +82,28 @@ export class Images {
     }
     const { frame } = this;
     frame.addEventListener('load', () => { if (frame === this.frame) this.attend(frame); });
+    this.watch(frame);
     const first = longest(data);
     const picture = first && firstLook(data.case, first.study, first.series, frame);
     // asked for all the same where the images are there already: that they are looked at stands in the audit trail
     fill(this.over, picture);
     if (taken?.ahead) picture?.classList.add('unneeded');
+  }
+
+  /** Until the viewer in the frame shows something: nobody has a place in it that a second start would lose. */
+  watch(frame) {
+    const timer = setInterval(() => {
+      if (frame !== this.frame) return clearInterval(timer);
+      try {
+        const { shows, idle } = frame.contentWindow.progress();
+        if (!shows && idle < STOPPED_MS) return;
+        if (!shows) frame.contentWindow.location.replace(this.address);
+      } catch {
+        // it has not begun, or is no viewer
+        return;
+      }
+      clearInterval(timer);
+    }, LOOK_MS);
   }
 
   /** Loads the images of the case that comes next, where nobody sees them. */

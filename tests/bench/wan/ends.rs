@@ -49,6 +49,8 @@ impl Study {
         let folder = tempfile::tempdir()?;
         let mut identity = Identity::sample(&format!("2.25.4712.{number}"), "20261121", "093000");
         identity.accession = format!("TEST-ACC-{number}");
+        // of a patient of its own: nothing before it is a prior
+        identity.patient_id = format!("PHANTOM-{number}");
         let files = phantom::write_long(&folder.path().join("study"), &identity, slices)?;
         let mut bytes = 0.0;
         for file in &files {

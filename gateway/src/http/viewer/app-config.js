@@ -45,14 +45,23 @@ XMLHttpRequest.prototype.send = function sendCounted(...body) {
   return send.apply(this, body);
 };
 
-/** How this viewer stands: whether it shows an image of its case, and whether anything it asked for has failed. */
-window.progress = () => ({ shows: Boolean(standing.address && document.querySelector('canvas.cornerstone-canvas')), failed: requests.failed > 0 });
+const canvas = () => document.querySelector('canvas.cornerstone-canvas');
 
-/** For how many milliseconds nothing has been asked for, once there are images. */
-window.silentFor = () => {
-  const shown = document.querySelector('canvas.cornerstone-canvas');
-  return shown && !requests.open ? performance.now() - requests.last : 0;
-};
+/** For how many milliseconds nothing has been asked for. A viewer that is busy asks for nothing either. */
+const idleFor = () => (requests.open ? 0 : performance.now() - requests.last);
+
+/** Whether every image of what is on the screen is there. */
+function whole() {
+  const { cache, getRenderingEngines } = window.cornerstone;
+  const stacks = getRenderingEngines().flatMap((engine) => engine.getViewports()).map((one) => one.getImageIds?.() ?? []);
+  return stacks.every((ids) => ids.every((id) => cache.isLoaded(id)));
+}
+
+/** How this viewer stands: whether it shows an image of its case, whether anything it asked for has failed, and how long it has asked nothing. */
+window.progress = () => ({ shows: Boolean(standing.address && canvas()), failed: requests.failed > 0, idle: idleFor() });
+
+/** For how many milliseconds nothing has been asked for, once all images on the screen are there. */
+window.silentFor = () => (canvas() && whole() ? idleFor() : 0);
 
 // A viewer without a case stands ready until the page around it names one. It warms up on the blank image: its program, its decoder and its
 // drawing have then been used, which is half of the time that a first image takes.
@@ -70,15 +79,18 @@ function depart() {
   travel(standing.address);
 }
 
-/** The viewer opens the blank image, and is ready when it has drawn it, or is not going to. */
+/** The viewer opens the blank image, and is ready when it has drawn it. It is never led away in the middle of that: whoever waits too long for it starts anew. */
 function warmUp() {
   const until = performance.now() + WARM_MS;
   travel(`/viewer/viewer?StudyInstanceUIDs=${BLANK}`);
   const timer = setInterval(() => {
-    if (performance.now() < until && window.silentFor() < 250) return;
+    const warm = window.silentFor() >= 250;
+    if (!warm && (performance.now() < until || !standing.address || requests.unseen)) return;
     clearInterval(timer);
     standing.ready = true;
-    if (standing.address) depart();
+    if (!standing.address) return;
+    if (warm) depart();
+    else location.replace(standing.address);
   }, 50);
 }
 
@@ -133,8 +145,21 @@ async function regrow(source) {
   }
 }
 
+/** Whether the viewer has come to the studies of its address. What is asked of the source before that is missing from what it then shows. */
+const arrived = () => services?.displaySetService.getActiveDisplaySets().some((set) => studies().includes(set.StudyInstanceUID));
+const ARRIVES_MS = 60_000;
+
+async function arrival() {
+  const until = performance.now() + ARRIVES_MS;
+  while (!arrived()) {
+    if (performance.now() > until) throw new Error('the viewer shows nothing that more could join');
+    await new Promise((resolve) => { setTimeout(resolve, 100); });
+  }
+}
+
 // the page around the viewer calls this when more has arrived (P13): the images join what is shown, and nobody loses his place
 window.takeInArrivals = async () => {
+  await arrival();
   const { displaySetService } = services;
   const [source] = displaySetService.extensionManager.getActiveDataSource();
   for (const set of displaySetService.getActiveDisplaySets()) {
