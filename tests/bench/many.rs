@@ -1,17 +1,15 @@
 //! How much memory the gateway needs while fifty sites send at the same time. Each is an agent of its own, with its own certificate.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use causeway_tests::hospital::Hospital;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom;
 use causeway_tests::sender::{self, Answer};
-use causeway_tests::stack::process::{self, Running};
-use causeway_tests::stack::{ORGANISATION, Options, Stack, configs};
+use causeway_tests::site::Site;
 use futures::future::try_join_all;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::rig::{Report, Series};
@@ -41,8 +39,8 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     }
     let took = start.elapsed().as_secs_f64();
     let peak = hospital.stack.gateway.peak_kib()?;
-    for (site, ..) in sites {
-        site.agent.stop("an agent").await?;
+    for (mut site, ..) in sites {
+        site.agent.end("an agent").await?;
     }
     let one = |name: &str, value: f64| Series {
         name: name.to_owned(),
@@ -74,70 +72,4 @@ async fn send(files: &[PathBuf], address: &str) -> anyhow::Result<()> {
         "an instance was refused"
     );
     Ok(())
-}
-
-/// One more site at the gateway of a stack.
-struct Site {
-    agent: Running,
-    dicom: String,
-}
-
-impl Site {
-    async fn start(stack: &Stack, folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder)?;
-        let name = format!("TEST site {}", folder.display());
-        let arguments = [
-            "site",
-            "add",
-            "--json",
-            "--name",
-            &name,
-            "--country",
-            "GR",
-            "--time-zone",
-            "Europe/Athens",
-            "--language",
-            "el",
-            "--phone",
-            "+30 210 0000000",
-            "--organisation",
-            ORGANISATION,
-        ];
-        let said: Value = serde_json::from_str(&stack.gateway_cli(&arguments).await?)?;
-        let field = |name: &str| said.get(name).and_then(Value::as_str).context("no field");
-        let port = |name: &str| {
-            let port = stack.gateway_ports.get(name).and_then(Value::as_str);
-            port.context("no port")
-        };
-        let options = Options {
-            folder: folder.to_owned(),
-            ..stack.options.clone()
-        };
-        let any = "127.0.0.1:0";
-        configs::write_agent(&options, field("agreement")?, port("link")?, any, any)?;
-        let config = folder.join("agent.toml");
-        let enrol = [
-            "enrol",
-            "--gateway",
-            port("enrolment")?,
-            "--code",
-            field("code")?,
-        ];
-        process::run(&options.binaries.agent, &config, &enrol).await?;
-        let arguments = [
-            "--config".to_owned(),
-            config.display().to_string(),
-            "run".to_owned(),
-        ];
-        let log = folder.join("agent.log");
-        let mut agent = Running::start(&options.binaries.agent, &arguments, &log).await?;
-        let ports = agent
-            .ports(&folder.join("agent-spool/ports.json"), "the agent")
-            .await?;
-        let dicom = ports.get("dicom").and_then(Value::as_str);
-        Ok(Self {
-            dicom: dicom.context("no DICOM address")?.to_owned(),
-            agent,
-        })
-    }
 }

@@ -15,9 +15,12 @@ use std::time::Duration;
 
 use causeway_tests::hospital::Hospital;
 use causeway_tests::killed;
+use causeway_tests::outage;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom::Identity;
-use causeway_tests::writers;
+use causeway_tests::soaked::{self, Soak};
+use causeway_tests::stack::build;
+use causeway_tests::{upgraded, writers};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -119,6 +122,51 @@ async fn nothing_acknowledged_is_lost_doubled_or_altered_by_kills_under_load() -
         println!("{victim:?}, seed {seed}: {verdict:?}");
         assert!(verdict.holds(), "{victim:?}, seed {seed}: {verdict:?}");
     }
+    Ok(())
+}
+
+/// A smoke of `prove drain`.
+#[tokio::test]
+async fn whoever_is_asked_to_end_under_load_ends_in_time_and_loses_nothing() -> anyhow::Result<()> {
+    for (victim, seed) in [(killed::Victim::Agent, 3), (killed::Victim::Gateway, 4)] {
+        let verdict = killed::end(victim, killed::How::Term, 5, seed).await?;
+        println!("{victim:?}, seed {seed}: {verdict:?}");
+        assert!(verdict.holds(), "{victim:?}, seed {seed}: {verdict:?}");
+    }
+    Ok(())
+}
+
+/// A smoke of `prove outage`.
+#[tokio::test]
+async fn a_gateway_that_comes_back_gets_what_many_sites_kept_for_it() -> anyhow::Result<()> {
+    let found = outage::run(4, Duration::from_secs(2), 1).await?;
+    println!("{found:?}");
+    assert!(found.holds(), "{found:?}");
+    Ok(())
+}
+
+/// A smoke of `prove soak`.
+#[tokio::test]
+async fn everything_goes_on_through_every_fault() -> anyhow::Result<()> {
+    let soak = Soak {
+        length: Duration::from_secs(12),
+        between: Duration::from_millis(800),
+        pace: Duration::from_millis(500),
+        seed: 1,
+    };
+    let found = soaked::run(soak).await?;
+    println!("{soak:?}: {found:?}");
+    assert!(found.holds(), "{soak:?}: {found:?}");
+    Ok(())
+}
+
+/// A smoke of `prove upgrade`, whose older version is this one.
+#[tokio::test]
+async fn a_version_takes_over_from_its_like() -> anyhow::Result<()> {
+    let these = build::binaries().await?;
+    let found = upgraded::run(&these, &these, 2).await?;
+    println!("{found:?}");
+    assert!(found.holds(), "{found:?}");
     Ok(())
 }
 

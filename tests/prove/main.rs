@@ -1,22 +1,32 @@
 //! `prove`: the long proofs, with their tables. `prove kills` is the one of [`causeway_tests::killed`]; a smoke of it is among the tests.
+//! `prove drain` ends them with SIGTERM instead.
+//! `prove outage` is the one of [`causeway_tests::outage`].
 //! `prove restored` loses a gateway and puts it back to an old backup: [`causeway_tests::restored`].
 //! `prove faults` is the one of [`causeway_tests::failing`].
 //! `prove states` is the one of [`causeway_tests::states`].
 //! `prove writers` is the one of [`causeway_tests::writers`].
+//! `prove soak` is the one of [`causeway_tests::soaked`].
+//! `prove upgrade` is the one of [`causeway_tests::upgraded`].
 //! `prove mutants` breaks a promise at a time and sees whether that proof finds it out.
 //! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
 
 mod faults;
 mod mutants;
+mod outage;
+mod soak;
 mod states;
+mod upgrade;
 mod writers;
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::ensure;
 use causeway_tests::failing::Sweep;
-use causeway_tests::killed::{self, Verdict, Victim};
+use causeway_tests::killed::{self, How, Verdict, Victim};
 use causeway_tests::restored;
+use causeway_tests::soaked::Soak;
 use causeway_tests::stack::build::root;
 use clap::{Parser, Subcommand};
 
@@ -36,6 +46,57 @@ enum Proof {
         /// What the times of the kills come from; printed, so that a run can be had again.
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// Only this one: `agent` or `gateway`.
+        #[arg(long)]
+        victim: Option<Victim>,
+    },
+    /// SIGTERM of the agent and of the gateway under load.
+    Drain {
+        /// How often each is ended.
+        #[arg(long, default_value_t = 500)]
+        count: u32,
+        /// As of the kills.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only this one: `agent` or `gateway`.
+        #[arg(long)]
+        victim: Option<Victim>,
+    },
+    /// A gateway that is away while many sites go on.
+    Outage {
+        /// Sites, each with an agent of its own.
+        #[arg(long, default_value_t = 100)]
+        sites: u32,
+        /// How long it is away, in seconds.
+        #[arg(long, default_value_t = 1200)]
+        away_s: u64,
+        /// What the moments come from at which the sites take studies.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Mixed load and random faults for a long time.
+    Soak {
+        /// How long, in seconds.
+        #[arg(long, default_value_t = 3600)]
+        length_s: u64,
+        /// From the end of a fault to the next, in seconds, in the mean.
+        #[arg(long, default_value_t = 25)]
+        between_s: u64,
+        /// Between two studies of each of the two senders, in seconds.
+        #[arg(long, default_value_t = 4)]
+        pace_s: u64,
+        /// What the faults come from.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// What the programs of an older version have taken, these take over; and each works with the other at the far end.
+    Upgrade {
+        /// A folder with `causeway-agent` and `causeway-gateway` of that version.
+        #[arg(long)]
+        previous: PathBuf,
+        /// Studies of eight instances that each pair gets.
+        #[arg(long, default_value_t = 100)]
+        studies: u32,
     },
     /// A gateway put back to a backup that so many instances came after.
     Restored {
@@ -99,7 +160,36 @@ enum Proof {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match Arguments::parse().proof {
-        Proof::Kills { count, seed } => kills(count, seed).await,
+        Proof::Kills {
+            count,
+            seed,
+            victim,
+        } => kills(How::Kill, count, seed, victim).await,
+        Proof::Drain {
+            count,
+            seed,
+            victim,
+        } => kills(How::Term, count, seed, victim).await,
+        Proof::Outage {
+            sites,
+            away_s,
+            seed,
+        } => outage::run(sites, Duration::from_secs(away_s), seed).await,
+        Proof::Soak {
+            length_s,
+            between_s,
+            pace_s,
+            seed,
+        } => {
+            soak::run(Soak {
+                length: Duration::from_secs(length_s),
+                between: Duration::from_secs(between_s),
+                pace: Duration::from_secs(pace_s),
+                seed,
+            })
+            .await
+        }
+        Proof::Upgrade { previous, studies } => upgrade::run(&previous, studies).await,
         Proof::Restored { before, after } => put_back(before, after).await,
         Proof::Faults { step, most, many } => faults::run(Sweep { step, most, many }).await,
         Proof::States {
@@ -117,16 +207,23 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-async fn kills(count: u32, seed: u64) -> anyhow::Result<()> {
+async fn kills(how: How, count: u32, seed: u64, only: Option<Victim>) -> anyhow::Result<()> {
+    let (name, ends) = match how {
+        How::Kill => ("kills.md", "kills"),
+        How::Term => ("drain.md", "SIGTERM"),
+    };
     let mut table = format!(
-        "| victim | kills | seed | C-STORE | unanswered | acknowledged | lost | doubled | altered | tasks wrong | drained after |\n{}\n",
-        "|---".repeat(11) + "|"
+        "| victim | {ends} | seed | C-STORE | unanswered | acknowledged | lost | doubled | altered | tasks wrong | drained after | slowest end |\n{}\n",
+        "|---".repeat(12) + "|"
     );
     let mut holds = true;
-    for (name, victim) in [("agent", Victim::Agent), ("gateway", Victim::Gateway)] {
-        let found = killed::run(victim, count, seed).await?;
+    for (who, victim) in [("agent", Victim::Agent), ("gateway", Victim::Gateway)] {
+        if only.is_some_and(|only| only != victim) {
+            continue;
+        }
+        let found = killed::end(victim, how, count, seed).await?;
         holds &= found.holds();
-        line(&mut table, name, seed, &found);
+        line(&mut table, who, seed, &found);
         if let Some(instance) = &found.which {
             say(&format!("the first that is lost or altered: {instance}"));
         }
@@ -135,7 +232,7 @@ async fn kills(count: u32, seed: u64) -> anyhow::Result<()> {
     writeln!(table, "\nVersion {}.", env!("CARGO_PKG_VERSION")).ok();
     let folder = root().join("target/prove");
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("kills.md"), &table)?;
+    std::fs::write(folder.join(name), &table)?;
     ensure!(holds, "something acknowledged was lost, doubled or altered");
     Ok(())
 }
@@ -176,10 +273,11 @@ fn line(table: &mut String, name: &str, seed: u64, found: &Verdict) {
         altered,
         tasks_wrong,
         drained,
+        slowest,
         which: _,
     } = found;
-    let drained = drained.as_secs_f64();
-    writeln!(table, "| {name} | {kills} | {seed} | {requests} | {unanswered} | {acknowledged} | {lost} | {doubled} | {altered} | {tasks_wrong} | {drained:.1} s |").ok();
+    let [drained, slowest] = [drained, slowest].map(Duration::as_secs_f64);
+    writeln!(table, "| {name} | {kills} | {seed} | {requests} | {unanswered} | {acknowledged} | {lost} | {doubled} | {altered} | {tasks_wrong} | {drained:.1} s | {slowest:.1} s |").ok();
 }
 
 #[expect(clippy::print_stdout, reason = "a proof ends in a table on the screen")]

@@ -21,19 +21,20 @@ pub(super) async fn run(rounds: u32, sends: u32, seed: u64) -> anyhow::Result<()
         instances,
         rows,
         blobs,
+        begun,
         removed,
         others,
         shown,
         verdict,
     } = &found;
     let mut table = format!(
-        "| sends | refused | kills | seed | instances | rows | blobs | blobs removed | lost | altered | other bytes | both seen |\n{}\n",
-        "|---".repeat(12) + "|"
+        "| sends | refused | kills | seed | instances | rows | blobs | begun only | blobs removed | lost | altered | other bytes | both seen |\n{}\n",
+        "|---".repeat(13) + "|"
     );
     let (lost, altered) = (verdict.lost, verdict.altered);
     writeln!(
         table,
-        "| {sends} | {refused} | {kills} | {seed} | {instances} | {rows} | {blobs} | {removed} | {lost} | {altered} | {others} | {shown} |\n\nVersion {}.",
+        "| {sends} | {refused} | {kills} | {seed} | {instances} | {rows} | {blobs} | {begun} | {removed} | {lost} | {altered} | {others} | {shown} |\n\nVersion {}.",
         env!("CARGO_PKG_VERSION")
     )?;
     say(&table);

@@ -1,5 +1,6 @@
 //! A hospital for tests: a stack with a stand-in PACS, sample studies by number, and the reports that have come home.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use crate::pacs::{Behaviour, Pacs};
 use crate::phantom::{self, Identity};
 use crate::reader::{Reader, Task};
 use crate::sender::{self, Answer};
+use crate::stack::build::Binaries;
 use crate::stack::{self, Options, PacsAddress, Stack, build, process};
 
 /// A stack, its PACS and a signed-in reader.
@@ -147,6 +149,18 @@ impl Hospital {
         Self::wrapped(Behaviour::default(), site, agent, gateway).await
     }
 
+    /// As [`Hospital::pseudonymous`], with a link that does not pause between dials, and with these programs.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn of(binaries: Binaries) -> anyhow::Result<Self> {
+        let site = Site {
+            redials_at_once: true,
+            ..Site::default()
+        };
+        Self::made(Behaviour::default(), site, binaries, tempfile::tempdir()?).await
+    }
+
     async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
         Self::wrapped(behaviour, site, &[], &[]).await
     }
@@ -157,11 +171,7 @@ impl Hospital {
         agent: &[String],
         gateway: &[String],
     ) -> anyhow::Result<Self> {
-        rustls::crypto::aws_lc_rs::default_provider()
-            .install_default()
-            .ok();
         let folder = tempfile::tempdir()?;
-        let pacs = Pacs::start(behaviour, &folder.path().join("pacs"), "127.0.0.1:0").await?;
         let mut binaries = build::binaries().await?;
         if !agent.is_empty() {
             let path = folder.path().join("agent");
@@ -171,6 +181,19 @@ impl Hospital {
             let path = folder.path().join("gateway");
             binaries.gateway = script(&path, gateway, &binaries.gateway, "serve")?;
         }
+        Self::made(behaviour, site, binaries, folder).await
+    }
+
+    async fn made(
+        behaviour: Behaviour,
+        site: Site,
+        binaries: Binaries,
+        folder: TempDir,
+    ) -> anyhow::Result<Self> {
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        let pacs = Pacs::start(behaviour, &folder.path().join("pacs"), "127.0.0.1:0").await?;
         let options = Options {
             folder: folder.path().to_owned(),
             binaries,
@@ -288,30 +311,44 @@ impl Hospital {
         self.filed(study, uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
     }
 
+    /// How many signed reports the PACS holds under each study.
+    #[must_use]
+    pub fn reports_by_study(&self) -> BTreeMap<String, u32> {
+        let mut counted = BTreeMap::new();
+        for (_, class, study) in self.all_filed() {
+            if class == uids::ENHANCED_SR_STORAGE {
+                *counted.entry(study).or_default() += 1;
+            }
+        }
+        counted
+    }
+
     fn filed(&self, study: &str, class: &str) -> Vec<PathBuf> {
-        let is_report = |path: &PathBuf| {
-            let Ok(object) = OpenFileOptions::new()
+        let all = self.all_filed().into_iter();
+        all.filter(|(_, its_class, its_study)| its_class == class && its_study == study)
+            .map(|(path, ..)| path)
+            .collect()
+    }
+
+    /// Each file of the PACS, its class and its study.
+    fn all_filed(&self) -> Vec<(PathBuf, String, String)> {
+        let read = |path: PathBuf| {
+            let object = OpenFileOptions::new()
                 .read_until(tags::PIXEL_DATA)
-                .open_file(path)
-            else {
-                return false;
+                .open_file(&path)
+                .ok()?;
+            let text = |tag| {
+                let text = object.element(tag).ok()?.to_str().ok()?;
+                Some(text.trim_end_matches('\0').to_owned())
             };
-            let is = |tag, value: &str| {
-                object.element(tag).is_ok_and(|e| {
-                    e.to_str()
-                        .is_ok_and(|text| text.trim_end_matches('\0') == value)
-                })
-            };
-            is(tags::SOP_CLASS_UID, class) && is(tags::STUDY_INSTANCE_UID, study)
+            let (class, study) = (text(tags::SOP_CLASS_UID)?, text(tags::STUDY_INSTANCE_UID)?);
+            Some((path, class, study))
         };
         let entries = std::fs::read_dir(self.folder.path().join("pacs"))
             .into_iter()
             .flatten()
             .flatten();
-        entries
-            .map(|entry| entry.path())
-            .filter(is_report)
-            .collect()
+        entries.filter_map(|entry| read(entry.path())).collect()
     }
 
     /// Files of images at the gateway, whole or in part.

@@ -1,4 +1,4 @@
-//! SIGKILL under load. Senders outside go on whatever happens, as a PACS does; an oracle that is never killed notes which C-STORE was
+//! SIGKILL and SIGTERM under load. Senders outside go on whatever happens, as a PACS does; an oracle that is never killed notes which C-STORE was
 //! answered with success and what was in it; the verdict asks the gateway for each of them, as a reader would, and compares the bytes.
 
 use std::collections::BTreeMap;
@@ -21,7 +21,7 @@ use crate::sender::{self, Answer, file};
 use crate::stack::wait_until;
 
 /// Who is killed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Victim {
     /// The agent.
     Agent,
@@ -29,10 +29,19 @@ pub enum Victim {
     Gateway,
 }
 
+/// How it is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// With SIGKILL.
+    Kill,
+    /// With SIGTERM: what is under way ends or is handed back, within 30 s, and it says 0.
+    Term,
+}
+
 /// What was found.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// SIGKILLs.
+    /// How often it was ended.
     pub kills: u32,
     /// C-STORE requests, those without an answer included.
     pub requests: u64,
@@ -52,13 +61,17 @@ pub struct Verdict {
     pub tasks_wrong: u64,
     /// From the last kill until the queue was empty.
     pub drained: Duration,
+    /// The longest time from a SIGTERM to its end.
+    pub slowest: Duration,
 }
 
 impl Verdict {
-    /// Nothing lost, doubled or altered.
+    /// Nothing lost, doubled or altered, and nobody late.
     #[must_use]
     pub fn holds(&self) -> bool {
-        self.acknowledged > 0 && self.lost + self.doubled + self.altered + self.tasks_wrong == 0
+        self.acknowledged > 0
+            && self.lost + self.doubled + self.altered + self.tasks_wrong == 0
+            && self.slowest <= LONGEST_END
     }
 }
 
@@ -73,21 +86,24 @@ const SIDES: [u16; 8] = [16, 16, 16, 16, 64, 64, 256, 16];
 /// Every so many studies the last object has so many rows and columns.
 const LARGE: (u32, u16) = (16, 1536);
 const LIMIT: Duration = Duration::from_secs(600);
+/// What a process may take to end.
+const LONGEST_END: Duration = Duration::from_secs(30);
 
-/// What was sent and answered with success: where it lies at the gateway, and its digest.
+/// What was sent and answered with success: where it lies at the gateway, and digests of all of it and of its pixels.
 pub(crate) type Oracle = BTreeMap<String, Stored>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Stored {
     study: String,
-    digest: Digest,
+    whole: Digest,
+    pixels: Digest,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) stored: Oracle,
-    requests: u64,
-    unanswered: u64,
+    pub(crate) requests: u64,
+    pub(crate) unanswered: u64,
 }
 
 /// Kills `victim` so many times while four senders send, and compares.
@@ -95,33 +111,35 @@ pub(crate) struct Told {
 /// # Errors
 /// When a part does not start again, or the queue never drains.
 pub async fn run(victim: Victim, kills: u32, seed: u64) -> anyhow::Result<Verdict> {
+    end(victim, How::Kill, kills, seed).await
+}
+
+/// The same, ended as told.
+///
+/// # Errors
+/// When a part does not end as it should or does not start again, or the queue never drains.
+pub async fn end(victim: Victim, how: How, kills: u32, seed: u64) -> anyhow::Result<Verdict> {
     let mut hospital = Hospital::redialling_at_once(Behaviour::default()).await?;
     let over = Arc::new(AtomicBool::new(false));
     let mut senders = JoinSet::new();
     for number in 0..SENDERS {
         let (over, address) = (over.clone(), hospital.stack.dicom());
-        senders.spawn(async move { send(number, &address, &over).await });
+        senders.spawn(async move { send(number, &address, PAUSE, &over).await });
     }
-    let mut random = seed;
-    for _ in 0..kills {
+    let (mut random, mut slowest) = (seed, Duration::ZERO);
+    for number in 1..=kills {
         let wait = Duration::from_micros(next(&mut random) % (LONGEST * 1000));
         tokio::time::sleep(wait).await;
-        match victim {
-            Victim::Agent => hospital.stack.restart_agent().await?,
-            Victim::Gateway => {
-                hospital.stack.restart_gateway().await?;
-                wait_until("the link to be up", LIMIT, async || {
-                    let state = status(&hospital, "/link/state").await?;
-                    Ok((state == "up").then_some(()))
-                })
-                .await?;
-            }
-        }
+        let ended = end_once(&mut hospital, victim, how).await;
+        let took = ended
+            .with_context(|| format!("the {number}th time, seed {seed}\n{}", hospital.logs()))?;
+        slowest = slowest.max(took);
     }
     over.store(true, Ordering::Relaxed);
     let last = Instant::now();
     let mut verdict = Verdict {
         kills,
+        slowest,
         ..Verdict::default()
     };
     let mut oracle = Oracle::new();
@@ -131,15 +149,49 @@ pub async fn run(victim: Victim, kills: u32, seed: u64) -> anyhow::Result<Verdic
         verdict.unanswered += told.unanswered;
         oracle.extend(told.stored);
     }
-    wait_until("the queue to be empty", LIMIT, async || {
-        Ok((status(&hospital, "/queue/instances").await? == 0).then_some(()))
-    })
-    .await
-    .with_context(|| hospital.logs())?;
+    wait_empty(&hospital).await?;
     verdict.drained = last.elapsed();
     judge(&hospital, &oracle, &mut verdict).await?;
     hospital.close().await?;
     Ok(verdict)
+}
+
+/// Ends it once and waits until it works again; answers how long a SIGTERM took.
+async fn end_once(hospital: &mut Hospital, victim: Victim, how: How) -> anyhow::Result<Duration> {
+    let stack = &mut hospital.stack;
+    let took = match (victim, how) {
+        (Victim::Agent, How::Kill) => stack.restart_agent().await.map(|()| Duration::ZERO)?,
+        (Victim::Agent, How::Term) => stack.drain_agent().await?,
+        (Victim::Gateway, How::Kill) => stack.restart_gateway().await.map(|()| Duration::ZERO)?,
+        (Victim::Gateway, How::Term) => stack.drain_gateway().await?,
+    };
+    if victim == Victim::Gateway {
+        wait_linked(hospital).await?;
+    }
+    Ok(took)
+}
+
+/// Waits until the link is up.
+pub(crate) async fn wait_linked(hospital: &Hospital) -> anyhow::Result<()> {
+    wait_status(hospital, "/link/state", "up".into()).await
+}
+
+/// Waits until nothing waits at the agent.
+pub(crate) async fn wait_empty(hospital: &Hospital) -> anyhow::Result<()> {
+    wait_status(hospital, "/queue/instances", 0.into()).await
+}
+
+async fn wait_status(hospital: &Hospital, pointer: &str, wanted: Value) -> anyhow::Result<()> {
+    let mut last = None;
+    let reached = wait_until(pointer, LIMIT, async || {
+        // an agent that is too busy to answer in ten seconds is asked again
+        let said = status(hospital, pointer).await;
+        let reached = said.as_ref().is_ok_and(|said| *said == wanted);
+        last = Some(said);
+        Ok(reached.then_some(()))
+    })
+    .await;
+    reached.with_context(|| format!("it said {last:?}\n{}", hospital.logs()))
 }
 
 /// What the agent's `status` says at a place.
@@ -158,8 +210,18 @@ pub(crate) fn next(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Sends study after study until told to stop, and each until all of it is stored; every fifth once more.
-async fn send(sender: u32, address: &str, over: &AtomicBool) -> anyhow::Result<Told> {
+/// From 0 to 1, of the same.
+pub(crate) fn share(state: &mut u64) -> f64 {
+    f64::from(u32::try_from(next(state) >> 40).unwrap_or_default()) / f64::from(1_u32 << 24)
+}
+
+/// Sends study after study until told to stop, and each until all of it is stored; every fifth once more. One begins each `pause`.
+pub(crate) async fn send(
+    sender: u32,
+    address: &str,
+    pause: Duration,
+    over: &AtomicBool,
+) -> anyhow::Result<Told> {
     let folder = tempfile::tempdir()?;
     let mut told = Told::default();
     for number in 0.. {
@@ -174,7 +236,7 @@ async fn send(sender: u32, address: &str, over: &AtomicBool) -> anyhow::Result<T
         for file in files {
             std::fs::remove_file(file)?;
         }
-        tokio::time::sleep_until(begun + PAUSE).await;
+        tokio::time::sleep_until(begun + pause).await;
     }
     Ok(told)
 }
@@ -193,6 +255,16 @@ pub(crate) fn write(folder: &Path, study: u32) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 pub(crate) async fn store(files: &[PathBuf], address: &str, told: &mut Told) -> anyhow::Result<()> {
+    store_at(files, address, "CAUSEWAY", told).await
+}
+
+/// Sends files to a title until all are stored.
+pub(crate) async fn store_at(
+    files: &[PathBuf],
+    address: &str,
+    called: &str,
+    told: &mut Told,
+) -> anyhow::Result<()> {
     let mut rest = files.to_vec();
     let start = Instant::now();
     while !rest.is_empty() {
@@ -201,7 +273,7 @@ pub(crate) async fn store(files: &[PathBuf], address: &str, told: &mut Told) -> 
             "a study was not taken for ten minutes"
         );
         // an association that is refused is one with an agent that is not there
-        let answers = sender::send(&rest, address, "PACS", "CAUSEWAY").await;
+        let answers = sender::send(&rest, address, "PACS", called).await;
         let Ok(answers) = answers else {
             tokio::time::sleep(Duration::from_millis(20)).await;
             continue;
@@ -228,19 +300,28 @@ pub(crate) fn note(path: &Path, stored: &mut Oracle) -> anyhow::Result<()> {
     let (study, _) = sent.instance.rsplit_once(".3.").context("no UID of ours")?;
     let facts = Stored {
         study: study.to_owned(),
-        digest: Digest::of(&sent.bytes),
+        whole: Digest::of(&sent.bytes),
+        pixels: Digest::of(pixels(&sent.bytes)),
     };
     stored.insert(sent.instance, facts);
     Ok(())
 }
 
-/// Asks for everything that was answered with success.
+/// What stands behind the head of the pixels.
+fn pixels(dataset: &[u8]) -> &[u8] {
+    let tag = [0xE0, 0x7F, 0x10, 0x00];
+    let at = memchr::memmem::find(dataset, &tag).map(|at| at + 12);
+    at.and_then(|at| dataset.get(at..)).unwrap_or_default()
+}
+
+/// Asks for everything that was answered with success. Where identities stay at home only the pixels arrive as they were.
 pub(crate) async fn judge(
     hospital: &Hospital,
     oracle: &Oracle,
     verdict: &mut Verdict,
 ) -> anyhow::Result<()> {
     verdict.acknowledged = oracle.len() as u64;
+    let identified = hospital.stack.options.identified;
     let asked = oracle.iter().map(|(instance, stored)| async move {
         let study = &stored.study;
         let path = format!("/dicomweb/studies/{study}/series/{study}.2/instances/{instance}");
@@ -255,11 +336,17 @@ pub(crate) async fn judge(
                 verdict.lost += 1;
                 verdict.which.get_or_insert_with(|| instance.clone());
             }
-            Some(object) if Digest::of(&file::of(&object, 0)?.bytes) != stored.digest => {
-                verdict.altered += 1;
-                verdict.which.get_or_insert_with(|| instance.clone());
+            Some(object) => {
+                let bytes = file::of(&object, 0)?.bytes;
+                let same = match identified {
+                    true => Digest::of(&bytes) == stored.whole,
+                    false => Digest::of(pixels(&bytes)) == stored.pixels,
+                };
+                if !same {
+                    verdict.altered += 1;
+                    verdict.which.get_or_insert_with(|| instance.clone());
+                }
             }
-            Some(_) => {}
         }
     }
     let mut rows = hospital.gateway_rows().await?;

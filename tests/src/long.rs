@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use causeway_proto::dataset::{Dataset, Value};
+use causeway_proto::digest::Digest;
 use dicom_core::{Tag, VR};
 use tokio::time::Instant;
 
@@ -130,11 +131,15 @@ pub fn write_small(path: &Path, study: u32, instance: u32, side: u16) -> anyhow:
     Ok(study)
 }
 
+/// Each study is of a patient of its own.
 fn header(kind: Kind, study: &str, frames: u16) -> Dataset {
     let class = match kind {
         Kind::Section => "1.2.840.10008.5.1.4.1.1.2.1",
         Kind::Ultrasound => "1.2.840.10008.5.1.4.1.1.3.1",
     };
+    // not what the UIDs say: that would be an identity in them
+    let patient = Digest::of(study.as_bytes()).to_string();
+    let patient = patient.get(..8).unwrap_or_default();
     let mut it = Dataset::new();
     for (tag, vr, text) in [
         ((0x0008, 0x0008), VR::CS, "ORIGINAL\\PRIMARY"),
@@ -154,7 +159,7 @@ fn header(kind: Kind, study: &str, frames: u16) -> Dataset {
         ((0x0008, 0x0070), VR::LO, MAKER),
         ((0x0008, 0x1090), VR::LO, MODEL),
         ((0x0010, 0x0010), VR::PN, "Blomqvist^Erika"),
-        ((0x0010, 0x0020), VR::LO, "HOSP-556677"),
+        ((0x0010, 0x0020), VR::LO, &format!("HOSP-{patient}")),
         ((0x0020, 0x000D), VR::UI, study),
         ((0x0020, 0x000E), VR::UI, &format!("{study}.2")),
         ((0x0020, 0x0013), VR::IS, "1"),

@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use causeway_proto::dataset::Dataset;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
@@ -50,6 +51,7 @@ struct State {
     folder: PathBuf,
     arrivals: Mutex<Vec<Arrival>>,
     stores: Mutex<usize>,
+    away: AtomicBool,
 }
 
 /// A running stand-in. Stopping it waits for its associations.
@@ -77,6 +79,7 @@ impl Pacs {
             folder: folder.to_owned(),
             arrivals: Mutex::default(),
             stores: Mutex::default(),
+            away: AtomicBool::new(false),
         });
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
         tracker.spawn(accept(listener, state.clone(), cancel.clone()));
@@ -104,6 +107,11 @@ impl Pacs {
             .clone()
     }
 
+    /// Goes away, or comes back: while it is away it hangs up on everybody.
+    pub fn set_away(&self, away: bool) {
+        self.state.away.store(away, Ordering::Relaxed);
+    }
+
     /// Stops listening and ends every association.
     pub async fn stop(self) {
         self.cancel.cancel();
@@ -127,6 +135,7 @@ async fn accept(listener: TcpListener, state: Arc<State>, cancel: CancellationTo
 }
 
 async fn serve(socket: TcpStream, state: Arc<State>) -> anyhow::Result<()> {
+    ensure!(!state.away.load(Ordering::Relaxed), "away");
     socket.set_nodelay(true)?;
     let options = ServerAssociationOptions::new()
         .accept_any()
@@ -149,7 +158,9 @@ async fn serve(socket: TcpStream, state: Arc<State>) -> anyhow::Result<()> {
     };
     let (mut command, mut dataset) = (Vec::new(), Vec::new());
     loop {
-        match association.receive().await? {
+        let received = association.receive().await?;
+        ensure!(!state.away.load(Ordering::Relaxed), "away");
+        match received {
             Pdu::PData { data } => {
                 for value in data {
                     let whole = match value.value_type {

@@ -123,7 +123,7 @@ pub async fn run(before: u32, after: u32) -> anyhow::Result<Verdict> {
     .await
     .with_context(|| hospital.logs())?;
     verdict.back = up.elapsed();
-    wait_empty(&hospital).await?;
+    killed::wait_empty(&hospital).await?;
     wait_until("the site to be heard of every study", LIMIT, async || {
         let unheard = "SELECT COUNT(*) FROM study WHERE restored <> ''";
         verdict.unheard = u64::try_from(
@@ -159,14 +159,5 @@ async fn store(
         let files = killed::write(folder.path(), study * 16 + 1)?;
         killed::store(&files, &hospital.stack.dicom(), told).await?;
     }
-    wait_empty(hospital).await
-}
-
-async fn wait_empty(hospital: &Hospital) -> anyhow::Result<()> {
-    wait_until("the queue to be empty", LIMIT, async || {
-        let left = killed::status(hospital, "/queue/instances").await?;
-        Ok((left == 0).then_some(()))
-    })
-    .await
-    .with_context(|| hospital.logs())
+    killed::wait_empty(hospital).await
 }

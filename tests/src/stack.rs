@@ -1,5 +1,6 @@
 //! A whole Causeway on loopback as real processes: a gateway, an enrolled agent, a reader's account, and a PACS to answer to.
 
+mod again;
 pub mod build;
 pub mod configs;
 pub mod facts;
@@ -154,68 +155,6 @@ impl Stack {
         agent_cli(&self.options, arguments).await
     }
 
-    /// Kills the gateway with SIGKILL and starts it again on the same addresses.
-    ///
-    /// # Errors
-    /// When it does not come up again.
-    pub async fn restart_gateway(&mut self) -> anyhow::Result<()> {
-        self.restart_gateway_after(async |_| Ok(())).await
-    }
-
-    /// The same, with something that happens while it does not run.
-    ///
-    /// # Errors
-    /// When that fails, or the gateway does not come up again.
-    pub async fn restart_gateway_after(
-        &mut self,
-        between: impl AsyncFnOnce(&Options) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        self.gateway.kill().await?;
-        between(&self.options).await?;
-        let folder = self.options.folder.clone();
-        self.gateway = Running::start(
-            &self.options.binaries.gateway,
-            &config_argument(&folder, "gateway", "serve"),
-            &log(&folder, "gateway"),
-        )
-        .await?;
-        wait_ready(&self.gateway_ports).await
-    }
-
-    /// Kills the agent with SIGKILL and starts it again on the same addresses.
-    ///
-    /// # Errors
-    /// When it does not come up again.
-    pub async fn restart_agent(&mut self) -> anyhow::Result<()> {
-        self.restart_agent_after(|| Ok(())).await
-    }
-
-    /// The same, with something that happens while it does not run.
-    ///
-    /// # Errors
-    /// When that fails, or the agent does not come up again.
-    pub async fn restart_agent_after(
-        &mut self,
-        between: impl FnOnce() -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        self.agent.kill().await?;
-        between()?;
-        let folder = self.options.folder.clone();
-        self.agent = Running::start(
-            &self.options.binaries.agent,
-            &config_argument(&folder, "agent", "run"),
-            &log(&folder, "agent"),
-        )
-        .await?;
-        let dicom = self
-            .agent_ports
-            .get("dicom")
-            .and_then(Value::as_str)
-            .context("the agent has no DICOM address")?
-            .to_owned();
-        wait_listening("the agent's DICOM port", &dicom).await
-    }
-
     /// Base of the gateway's pages, such as `http://127.0.0.1:4000`.
     #[must_use]
     pub fn url(&self) -> String {
@@ -249,9 +188,10 @@ impl Stack {
     ///
     /// # Errors
     /// When one does not end within its time or ends with an error.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        self.agent.stop("the agent").await?;
-        self.gateway.stop("the gateway").await
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.agent.end("the agent").await?;
+        self.gateway.end("the gateway").await?;
+        Ok(())
     }
 }
 
@@ -471,6 +411,9 @@ async fn wait_listening(what: &str, address: &str) -> anyhow::Result<()> {
     .await
 }
 
+/// The most that one question counts while something is waited for.
+const LONGEST_STEP: Duration = Duration::from_secs(10);
+
 /// Asks again and again until `ask` has an answer; says what it waited for when `limit` is over.
 ///
 /// # Errors
@@ -480,16 +423,19 @@ pub async fn wait_until<T>(
     limit: Duration,
     mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
-    let start = tokio::time::Instant::now();
+    let mut waited = Duration::ZERO;
     let mut pause = Duration::from_millis(10);
     loop {
+        let begun = tokio::time::Instant::now();
         if let Some(answer) = ask().await.with_context(|| format!("waiting for {what}"))? {
             return Ok(answer);
         }
-        if start.elapsed() > limit {
+        if waited > limit {
             bail!("waited {} s for {what}, in vain", limit.as_secs());
         }
         tokio::time::sleep(pause).await;
+        // while the machine stood still nobody waited
+        waited += begun.elapsed().min(LONGEST_STEP);
         pause = (pause * 3 / 2).min(Duration::from_millis(250));
     }
 }

@@ -5,7 +5,6 @@ mod coded;
 mod codes;
 mod firewall;
 mod hospital;
-mod relay;
 mod stranger;
 mod trails;
 mod turns;
@@ -22,13 +21,13 @@ use causeway_proto::ids::{CaseCode, Priority, Purpose};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, chunk_header, encode};
 use causeway_proto::link::message::{Instance, InstanceKey, Open, Query};
+use causeway_tests::relay::Relay;
 use causeway_tests::stack::wait_until;
 use dicom_dictionary_std::uids;
 use tokio::time::Instant;
 
 use centre::{Centre, clock, random, with_alpn};
 use hospital::Hospital;
-use relay::Relay;
 use stranger::{Stranger, hello};
 
 const INSTANCES: &str = "SELECT count(*) FROM instance";

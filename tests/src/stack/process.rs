@@ -11,6 +11,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::{Child, Command};
+use tokio::time::Instant;
 
 use super::wait_until;
 
@@ -92,19 +93,17 @@ impl Running {
         self.child.kill().await.context("killing a process")
     }
 
-    /// Ends it with SIGTERM and waits for its end.
+    /// Ends it with SIGTERM and waits for its end; answers how long that took.
     ///
     /// # Errors
     /// When it does not end within 35 s, or ends with anything but 0.
-    pub async fn stop(mut self, what: &str) -> anyhow::Result<()> {
-        let Some(pid) = self
-            .child
-            .id()
-            .and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?))
-        else {
-            return Ok(());
-        };
-        kill_process(pid, Signal::TERM).with_context(|| format!("asking {what} to end"))?;
+    pub async fn end(&mut self, what: &str) -> anyhow::Result<Duration> {
+        let begun = Instant::now();
+        if self.pid().is_none() {
+            return Ok(Duration::ZERO);
+        }
+        self.signal(Signal::TERM)
+            .with_context(|| format!("asking {what} to end"))?;
         let ended = tokio::time::timeout(Duration::from_secs(35), self.child.wait()).await;
         let status =
             ended.with_context(|| format!("{what} did not end within 35 s of SIGTERM"))??;
@@ -113,6 +112,14 @@ impl Running {
                 "{what} ended with {status}; the end of its log:\n{}",
                 tail(&self.log)
             );
+        }
+        Ok(begun.elapsed())
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(pid) = pid.and_then(Pid::from_raw) {
+            kill_process(pid, signal)?;
         }
         Ok(())
     }

@@ -9,12 +9,12 @@ use causeway_proto::ids::{CaseCode, Priority, Purpose};
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, chunk_header, encode};
 use causeway_proto::link::message::{Instance, Open, Trailer};
+use causeway_tests::relay::Relay;
 use causeway_tests::stack::wait_until;
 use dicom_dictionary_std::uids;
 
 use super::centre::{Centre, clock, random};
 use super::hospital::Hospital;
-use super::relay::Relay;
 use super::stranger::{Stranger, hello};
 use super::{INSTANCES, LIMIT, SEALED, wait_count};
 

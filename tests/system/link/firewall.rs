@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use causeway_agent::link::{State, Transport, Way};
+use causeway_tests::relay::Relay;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::centre::Centre;
 use super::hospital::Hospital;
-use super::relay::Relay;
 use super::{INSTANCES, SEALED, wait_count};
 
 fn is_up_by(by: Way) -> impl FnMut(&State) -> bool {

@@ -8,11 +8,11 @@ use causeway_proto::digest::Digest;
 use causeway_proto::link::close::Code;
 use causeway_proto::link::codec::{Message, chunk_header, encode};
 use causeway_proto::link::message::Instance;
+use causeway_tests::relay::Relay;
 use dicom_dictionary_std::uids;
 
 use super::centre::Centre;
 use super::hospital::Hospital;
-use super::relay::Relay;
 use super::stranger::{Stranger, hello};
 use super::{INSTANCES, LIMIT, SEALED, wait_count};
 

@@ -1,11 +1,11 @@
 //! An emergency behind a study that fills a slow line.
 
 use causeway_proto::ids::Priority;
+use causeway_tests::relay::Relay;
 use causeway_tests::stack::wait_until;
 
 use super::centre::Centre;
 use super::hospital::Hospital;
-use super::relay::Relay;
 use super::{INSTANCES, LIMIT, wait_count};
 
 const URGENT: &str = "SELECT count(*) FROM instance WHERE study_uid = '1.2.826.2'";

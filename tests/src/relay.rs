@@ -23,8 +23,9 @@ struct Line {
 
 /// The line between one agent and one gateway.
 #[derive(Debug)]
-pub(super) struct Relay {
-    pub(super) address: SocketAddr,
+pub struct Relay {
+    /// Where the agent finds the gateway.
+    pub address: SocketAddr,
     line: Arc<Line>,
     tracker: TaskTracker,
     _guard: DropGuard,
@@ -32,7 +33,10 @@ pub(super) struct Relay {
 
 impl Relay {
     /// A line to `gateway`.
-    pub(super) async fn start(gateway: SocketAddr) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When no socket can be bound.
+    pub async fn start(gateway: SocketAddr) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind("127.0.0.1:0").await?;
         let address = socket.local_addr()?;
         let line = Arc::new(Line {
@@ -61,33 +65,36 @@ impl Relay {
     }
 
     /// Bytes that the agent has sent through it.
-    pub(super) fn up(&self) -> u64 {
+    #[must_use]
+    pub fn up(&self) -> u64 {
         self.line.up.load(Ordering::Relaxed)
     }
 
     /// Carries so many bytes a second from the agent from now on.
-    pub(super) fn slow(&self, bytes_per_s: u64) {
+    pub fn slow(&self, bytes_per_s: u64) {
         self.line.rate.store(bytes_per_s.max(1), Ordering::Relaxed);
     }
 
     /// Goes deaf after so many more bytes from the agent.
-    pub(super) fn cut_after(&self, bytes: u64) {
+    pub fn cut_after(&self, bytes: u64) {
         let at = self.up().saturating_add(bytes);
         self.line.cut_at.store(at, Ordering::Relaxed);
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    /// Whether it still hears.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         self.line.open.load(Ordering::Relaxed)
     }
 
     /// Hears again.
-    pub(super) fn mend(&self) {
+    pub fn mend(&self) {
         self.line.cut_at.store(u64::MAX, Ordering::Relaxed);
         self.line.open.store(true, Ordering::Relaxed);
     }
 
     /// Ends it.
-    pub(super) async fn stop(self) {
+    pub async fn stop(self) {
         let tracker = self.tracker.clone();
         drop(self);
         tracker.close();
