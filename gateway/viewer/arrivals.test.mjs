@@ -36,12 +36,14 @@ function viewer(sets, arriving) {
 }
 
 async function arrive(sets, arriving, waits = () => {}) {
-  const context = { location: { search: '?StudyInstanceUIDs=1.2' }, URLSearchParams, setInterval() {}, setTimeout: (act) => { waits(); setImmediate(act); }, performance, XMLHttpRequest: class {}, window: {} };
+  const context = { location: { search: '?StudyInstanceUIDs=1.2' }, URLSearchParams, setInterval() {}, setTimeout: (act) => { waits(); setImmediate(act); }, performance, XMLHttpRequest: class {}, window: {}, document: { querySelector: () => ({}) } };
   createContext(context);
   runInContext(source('../src/http/viewer/app-config.js'), context);
+  assert.equal(context.window.progress().came, false, 'it has not begun');
   const { services, made, reloaded } = viewer(sets, arriving);
   context.window.config({ servicesManager: { services } });
   await context.window.takeInArrivals();
+  assert.equal(context.window.progress().came, true, 'however it came to its case');
   return { made, reloaded };
 }
 
@@ -155,17 +157,17 @@ test('what comes before the viewer has come to its case waits for it', async () 
   assert.deepEqual([sets[0].images, made, reloaded], [[first, second], [], [sets[0]]]);
 });
 
-test('a viewer that has stopped before it showed anything is started once more, and none that shows or works', async () => {
+test('a viewer that has stopped on its way is started once more, and none that has come or works', async () => {
   const { Images } = await images();
   const one = frame(async () => {});
   const started = [];
-  let stands = { shows: false, idle: 9_000 };
+  let stands = { came: false, idle: 9_000 };
   Object.assign(one.contentWindow, { progress: () => stands, location: { replace: (address) => started.push(address) } });
   globalThis.frames = [one];
   new Images().show(holding(1));
   globalThis.tick();
   assert.deepEqual(started, []);
-  stands = { shows: false, idle: 10_000 };
+  stands = { came: false, idle: 10_000 };
   globalThis.tick();
   assert.equal(started.length, 1);
   assert.match(started[0], /^\/viewer\/viewer\?StudyInstanceUIDs=1\.2&/);
@@ -173,7 +175,7 @@ test('a viewer that has stopped before it showed anything is started once more, 
   globalThis.frames = [one];
   const other = new Images();
   other.show(holding(1));
-  stands = { shows: true, idle: 60_000 };
+  stands = { came: true, idle: 60_000 };
   globalThis.tick();
   assert.deepEqual([started.length, globalThis.tick], [1, null]);
 });

@@ -31,7 +31,7 @@ function address(data) {
   return url.pathname + url.search;
 }
 
-/** A viewer that shows nothing, and has asked for nothing for so long, has stopped on its way: it is started once more. */
+/** A viewer that has not come to its case, and has asked for nothing for so long, has stopped on its way: it is started once more. */
 const STOPPED_MS = 10_000;
 const LOOK_MS = 1_000;
 
@@ -90,14 +90,14 @@ export class Images {
     if (taken?.ahead) picture?.classList.add('unneeded');
   }
 
-  /** Until the viewer in the frame shows something: nobody has a place in it that a second start would lose. */
+  /** Until the viewer in the frame has come to its case: nobody has a place in it that a second start would lose. */
   watch(frame) {
     const timer = setInterval(() => {
       if (frame !== this.frame) return clearInterval(timer);
       try {
-        const { shows, idle } = frame.contentWindow.progress();
-        if (!shows && idle < STOPPED_MS) return;
-        if (!shows) frame.contentWindow.location.replace(this.address);
+        const { came, idle } = frame.contentWindow.progress();
+        if (!came && idle < STOPPED_MS) return;
+        if (!came) frame.contentWindow.location.replace(this.address);
       } catch {
         // it has not begun, or is no viewer
         return;

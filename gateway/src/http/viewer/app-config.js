@@ -57,8 +57,14 @@ function whole() {
   return stacks.every((ids) => ids.every((id) => cache.isLoaded(id)));
 }
 
-/** How this viewer stands: whether it shows an image of its case, whether anything it asked for has failed, and how long it has asked nothing. */
-window.progress = () => ({ shows: Boolean(standing.address && canvas()), failed: requests.failed > 0, idle: idleFor() });
+let services = null;
+
+/** Whether the viewer has come to the studies of its address. What is asked of the source before that is missing from what it then shows. */
+const arrived = () => studies().join() !== BLANK && services?.displaySetService.getActiveDisplaySets().some((set) => studies().includes(set.StudyInstanceUID));
+
+/** How this viewer stands: whether it has come to its case and shows an image of it, whether anything it asked for has failed, and how long it has
+ * asked nothing. */
+window.progress = () => ({ came: Boolean(arrived()), shows: Boolean(arrived() && canvas()), failed: requests.failed > 0, idle: idleFor() });
 
 /** For how many milliseconds nothing has been asked for, once all images on the screen are there. */
 window.silentFor = () => (canvas() && whole() ? idleFor() : 0);
@@ -112,8 +118,6 @@ function standReady() {
   return null;
 }
 
-let services = null;
-
 /** Whether the viewer, opened anew, would lay this image on a stack: a clip stands alone, and so does each view of a plain radiograph. */
 const stacks = (one) => one.Rows > 0 && !(one.NumberOfFrames > 1) && !['CR', 'MG', 'DX'].includes(one.Modality);
 
@@ -145,8 +149,6 @@ async function regrow(source) {
   }
 }
 
-/** Whether the viewer has come to the studies of its address. What is asked of the source before that is missing from what it then shows. */
-const arrived = () => services?.displaySetService.getActiveDisplaySets().some((set) => studies().includes(set.StudyInstanceUID));
 const ARRIVES_MS = 60_000;
 
 async function arrival() {
