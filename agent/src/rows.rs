@@ -71,7 +71,7 @@ impl Rows {
     pub async fn open(folder: &Path) -> Result<Self, RowsError> {
         keep_private(&folder.join(FILE)).map_err(RowsError::Private)?;
         let options = options(folder);
-        let log = Log::of(&folder.join(FILE));
+        let log = Log::of(&folder.join(FILE)).map_err(RowsError::Private)?;
         let write = writer(options.clone(), log.clone()).await?;
         sqlx::migrate!("./migrations")
             .run(&write)
@@ -121,7 +121,7 @@ impl Rows {
             write: read.clone(),
             read,
             folder: folder.into(),
-            log: Log::of(&folder.join(FILE)),
+            log: Log::of(&folder.join(FILE)).map_err(RowsError::Private)?,
             reserve: None,
         })
     }
@@ -148,7 +148,7 @@ impl Rows {
             reserve.make_way();
         }
         let transaction = self.write.begin_with(how).await?;
-        self.log.mend().await?;
+        let transaction = self.log.mended(transaction).await?;
         Ok(Write::new(transaction, self.log.clone()))
     }
 
@@ -157,9 +157,10 @@ impl Rows {
     /// # Errors
     /// As the disk says.
     pub(crate) async fn sync(&self) -> Result<(), sqlx::Error> {
-        let write = self.begin().await?;
-        self.log.sync().await?;
-        write.rollback().await
+        // through SQLite's own file: another one is not told of what has failed before it was opened
+        let mut write = self.begin().await?;
+        set_fact(&mut write, "synced", "").await?;
+        write.commit().await
     }
 
     /// For statements that only read.
@@ -170,6 +171,10 @@ impl Rows {
 
     /// Closes both pools after what is under way has finished.
     pub async fn close(&self) {
+        // the last to close takes the log over: not one that is in doubt. What cannot be mended is left to the next start
+        if self.begin().await.is_err() {
+            return;
+        }
         self.read.close().await;
         self.write.close().await;
     }
@@ -271,6 +276,9 @@ fn connections(most: u32) -> SqlitePoolOptions {
         .max_connections(most)
         .acquire_timeout(Duration::from_secs(10))
         .test_before_acquire(false)
+        // whoever closes the last one takes the log over, and SQLite says to nobody when that fails
+        .idle_timeout(None)
+        .max_lifetime(None)
 }
 
 async fn pool(

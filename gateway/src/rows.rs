@@ -20,6 +20,9 @@ pub use memory::Memory;
 pub use quiet::Quiet;
 pub use version::Version;
 
+/// Name of SQLite's file in the data folder.
+const FILE: &str = "gateway.sqlite";
+
 /// Where the rows live.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -80,7 +83,7 @@ impl Rows {
     pub async fn open(config: &Config, folder: &Path) -> Result<Self, RowsError> {
         sqlx::any::install_default_drivers();
         let sqlite = config.postgres_url.is_none();
-        let file = folder.join("gateway.sqlite");
+        let file = folder.join(FILE);
         let url = config
             .postgres_url
             .clone()
@@ -97,14 +100,6 @@ impl Rows {
             tried: "opening it for writing",
             source,
         })?;
-        if sqlite {
-            doubt(&write, &file)
-                .await
-                .map_err(|source| RowsError::Database {
-                    tried: "writing its log again",
-                    source,
-                })?;
-        }
         sqlx::migrate!("./migrations")
             .run(&write)
             .await
@@ -160,6 +155,27 @@ impl Rows {
         }
     }
 
+    /// Before a process serves. One before it that was ended between a commit whose sync failed and the next one has left a commit in SQLite's log
+    /// that may not be on the disk: before anything is written behind it, it is written again.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub async fn write_log_again(&self, folder: &Path) -> Result<(), sqlx::Error> {
+        if !self.sqlite {
+            return Ok(());
+        }
+        let alone = self.begin().await?;
+        let mut log = folder.join(FILE).canonicalize()?.into_os_string();
+        log.push("-wal");
+        // whoever waits for it may leave: the write lock is held to its end
+        let written = tokio::task::spawn_blocking(move || (write_again(log.as_ref()), alone));
+        let Ok((written, alone)) = written.await else {
+            return Err(sqlx::Error::WorkerCrashed);
+        };
+        written?;
+        alone.rollback().await
+    }
+
     /// Commits something, to see whether it can be.
     ///
     /// # Errors
@@ -211,18 +227,6 @@ impl Rows {
         self.read.close().await;
         self.write.close().await;
     }
-}
-
-/// A process that was ended between a commit whose sync failed and the next one leaves a commit in the log that may not be on the disk:
-/// before anything is written behind it, it is written again.
-async fn doubt(write: &AnyPool, database: &Path) -> Result<(), sqlx::Error> {
-    let alone = write.begin_with("BEGIN IMMEDIATE").await?;
-    let log = database.with_extension("sqlite-wal");
-    match tokio::task::spawn_blocking(move || write_again(&log)).await {
-        Ok(written) => written?,
-        Err(_) => return Err(sqlx::Error::WorkerCrashed),
-    }
-    alone.rollback().await
 }
 
 /// No record of the audit trail is changed or taken away by a statement. The two databases have no trigger in common: that is why

@@ -172,10 +172,15 @@ test('a viewer that has stopped on its way is started once more, and none that h
   assert.equal(started.length, 1);
   assert.match(started[0], /^\/viewer\/viewer\?StudyInstanceUIDs=1\.2&/);
   assert.equal(globalThis.tick, null, 'once');
+  const words = new Images();
+  globalThis.frames = [one];
+  words.show(holding(1));
+  words.show(holding(1));
+  assert.equal(started.length, 2, 'and again when the case has changed');
   globalThis.frames = [one];
   const other = new Images();
   other.show(holding(1));
   stands = { came: true, idle: 60_000 };
   globalThis.tick();
-  assert.deepEqual([started.length, globalThis.tick], [1, null]);
+  assert.deepEqual([started.length, globalThis.tick], [2, null]);
 });

@@ -29,15 +29,17 @@ function show() {
   } else {
     desk.leave();
     list.open(life.signal);
+    prepare(life.signal);
   }
 }
 
 /** An operator sees that a case exists, and no images. */
 const reads = () => who()?.roles?.some((role) => role !== 'operator');
 
-function prepare() {
+/** Whoever looks at the list opens a case next, also when he has come back from one. */
+function prepare(signal) {
   const idle = window.requestIdleCallback ?? ((act) => setTimeout(act, 0));
-  setTimeout(() => idle(() => { if (here().view === 'list' && reads()) desk.images.ready.prepare(); }, { timeout: 3_000 }), START_MS);
+  setTimeout(() => idle(() => { if (!signal.aborted && reads()) desk.images.ready.prepare(); }, { timeout: 3_000 }), START_MS);
 }
 
 fill(document.body, lineBanner(), list.element, desk.element);
@@ -45,4 +47,3 @@ if (here().view === 'case') desk.cover(h('p', { class: 'loading' }, 'Loading the
 await signedIn();
 follow(show);
 show();
-prepare();

@@ -42,7 +42,7 @@ try {
     await page.waitForSelector('.list table');
   }
   // a reader who looks at the list: the viewer behind it has come to rest
-  if (warm) await until('a viewer that stands ready', () => page.evaluate(() => [...document.querySelectorAll('iframe')].some((one) => one.inert && (one.contentWindow.silentFor?.() ?? 0) > 1_000)).catch(() => false));
+  if (warm) await until('a viewer that stands ready', () => page.evaluate(() => [...document.querySelectorAll('iframe')].some((one) => one.inert && one.contentWindow.progress?.().ready)).catch(() => false));
   const known = new Set(await page.$$eval('tr[data-case]', (rows) => rows.map((row) => row.dataset.case)));
   const fresh = () => page.$$eval('tr[data-case]', (rows) => rows.map((row) => row.dataset.case)).then((all) => all.find((one) => !known.has(one)));
   const begun = performance.now();

@@ -5,7 +5,6 @@
 //! when the power is cut. So every sync whose end is not known to be good puts the log in doubt, and before anything else is begun its bytes
 //! are written again.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -58,16 +57,17 @@ impl Doubt {
 }
 
 impl Log {
-    pub(super) fn of(database: &Path) -> Self {
-        let mut file = database.as_os_str().to_owned();
+    /// The log of the database behind this path; SQLite puts it beside the file, and not beside a link to it.
+    pub(super) fn of(database: &Path) -> io::Result<Self> {
+        let mut file = database.canonicalize()?.into_os_string();
         file.push("-wal");
-        Self {
+        Ok(Self {
             file: PathBuf::from(file).into(),
             doubt: Arc::new(Doubt {
                 now: AtomicU64::new(START),
                 last: AtomicU64::new(START),
             }),
-        }
+        })
     }
 
     /// Does what ends in a sync of the log. Until its good end is seen the log is in doubt, also when it is cut off.
@@ -81,28 +81,24 @@ impl Log {
         Ok(done)
     }
 
-    /// Writes the whole log again and syncs it, if it is in doubt. Only whoever holds the write lock may: nothing is added meanwhile.
-    pub(super) async fn mend(&self) -> Result<(), sqlx::Error> {
+    /// Writes the whole log again and syncs it, if it is in doubt. `lock` holds the write lock: nothing is added meanwhile, also when nobody
+    /// waits for the end of it any more.
+    pub(super) async fn mended(
+        &self,
+        lock: Transaction<'static, Sqlite>,
+    ) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
         let number = self.doubt.now();
-        if number != NONE {
-            self.on_disk(write_again).await?;
-            self.doubt.end(number);
+        if number == NONE {
+            return Ok(lock);
         }
-        Ok(())
-    }
-
-    /// Syncs what was committed. Only whoever holds the write lock may, and has mended the log.
-    pub(super) async fn sync(&self) -> Result<(), sqlx::Error> {
-        self.doubting(self.on_disk(|file| OpenOptions::new().write(true).open(file)?.sync_data()))
-            .await
-    }
-
-    async fn on_disk(&self, work: fn(&Path) -> io::Result<()>) -> Result<(), sqlx::Error> {
         let file = self.file.clone();
-        match tokio::task::spawn_blocking(move || work(&file)).await {
-            Ok(done) => Ok(done?),
-            Err(_) => Err(sqlx::Error::WorkerCrashed),
-        }
+        let written = tokio::task::spawn_blocking(move || (write_again(&file), lock)).await;
+        let Ok((written, lock)) = written else {
+            return Err(sqlx::Error::WorkerCrashed);
+        };
+        written?;
+        self.doubt.end(number);
+        Ok(lock)
     }
 
     /// Takes a long log over into the database. SQLite would do that by itself after a commit, and keep to itself that a sync failed.
@@ -219,10 +215,15 @@ mod tests {
         write(&rows, "last").await.unwrap();
     }
 
-    #[tokio::test]
-    async fn a_doubt_is_ended_by_its_own_end_and_by_no_other() {
-        let log = Log::of(Path::new("/nowhere/rows"));
-        log.mend().await.unwrap();
+    #[test]
+    fn a_doubt_is_ended_by_its_own_end_and_by_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows");
+        Log::of(&file).unwrap_err();
+        std::fs::write(&file, b"").unwrap();
+        let log = Log::of(&file).unwrap();
+        log.doubt.end(START);
+        assert_eq!(log.doubt.now(), NONE);
         let first = log.doubt.begin();
         let second = log.doubt.begin();
         log.doubt.end(first);

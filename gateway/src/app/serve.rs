@@ -49,6 +49,9 @@ pub async fn serve(config: Config) -> Result<(), Failure> {
     warn_of_few_files(&config);
     let lock = hold::lock(&config.data)?;
     let opened = open(&config, system_clock(), system_random()).await?;
+    let rows = &opened.parts.rows;
+    let mended = rows.write_log_again(&config.data).await;
+    mended.map_err(Failure::storage)?;
     opened.archive.derived.empty().map_err(Failure::storage)?;
     let parts = opened.parts.clone();
     let readiness = Readiness::new(

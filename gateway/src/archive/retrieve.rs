@@ -68,6 +68,11 @@ const OWNED: &str = "s.site_id, s.agreement_id, s.recalled_us, s.deleted_us, s.d
     CAST(CASE WHEN s.restored = 'unheard' AND EXISTS (SELECT 1 FROM gateway_fact WHERE name = 'restored_us' AND CAST(value AS BIGINT) > s.first_us)
         THEN 1 ELSE 0 END AS BIGINT) AS unheard";
 
+/// Whether a study `s` may be shown: not taken back, and not of a backup whose site was not heard since. As [`OWNED`] says it.
+pub(crate) const STANDS: &str =
+    "s.recalled_us IS NULL AND (s.restored <> 'unheard' OR NOT EXISTS (SELECT 1 FROM gateway_fact
+    WHERE name = 'restored_us' AND CAST(value AS BIGINT) > s.first_us))";
+
 /// Under which sites and agreements a study is known, whoever may see them: more than one where two sites sent the same UID. Those that
 /// were taken back are among them.
 ///

@@ -8,6 +8,7 @@ mod tests;
 
 use causeway_proto::ids::{AgreementId, SiteId};
 
+use super::retrieve::STANDS;
 use crate::rows::Rows;
 use hits::StudyRow;
 pub use hits::{Holding, InstanceHit, SeriesHit, StudyHeld, StudyHit};
@@ -189,7 +190,7 @@ fn statement(search: &Search) -> Statement {
         ),
     };
     let mut statement = Statement::new(format!(
-        "SELECT {columns} FROM {from} WHERE s.recalled_us IS NULL AND s.deleted_us IS NULL"
+        "SELECT {columns} FROM {from} WHERE {STANDS} AND s.deleted_us IS NULL"
     ));
     statement.scope(&search.scope, search.criteria.iter().any(pins));
     for criterion in &search.criteria {

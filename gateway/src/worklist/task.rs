@@ -1,9 +1,10 @@
 //! The newest task of a case, and where single instances are.
 
 use causeway_proto::time::Timestamp;
-use sqlx::FromRow;
+use sqlx::{AssertSqlSafe, FromRow};
 
 use super::study::Study;
+use crate::archive::retrieve::STANDS;
 use crate::rows::Rows;
 
 /// The newest task of a case, as people ask about it.
@@ -130,14 +131,15 @@ pub async fn stored(
     series: &str,
     sop_uid: &str,
 ) -> Result<Vec<Stored>, sqlx::Error> {
-    sqlx::query_as(
+    let sql = format!(
         "SELECT i.site_id, i.agreement_id, i.transfer_syntax, i.length, i.blob_key FROM instance i
          JOIN study s ON s.site_id = i.site_id AND s.agreement_id = i.agreement_id AND s.study_uid = i.study_uid
-         WHERE i.study_uid = $1 AND i.series_uid = $2 AND i.sop_uid = $3 AND s.recalled_us IS NULL ORDER BY i.site_id, i.agreement_id",
-    )
-    .bind(study)
-    .bind(series)
-    .bind(sop_uid)
-    .fetch_all(rows.read())
-    .await
+         WHERE i.study_uid = $1 AND i.series_uid = $2 AND i.sop_uid = $3 AND {STANDS} ORDER BY i.site_id, i.agreement_id"
+    );
+    sqlx::query_as(AssertSqlSafe(sql))
+        .bind(study)
+        .bind(series)
+        .bind(sop_uid)
+        .fetch_all(rows.read())
+        .await
 }

@@ -62,6 +62,8 @@ export class Images {
     const wanted = address(data);
     const same = this.frame && studiesOf(this.address).join() === studiesOf(wanted).join();
     if (!same) this.open(data, wanted);
+    // what stood against its images may be over
+    else this.settled(this.frame);
     this.uids = new Set(studyUids(data));
     this.frame.title = title;
     this.grow(data);
@@ -92,18 +94,19 @@ export class Images {
 
   /** Until the viewer in the frame has come to its case: nobody has a place in it that a second start would lose. */
   watch(frame) {
-    const timer = setInterval(() => {
-      if (frame !== this.frame) return clearInterval(timer);
-      try {
-        const { came, idle } = frame.contentWindow.progress();
-        if (!came && idle < STOPPED_MS) return;
-        if (!came) frame.contentWindow.location.replace(this.address);
-      } catch {
-        // it has not begun, or is no viewer
-        return;
-      }
-      clearInterval(timer);
-    }, LOOK_MS);
+    const timer = setInterval(() => { if (frame !== this.frame || this.settled(frame)) clearInterval(timer); }, LOOK_MS);
+  }
+
+  /** Whether the viewer in the frame has come to its case; one that has stopped on its way is started again, which settles it, too. */
+  settled(frame) {
+    try {
+      const { came, idle } = frame.contentWindow.progress();
+      if (!came && idle >= STOPPED_MS) frame.contentWindow.location.replace(this.address);
+      return came || idle >= STOPPED_MS;
+    } catch {
+      // it has not begun, or is no viewer
+      return false;
+    }
   }
 
   /** Loads the images of the case that comes next, where nobody sees them. */

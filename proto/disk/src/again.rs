@@ -2,23 +2,19 @@
 //! (PostgreSQL's wiki, "Fsync Errors"). Whatever is written behind them is behind a gap.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Result};
+use std::io::Result;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 /// So much is written at once, in bytes.
 const PIECE: usize = 1 << 20;
 
-/// Writes all bytes of a file again, as they are, and syncs them; a file that is not there has none. Only for whom nobody else writes it
-/// meanwhile. Blocks.
+/// Writes all bytes of a file again, as they are, and syncs them. Only for whom nobody else writes it meanwhile. Blocks.
 ///
 /// # Errors
 /// As the disk says: then the file is as doubtful as before.
 pub fn write_again(file: &Path) -> Result<()> {
-    let file = match OpenOptions::new().read(true).write(true).open(file) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        opened => opened?,
-    };
+    let file = OpenOptions::new().read(true).write(true).open(file)?;
     let mut piece = vec![0; PIECE];
     let mut at = 0;
     loop {
@@ -36,10 +32,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_written_again_as_it_is_and_one_that_is_not_there_is_none() {
+    fn a_file_is_written_again_as_it_is_and_one_that_is_not_there_is_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
-        write_again(&path).unwrap();
+        write_again(&path).unwrap_err();
         assert!(!path.exists());
         let bytes: Vec<u8> = (0..PIECE * 2 + 7)
             .map(|at| u8::try_from(at % 251).unwrap())

@@ -24,7 +24,7 @@ const watching = setInterval(async () => {
     }
     clearInterval(watching);
     const words = document.createElement('p');
-    words.textContent = 'These images are not shown any more: the site has withdrawn them, or their time is over.';
+    words.textContent = 'These images are not shown any more: the site has withdrawn them, their time is over, or the gateway was put back to a backup and has not heard the site since.';
     words.style.cssText = 'margin:20vh auto;max-width:30em;font:1.1rem system-ui;color:#ddd;text-align:center';
     document.body.replaceChildren(words);
     return;
@@ -47,27 +47,31 @@ XMLHttpRequest.prototype.send = function sendCounted(...body) {
 
 const canvas = () => document.querySelector('canvas.cornerstone-canvas');
 
-/** For how many milliseconds nothing has been asked for. A viewer that is busy asks for nothing either. */
-const idleFor = () => (requests.open ? 0 : performance.now() - requests.last);
+let services = null;
 
-/** Whether every image of what is on the screen is there. */
+/** For how many milliseconds nothing has been asked for, once the program has begun. A viewer that is busy asks for nothing either. */
+const idleFor = () => (requests.open || !services ? 0 : performance.now() - requests.last);
+
+/** After so long nobody waits any more for images that do not come. */
+const LOST_MS = 15_000;
+
+/** Whether the studies of the address are on the screen, with every image. The image on which a viewer stood ready stays until they are. */
 function whole() {
   const { cache, getRenderingEngines } = window.cornerstone;
-  const stacks = getRenderingEngines().flatMap((engine) => engine.getViewports()).map((one) => one.getImageIds?.() ?? []);
-  return stacks.every((ids) => ids.every((id) => cache.isLoaded(id)));
+  const ids = getRenderingEngines().flatMap((engine) => engine.getViewports()).flatMap((one) => one.getImageIds?.() ?? []);
+  const wanted = studies();
+  return ids.some((id) => wanted.some((uid) => id.includes(`/${uid}/`))) && ids.every((id) => cache.isLoaded(id));
 }
-
-let services = null;
 
 /** Whether the viewer has come to the studies of its address. What is asked of the source before that is missing from what it then shows. */
 const arrived = () => studies().join() !== BLANK && services?.displaySetService.getActiveDisplaySets().some((set) => studies().includes(set.StudyInstanceUID));
 
 /** How this viewer stands: whether it has come to its case and shows an image of it, whether anything it asked for has failed, and how long it has
- * asked nothing. */
-window.progress = () => ({ came: Boolean(arrived()), shows: Boolean(arrived() && canvas()), failed: requests.failed > 0, idle: idleFor() });
+ * asked nothing; or that it stands ready for one. */
+window.progress = () => ({ came: Boolean(arrived()), shows: Boolean(arrived() && canvas()), failed: requests.failed > 0, idle: idleFor(), ready: standing.ready });
 
-/** For how many milliseconds nothing has been asked for, once all images on the screen are there. */
-window.silentFor = () => (canvas() && whole() ? idleFor() : 0);
+/** For how many milliseconds nothing has been asked for, once all images on the screen are there or are not going to be. */
+window.silentFor = () => (canvas() && (whole() || idleFor() > LOST_MS) ? idleFor() : 0);
 
 // A viewer without a case stands ready until the page around it names one. It warms up on the blank image: its program, its decoder and its
 // drawing have then been used, which is half of the time that a first image takes.
@@ -82,6 +86,7 @@ function travel(address) {
 
 function depart() {
   standing.ready = false;
+  requests.last = performance.now();
   travel(standing.address);
 }
 
@@ -106,7 +111,7 @@ window.goTo = (address, unseen) => {
   if (standing.address === address) return;
   if (standing.address) throw new Error('a viewer has one case and no other');
   standing.address = address;
-  requests.failed = 0;
+  Object.assign(requests, { failed: 0, last: performance.now() });
   if (standing.ready) depart();
 };
 

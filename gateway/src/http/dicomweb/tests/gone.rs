@@ -53,6 +53,10 @@ async fn every_address_of_a_study_that_is_gone_says_why_and_to_nobody_else() {
             assert_eq!(answer.json()["type"], "urn:causeway:problem:not-heard");
             assert_eq!(desk.get_as("other", address, "*/*").await.status, 404);
         }
+        for search in ["/studies", "/series", "/instances?includefield=all"] {
+            let found = desk.get(search, "*/*").await;
+            assert_eq!(found.json(), json!([]), "{search}");
+        }
         desk.sql("UPDATE study SET restored = ''").await;
         for (sql, kind, words) in [
             (
