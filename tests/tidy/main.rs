@@ -101,6 +101,7 @@ const SHARED: &[&str] = &[
     "causeway-line",
     "causeway-http",
     "causeway-disk",
+    "causeway-observe",
     "causeway-certs",
 ];
 
@@ -112,6 +113,7 @@ fn crates_depend_only_on_those_they_may() {
         ("proto/line", &[][..]),
         ("proto/http", &[][..]),
         ("proto/disk", &[][..]),
+        ("proto/observe", &["causeway-proto"][..]),
         ("agent", SHARED),
         ("gateway", SHARED),
     ];
@@ -202,6 +204,7 @@ fn the_manifest_of_the_workspace_names_every_version() {
         "proto/line",
         "proto/http",
         "proto/disk",
+        "proto/observe",
         "certs",
         "agent",
         "gateway",

@@ -14,6 +14,7 @@ pub(crate) fn breaches() -> Vec<String> {
         "proto/line",
         "proto/http",
         "proto/disk",
+        "proto/observe",
         "agent",
         "gateway",
         "certs",

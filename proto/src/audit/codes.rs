@@ -84,6 +84,10 @@ const TABLE: &[(&str, Coded)] = &[
         "audit-doubt-settled",
         row(ALERT, Some(RESTRICTED), 'E', 0, Object::Node),
     ),
+    (
+        "alarm-acknowledged",
+        row(ALERT, Some(RESTRICTED), 'E', 0, Object::Node),
+    ),
     ("study-recalled", row(DELETED, None, 'D', 0, Object::Study)),
     ("images-deleted", row(DELETED, None, 'D', 0, Object::Study)),
     (

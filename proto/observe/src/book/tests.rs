@@ -1,0 +1,220 @@
+//! When an alarm is told, told again, and over.
+
+use super::*;
+use crate::config::Config;
+use crate::rule::Rule;
+
+const RULES: &[Rule] = &[
+    Rule {
+        name: "link-down",
+        bound_s: 300,
+        ahead: false,
+        meaning: "",
+    },
+    Rule {
+        name: "object-held",
+        bound_s: 0,
+        ahead: false,
+        meaning: "",
+    },
+    Rule {
+        name: "certificate",
+        bound_s: 1000,
+        ahead: true,
+        meaning: "",
+    },
+];
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp(2_000_000_000_000_000 + seconds * 1_000_000)
+}
+
+fn finding(rule: &'static str, about: &str, since: Timestamp, weight: u64) -> Finding {
+    Finding {
+        rule,
+        about: About::kept(about.to_owned()),
+        since,
+        sentence: "it is so".to_owned(),
+        weight,
+    }
+}
+
+/// A book, its bounds, and what it said at a look: phase, subject, how many more.
+struct Desk {
+    book: Book,
+    bounds: Bounds,
+}
+
+impl Desk {
+    fn new(config: &str) -> Self {
+        Self {
+            book: Book::default(),
+            bounds: toml(config).bounds(RULES),
+        }
+    }
+
+    fn look(&mut self, findings: &[Finding], now: i64) -> Vec<(Phase, String, usize)> {
+        self.look_blind(findings, &[], now)
+    }
+
+    fn look_blind(
+        &mut self,
+        findings: &[Finding],
+        blind: &[&'static str],
+        now: i64,
+    ) -> Vec<(Phase, String, usize)> {
+        let source = Source {
+            program: "causeway-agent",
+            name: "site-a".to_owned(),
+        };
+        let looked = Looked {
+            findings: findings.to_vec(),
+            blind: blind.to_vec(),
+        };
+        let judged = self.book.judge(&looked, &self.bounds, &source, at(now));
+        let told = judged.tellings.into_iter();
+        told.map(|it| (it.phase, it.about.to_string(), it.also.len()))
+            .collect()
+    }
+
+    fn acknowledge(&mut self, now: i64) {
+        for entry in self.book.0.values_mut() {
+            entry.acknowledged = Some(Acknowledged {
+                at: at(now),
+                by: "operator".to_owned(),
+            });
+        }
+    }
+}
+
+fn toml(text: &str) -> Config {
+    serde_json::from_str(text).unwrap()
+}
+
+fn one(phase: Phase, about: &str) -> Vec<(Phase, String, usize)> {
+    vec![(phase, about.to_owned(), 0)]
+}
+
+#[test]
+fn it_is_told_when_its_bound_is_over_then_again_until_acknowledged_and_once_when_it_is_over() {
+    let mut desk = Desk::new("{}");
+    let down = [finding("link-down", "link", at(0), 0)];
+    assert!(desk.look(&down, 299).is_empty(), "not yet");
+    assert_eq!(desk.look(&down, 300), one(Phase::Raised, "link"));
+    assert!(desk.look(&down, 301).is_empty(), "told once");
+    assert!(desk.look(&down, 300 + 3599).is_empty());
+    assert_eq!(desk.look(&down, 300 + 3600), one(Phase::Again, "link"));
+    desk.acknowledge(4000);
+    assert!(desk.look(&down, 99_999).is_empty(), "somebody knows");
+    assert_eq!(desk.look(&[], 100_000), one(Phase::Over, "link"));
+    assert!(desk.look(&[], 100_001).is_empty());
+    assert_eq!(desk.book.entries().count(), 0);
+    // what comes back is new
+    let down = [finding("link-down", "link", at(100_002), 0)];
+    assert!(desk.look(&down, 100_003).is_empty());
+    assert_eq!(desk.look(&down, 100_400), one(Phase::Raised, "link"));
+}
+
+#[test]
+fn what_becomes_more_is_told_although_somebody_knew_of_less() {
+    let mut desk = Desk::new("{}");
+    let held = |count| [finding("object-held", "CASE", at(0), count)];
+    assert_eq!(desk.look(&held(2), 1), one(Phase::Raised, "CASE"));
+    desk.acknowledge(2);
+    assert!(desk.look(&held(1), 3).is_empty(), "less is nothing new");
+    assert!(desk.look(&held(2), 4).is_empty());
+    assert_eq!(desk.look(&held(3), 5), one(Phase::Raised, "CASE"));
+    let entry = desk.book.entries().next().unwrap();
+    assert_eq!((entry.acknowledged.as_ref(), entry.times), (None, 2));
+}
+
+#[test]
+fn what_cannot_be_seen_is_not_over_and_a_clock_that_was_set_back_silences_nothing() {
+    let mut desk = Desk::new("{}");
+    let held = [finding("object-held", "CASE", at(0), 0)];
+    assert_eq!(desk.look(&held, 10_000), one(Phase::Raised, "CASE"));
+    assert!(desk.look_blind(&[], &["object-held"], 10_001).is_empty());
+    assert_eq!(desk.book.entries().count(), 1);
+    assert_eq!(desk.look(&held, 500), one(Phase::Again, "CASE"));
+    assert!(desk.look(&held, 501).is_empty());
+}
+
+#[test]
+fn many_of_one_rule_are_one_message() {
+    let mut desk = Desk::new("{}");
+    let mut many: Vec<_> = (0..200)
+        .map(|n| finding("object-held", &format!("C{n:03}"), at(0), 0))
+        .collect();
+    many.push(finding("link-down", "link", at(-300), 0));
+    let told = desk.look(&many, 1);
+    assert_eq!(
+        told,
+        [
+            (Phase::Raised, "link".to_owned(), 0),
+            (Phase::Raised, "C000".to_owned(), 199)
+        ]
+    );
+    assert_eq!(desk.book.entries().count(), 201);
+}
+
+#[test]
+fn what_lies_ahead_is_told_as_soon_as_it_is_near_enough() {
+    let mut desk = Desk::new("{}");
+    assert_eq!(desk.bounds.of("certificate").unwrap().as_secs(), 1000);
+    let near = [finding("certificate", "link", at(5), 0)];
+    assert_eq!(desk.look(&near, 5), one(Phase::Raised, "link"));
+}
+
+#[test]
+fn a_rule_is_what_the_configuration_makes_of_it() {
+    let text = r#"{"again_every_s": 60, "rules": {"link-down": {"bound_s": 10}, "object-held": {"off": true}}}"#;
+    let mut desk = Desk::new(text);
+    let both = [
+        finding("link-down", "link", at(0), 0),
+        finding("object-held", "CASE", at(0), 0),
+    ];
+    assert!(desk.look(&both, 9).is_empty());
+    assert_eq!(desk.look(&both, 10), one(Phase::Raised, "link"));
+    assert_eq!(desk.look(&both, 70), one(Phase::Again, "link"));
+}
+
+#[test]
+fn what_cannot_be_configured_is_named_with_what_would_be_right() {
+    let faults = [
+        (r#"{"rules": {"link-up": {}}}"#, "rules", "link-down"),
+        (r#"{"again_every_s": 5}"#, "again_every_s", "60"),
+        (
+            r#"{"webhook": [{"name": "a", "url": "ftp://x"}]}"#,
+            "webhook.url",
+            "https",
+        ),
+        (
+            r#"{"webhook": [{"name": "a", "url": "https://x"}], "syslog": [{"name": "a", "address": "b:1"}]}"#,
+            "name",
+            "of its own",
+        ),
+        (
+            r#"{"syslog": [{"name": "a", "address": "b"}]}"#,
+            "syslog.address",
+            "host:port",
+        ),
+        (
+            r#"{"command": [{"name": "a", "program": "page"}]}"#,
+            "command.program",
+            "whole path",
+        ),
+        (
+            r#"{"mail": [{"name": "a", "server": "b:25", "from": "x@y", "to": []}]}"#,
+            "mail.to",
+            "at least one",
+        ),
+    ];
+    for (text, key, word) in faults {
+        let (found, what) = toml(text).fault(RULES).unwrap();
+        assert!(
+            found == key && what.contains(word),
+            "{text}: {found}: {what}"
+        );
+    }
+    assert_eq!(Config::default().fault(RULES), None);
+}
