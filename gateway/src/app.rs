@@ -60,6 +60,14 @@ impl Failure {
         }
     }
 
+    /// Another machine does not answer.
+    pub fn elsewhere(error: impl Into<anyhow::Error>) -> Self {
+        Self {
+            code: 5,
+            error: error.into(),
+        }
+    }
+
     /// The disk, the database or a key cannot be used.
     pub fn storage(error: impl Into<anyhow::Error>) -> Self {
         Self {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use thiserror::Error;
 
-use crate::{access, archive, http, ingest, link, observe, rows, sign};
+use crate::{access, alarm, archive, http, ingest, link, observe, rows, sign};
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +41,9 @@ pub struct Config {
     /// Health and metrics.
     #[serde(default)]
     pub health: observe::HealthConfig,
+    /// What is told when, and how it leaves the building.
+    #[serde(default)]
+    pub alarms: causeway_observe::Config,
     /// The log.
     #[serde(default)]
     pub log: observe::LogConfig,
@@ -190,6 +193,13 @@ fn check(file: &str, config: &Config) -> Result<(), ConfigError> {
 }
 
 fn check_files(file: &str, config: &Config) -> Result<(), ConfigError> {
+    if let Some((key, what)) = config.alarms.fault(alarm::RULES) {
+        return Err(ConfigError::Value {
+            file: file.to_owned(),
+            key: "alarms",
+            right: format!("{key}: {what}"),
+        });
+    }
     let value = |key: &'static str, right: String, holds: bool| {
         if holds {
             Ok(())

@@ -1,6 +1,7 @@
 //! The centre: receives studies, routes reading tasks, serves the reading room, signs reports and sends them home.
 
 pub mod access;
+pub mod alarm;
 pub mod app;
 pub mod archive;
 pub mod audit;

@@ -7,7 +7,8 @@ mod tests;
 
 use serde::Deserialize;
 
-pub use measure::{Cause, Found, Gauge, Gauges, Probe, Readiness};
+pub use causeway_observe::{Cause, Found, Probe};
+pub use measure::{Gauge, Gauges, Readiness};
 
 /// `[health]` of gateway.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

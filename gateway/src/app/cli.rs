@@ -1,6 +1,7 @@
 //! The command line.
 
 mod agreement;
+mod alarms;
 mod audit;
 mod directory;
 mod doctor;
@@ -54,8 +55,17 @@ enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(audit::Audit),
+    /// Alarms that were told and stand; or say that a person knows of them.
+    Alarms {
+        #[command(subcommand)]
+        act: Option<alarms::Alarms>,
+    },
     /// Look at everything and say what is not right.
-    Doctor,
+    Doctor {
+        /// Only send one message through each channel of alarms, and print what each made of it.
+        #[arg(long)]
+        test_alarm: bool,
+    },
     /// Make a folder from which this gateway can be put back, while it serves.
     Backup(restored::Backup),
     /// Put this gateway back to a backup, into an empty data folder.
@@ -84,7 +94,8 @@ pub(super) async fn run(line: Line) -> Result<(), Failure> {
             Box::pin(serve(config)).await
         }
         Command::CheckConfig => out.line(&format!("{}: right", line.config.display())),
-        Command::Doctor => Box::pin(doctor::run(&config, &out)).await,
+        Command::Doctor { test_alarm: true } => doctor::test_alarm(&config, &out).await,
+        Command::Doctor { .. } => Box::pin(doctor::run(&config, &out)).await,
         Command::Restore(wanted) => Box::pin(restored::restore(wanted, &config, &out)).await,
         command => Box::pin(with_rooms(command, &config, &out)).await,
     }
@@ -93,7 +104,9 @@ pub(super) async fn run(line: Line) -> Result<(), Failure> {
 async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), Failure> {
     let opened = open(config, system_clock(), system_random()).await?;
     let done = match command {
-        Command::Serve | Command::CheckConfig | Command::Doctor | Command::Restore(_) => Ok(()),
+        Command::Serve | Command::CheckConfig | Command::Doctor { .. } | Command::Restore(_) => {
+            Ok(())
+        }
         Command::Migrate => out.line("the database is at this program's version"),
         Command::Site(site) => directory::site(site, &opened, out).await,
         Command::Agreement(command) => agreement::run(command, &opened, out).await,
@@ -101,6 +114,7 @@ async fn with_rooms(command: Command, config: &Config, out: &Out) -> Result<(), 
         Command::Quarantine(act) => quarantine::quarantine(act, &opened, out).await,
         Command::Token(token) => people::token(&token, &opened, out).await,
         Command::Audit(command) => audit::run(command, &opened, out).await,
+        Command::Alarms { act } => alarms::run(act, config, &opened, out).await,
         Command::Backup(wanted) => restored::backup(&wanted, &opened, out).await,
         Command::Restored(act) => restored::restored(act, &opened, out).await,
     };

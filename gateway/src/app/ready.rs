@@ -11,6 +11,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 
 use super::Opened;
+use crate::alarm::Certificates;
 use crate::archive::floor::Level;
 use crate::archive::{Archive, fault};
 use crate::audit;
@@ -147,22 +148,7 @@ pub(super) fn holds(what: &str, der: &CertificateDer<'_>, now: Timestamp) -> Res
 
 fn certificates(parts: &Parts, chain: Option<&Path>) -> Found {
     let now = parts.clock.now();
-    let mut all = vec![
-        (
-            "the link authority",
-            Some(parts.link_authority.certificate().clone()),
-        ),
-        (
-            "the signer authority",
-            Some(parts.signer_authority.certificate().clone()),
-        ),
-        ("the link", parts.live.certificate()),
-    ];
-    if let Some(chain) = chain {
-        let first = CertificateDer::from_pem_file(chain).ok();
-        all.push(("the reading room (http.tls_certificate)", first));
-    }
-    for (what, der) in all {
+    for (_, what, der) in all_certificates(parts, chain) {
         let held = match der {
             Some(der) => holds(what, &der, now),
             None => Err(format!("the certificate of {what} cannot be read")),
@@ -170,6 +156,36 @@ fn certificates(parts: &Parts, chain: Option<&Path>) -> Found {
         held.map_err(|sentence| Cause::new("certificate", sentence))?;
     }
     Ok(None)
+}
+
+/// A word for each of our certificates, what it is called, and its bytes as they are now.
+type Shown = (&'static str, &'static str, Option<CertificateDer<'static>>);
+
+fn all_certificates(parts: &Parts, chain: Option<&Path>) -> Vec<Shown> {
+    let link = parts.link_authority.certificate().clone();
+    let signer = parts.signer_authority.certificate().clone();
+    let mut all = vec![
+        ("link-authority", "the link authority", Some(link)),
+        ("signer-authority", "the signer authority", Some(signer)),
+        ("link", "the link", parts.live.certificate()),
+    ];
+    if let Some(chain) = chain {
+        let first = CertificateDer::from_pem_file(chain).ok();
+        let what = "the reading room (http.tls_certificate)";
+        all.push(("reading-room", what, first));
+    }
+    all
+}
+
+/// When each of them ends.
+pub(super) fn certificate_ends(config: &Config, parts: &Parts) -> Certificates {
+    let (parts, chain) = (parts.clone(), config.http.tls_certificate.clone());
+    Certificates::new(move || {
+        let end = |der: CertificateDer<'_>| validity_of(&der).map(|it| it.not_after);
+        let all = all_certificates(&parts, chain.as_deref()).into_iter();
+        all.map(|(word, _, der)| (word, der.and_then(end)))
+            .collect()
+    })
 }
 
 /// What is measured beside the rows.

@@ -23,6 +23,7 @@ use super::{
     Failure, Opened, erase, fresh, herald, hold, open, ready, room, scrub, sweep, system_clock,
     system_random,
 };
+use crate::alarm::{Watch, Watched};
 use crate::archive::scrub::Scrub;
 use crate::audit;
 use crate::config::Config;
@@ -163,6 +164,7 @@ async fn start(
     let bounds = Bounds::default();
     run_http(health, "health", health_listener, pages, None, bounds);
     let tunnels = tunnels(config, &link_door, &rooms)?;
+    parts.tracker.spawn(watch(config, &opened, &rooms).run());
     run_room(
         &parts,
         "enrolment",
@@ -188,6 +190,17 @@ async fn start(
     hold::write_ports(&config.data, &parts.random.token(), &ports)?;
     tracing::info!(%ports, "listening");
     Ok(())
+}
+
+/// What tells alarms.
+fn watch(config: &Config, opened: &Opened, rooms: &link::Rooms) -> Watch {
+    let watched = Watched {
+        parts: opened.parts.clone(),
+        archive: opened.archive.clone(),
+        sites: rooms.sites.clone(),
+        certificates: ready::certificate_ends(config, &opened.parts),
+    };
+    Watch::new(watched, &config.alarms, &config.http.public_url)
 }
 
 /// What carries the link over TCP, if it may.

@@ -31,15 +31,9 @@ pub fn routes(readiness: Readiness) -> Router {
 
 /// `ready`, and in further lines what is to be said all the same; or the first cause why not: a word, a colon and a sentence.
 async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
-    match readiness.ask().await {
-        Ok(notes) => {
-            let mut said = "ready\n".to_owned();
-            for note in notes {
-                said.push_str(&format!("{note}\n"));
-            }
-            (StatusCode::OK, said)
-        }
-        Err(cause) => (StatusCode::SERVICE_UNAVAILABLE, format!("{cause}\n")),
+    match readiness.text().await {
+        Ok(said) => (StatusCode::OK, said),
+        Err(cause) => (StatusCode::SERVICE_UNAVAILABLE, cause),
     }
 }
 

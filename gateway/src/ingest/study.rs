@@ -118,7 +118,7 @@ impl Ingest {
         if changed > 0 {
             self.announce(&Changed { cases });
             if let Some(priority) = urgent.filter(|_| held > 0) {
-                tracing::warn!(%site, priority, held, "ALARM: the site withholds objects of an urgent study");
+                tracing::warn!(%site, priority, held, "the site withholds objects of an urgent study");
             }
         }
         Ok(())

@@ -54,6 +54,12 @@ pub(super) const COUNTS: &[(&str, &str, &str, &str)] = &[
         "SELECT state, count(*) FROM delivery GROUP BY state ORDER BY state",
     ),
     (
+        "causeway_alarms",
+        "alarms that were told and stand",
+        "rule",
+        "SELECT rule, count(*) FROM alarm GROUP BY rule ORDER BY rule",
+    ),
+    (
         "causeway_reports",
         "signed reports",
         "",

@@ -1,92 +1,13 @@
 //! Whether the process takes work, why not, and how much it holds for how long.
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
+use causeway_observe::{Cause, Probe};
 use causeway_proto::time::Clock;
-use tokio::time::Instant;
 
 use super::counts::{AGES, COUNTS};
 use crate::rows::Rows;
-
-/// What was found holds for so long: whoever asks more often hears it again.
-const FRESH: Duration = Duration::from_secs(1);
-/// What has not been found out after so long is a cause by itself.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cause {
-    /// A word that scripts may rely on.
-    pub code: &'static str,
-    /// What is wrong, for a person.
-    pub sentence: String,
-}
-
-impl Cause {
-    /// A cause.
-    pub fn new(code: &'static str, sentence: impl Into<String>) -> Self {
-        Self {
-            code,
-            sentence: sentence.into(),
-        }
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code, self.sentence)
-    }
-}
-
-/// What a look at one thing finds: nothing, something to be said, or why no work can be taken.
-pub type Found = Result<Option<Cause>, Cause>;
-
-/// A look at one thing.
-pub struct Probe {
-    code: &'static str,
-    patience: Duration,
-    look: Box<dyn Fn() -> Pin<Box<dyn Future<Output = Found> + Send>> + Send + Sync>,
-}
-
-impl Probe {
-    /// A look that is answered under `code` when it takes too long.
-    pub fn new<F>(code: &'static str, look: impl Fn() -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = Found> + Send + 'static,
-    {
-        Self {
-            code,
-            patience: PATIENCE,
-            look: Box::new(move || Box::pin(look())),
-        }
-    }
-
-    /// With another patience than five seconds.
-    #[cfg(test)]
-    pub(super) fn within(self, patience: Duration) -> Self {
-        Self { patience, ..self }
-    }
-
-    async fn look(&self) -> Found {
-        let found = tokio::time::timeout(self.patience, (self.look)()).await;
-        found.unwrap_or_else(|_| {
-            let seconds = self.patience.as_secs();
-            Err(Cause::new(
-                self.code,
-                format!("it did not answer within {seconds} s"),
-            ))
-        })
-    }
-}
-
-impl fmt::Debug for Probe {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Probe({})", self.code)
-    }
-}
 
 /// A number at this moment: its name, what it is, and its value.
 pub type Gauge = (&'static str, &'static str, u64);
@@ -94,34 +15,21 @@ pub type Gauge = (&'static str, &'static str, u64);
 /// Reads numbers that are not in rows.
 pub type Gauges = Box<dyn Fn() -> Vec<Gauge> + Send + Sync>;
 
-/// What is to be said of a process that is ready, or why it is not.
-type Answer = Result<Vec<Cause>, Cause>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Starting,
-    Open,
-    Draining,
-}
-
-/// Whether the process takes work; shared between `app` and the health port. Cheap to clone.
+/// Whether the process takes work, and what it holds; shared between `app` and the health port. Cheap to clone.
 #[derive(Clone)]
 pub struct Readiness(Arc<Inner>);
 
 struct Inner {
+    ready: causeway_observe::Readiness,
     rows: Rows,
     clock: Clock,
-    probes: Vec<Probe>,
     gauges: Gauges,
-    phase: Mutex<Phase>,
-    last: tokio::sync::Mutex<Option<(Instant, Answer)>>,
 }
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readiness")
-            .field("phase", &self.phase())
-            .field("probes", &self.0.probes)
+            .field("ready", &self.0.ready)
             .finish_non_exhaustive()
     }
 }
@@ -131,12 +39,10 @@ impl Readiness {
     #[must_use]
     pub fn new(rows: Rows, clock: Clock, probes: Vec<Probe>, gauges: Gauges) -> Self {
         Self(Arc::new(Inner {
+            ready: causeway_observe::Readiness::new("the gateway", probes),
             rows,
             clock,
-            probes,
             gauges,
-            phase: Mutex::new(Phase::Starting),
-            last: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -147,22 +53,14 @@ impl Readiness {
         Self::new(rows.clone(), clock, Vec::new(), Box::new(Vec::new))
     }
 
-    fn phase(&self) -> Phase {
-        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, phase: Phase) {
-        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
-    }
-
     /// Everything is up.
     pub fn open(&self) {
-        self.set(Phase::Open);
+        self.0.ready.open();
     }
 
     /// The process finishes what it has begun and ends.
     pub fn drain(&self) {
-        self.set(Phase::Draining);
+        self.0.ready.drain();
     }
 
     /// Whether there is work to be given to this process, with what is to be said of it; or the first cause why not.
@@ -170,35 +68,15 @@ impl Readiness {
     /// # Errors
     /// The cause.
     pub async fn ask(&self) -> Result<Vec<Cause>, Cause> {
-        match self.phase() {
-            Phase::Starting => return Err(Cause::new("starting", "the gateway is not up yet")),
-            Phase::Draining => {
-                let sentence = "the gateway finishes what it has begun and ends";
-                return Err(Cause::new("draining", sentence));
-            }
-            Phase::Open => {}
-        }
-        // one looks, all others wait for what he finds
-        let mut last = self.0.last.lock().await;
-        if let Some((at, found)) = &*last
-            && at.elapsed() < FRESH
-        {
-            return found.clone();
-        }
-        let found = self.look().await;
-        if let Err(cause) = &found {
-            tracing::warn!(%cause, "the gateway is not ready");
-        }
-        *last = Some((Instant::now(), found.clone()));
-        found
+        self.0.ready.ask().await
     }
 
-    async fn look(&self) -> Answer {
-        let mut notes = Vec::new();
-        for probe in &self.0.probes {
-            notes.extend(probe.look().await?);
-        }
-        Ok(notes)
+    /// The text of `/readyz`.
+    ///
+    /// # Errors
+    /// The text when there is no work to be given to this process.
+    pub async fn text(&self) -> Result<String, String> {
+        self.0.ready.text().await
     }
 
     /// Counts and ages in the text form of Prometheus, without identifiers.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use causeway_certs::identity::validity_of;
+use causeway_observe::Telling;
 use causeway_proto::time::Timestamp;
 
 use super::super::{Failure, Opened, backup, open, ready, system_clock, system_random};
@@ -13,7 +14,7 @@ use crate::archive::{fault, scrub};
 use crate::config::Config;
 use crate::parts::Parts;
 use crate::report::elsewhere;
-use crate::{audit, deletion, directory};
+use crate::{alarm, audit, deletion, directory};
 
 pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
     let mut faults = 0_u32;
@@ -68,6 +69,34 @@ pub(super) async fn run(config: &Config, out: &Out) -> Result<(), Failure> {
         Err(Failure::storage(anyhow!(
             "things that are not right: {faults}"
         )))
+    }
+}
+
+/// Sends a message through each channel of alarms and prints what each made of it; ends with 5 when one did not take it.
+pub(super) async fn test_alarm(config: &Config, out: &Out) -> Result<(), Failure> {
+    let source = alarm::source(&config.http.public_url);
+    let telling = Telling::test(source, system_clock().now());
+    let found = causeway_observe::test(&config.alarms, &telling).await;
+    if found.is_empty() {
+        return Err(Failure::config(anyhow!(
+            "alarms has no channel: nothing leaves this machine; see [alarms] in the configuration"
+        )));
+    }
+    let mut faults = 0_u32;
+    for one in found {
+        out.line(&match one.failure {
+            None => format!("ok       {} ({}) took it", one.name, one.kind),
+            Some(why) => {
+                faults = faults.saturating_add(1);
+                format!("PROBLEM  {} ({}): {why}", one.name, one.kind)
+            }
+        })?;
+    }
+    match faults {
+        0 => Ok(()),
+        _ => Err(Failure::elsewhere(anyhow!(
+            "channels that did not take it: {faults}"
+        ))),
     }
 }
 
@@ -201,4 +230,25 @@ async fn last_record(parts: &Parts, now: Timestamp) -> Result<String, String> {
     let last = last.map_err(|error| ready::of(&error))?;
     ready::is_sane(now, last)?;
     Ok(last.map_or_else(|| "none yet".to_owned(), |last| format!("of {last}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_test_alarm_ends_as_its_worst_channel() {
+        let mut config = crate::config::parse("gateway.toml", "data = \"/nowhere\"").unwrap();
+        let mut ends = async |programs: &[&str]| {
+            let one = |path: &&str| serde_json::json!({ "name": path.replace('/', "-"), "program": path });
+            let all: Vec<_> = programs.iter().map(one).collect();
+            config.alarms = serde_json::from_value(serde_json::json!({ "command": all })).unwrap();
+            test_alarm(&config, &Out)
+                .await
+                .map_err(|failure| failure.code())
+        };
+        assert_eq!(ends(&[]).await, Err(3));
+        assert_eq!(ends(&["/bin/true"]).await, Ok(()));
+        assert_eq!(ends(&["/bin/true", "/bin/false"]).await, Err(5));
+    }
 }
