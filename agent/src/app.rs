@@ -5,6 +5,7 @@ pub mod doctor;
 mod herald;
 mod people;
 mod ports;
+mod ready;
 mod system;
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use anyhow::Context as _;
 use causeway_certs::enrol::Credentials;
 use causeway_certs::reload::LiveClient;
 use causeway_certs::tls;
+use causeway_observe::{Readiness, Teller};
 use futures::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -32,8 +34,9 @@ use crate::keys::Keys;
 use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
 use crate::mask::child::{Decoder, Limits};
-use crate::observe::alarm;
 use crate::observe::control::{self, Desk};
+use crate::observe::watch::{CertificateEnd, Watch, Watched};
+use crate::observe::{downtime, health};
 use crate::page::{self, Page};
 use crate::protect::Protector;
 use crate::protect::preview::Previews;
@@ -148,6 +151,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Everything that runs.
 struct Running {
+    readiness: Readiness,
     spool: Spool,
     parts: JoinSet<&'static str>,
     associations: TaskTracker,
@@ -159,8 +163,6 @@ impl Running {
     async fn start(config: Config, credentials: Credentials, spool: Spool) -> anyhow::Result<Self> {
         let (cancel, associations) = (CancellationToken::new(), TaskTracker::new());
         let mut parts = herald::begin(spool.rows(), credentials.site(), &cancel).await?;
-        let alarms = alarm::run(spool.rows().clone(), cancel.clone());
-        parts.spawn(alarms.map(|()| "the alarms"));
         let deliveries = Deliveries::open(
             config.destination.clone(),
             spool.clone(),
@@ -169,14 +171,16 @@ impl Running {
             random(),
         )
         .await?;
-        let until = credentials.validity().not_after;
+        let site = credentials.site().to_string();
         let live = LiveClient::new(credentials)?;
         let (state, link_state) = watch::channel(link::State::new());
+        let shown = live.clone();
         let desk = Desk {
             spool: spool.clone(),
             deliveries: deliveries.clone(),
             link: link_state,
-            certificate_until: until,
+            certificate: CertificateEnd::new(move || shown.credentials().validity().not_after),
+            teller: Teller::open(&config.alarms, clock()),
             clock: clock(),
         };
         let socket = control::open(&config.spool).context("opening the socket for `status`")?;
@@ -194,7 +198,8 @@ impl Running {
         )
         .await?;
         let shown = site_page(&config, &desk, &mut parts, &cancel)?;
-        ports::write(&config.spool, address, shown).context("writing ports.json")?;
+        let (readiness, health) = seen_from_outside(&config, &desk, &site, &mut parts, &cancel);
+        ports::write(&config.spool, address, shown, health).context("writing ports.json")?;
         tracing::info!(dicom = %address, "the agent is listening");
 
         let patient = system::Patient::new().context("starting threads")?;
@@ -205,10 +210,7 @@ impl Running {
             Fonts::of(&config.page_image),
             cancel.clone(),
         ));
-        let renewing = renewing(&config);
-        let (shown, ends) = (live.clone(), cancel.clone());
-        parts
-            .spawn(async move { renewing.keep_renewed(shown, ends).await }.map(|()| "the renewal"));
+        renew(renewing(&config), live.clone(), &mut parts, cancel.clone());
         let link = Link {
             config: config.gateway,
             tls: tls::client(&live, &clock())?,
@@ -219,7 +221,9 @@ impl Running {
             random: random(),
         };
         parts.spawn(link::run(link, state, cancel.clone()).map(|()| "the link"));
+        readiness.open();
         Ok(Self {
+            readiness,
             spool,
             parts,
             associations,
@@ -234,6 +238,7 @@ impl Running {
             () = told => None,
             ended = self.parts.join_next() => ended,
         };
+        self.readiness.drain();
         tracing::info!("ending: what is under way may take {} s", DRAIN.as_secs());
         self.cancel.cancel();
         self.associations.close();
@@ -263,6 +268,51 @@ impl Running {
     }
 }
 
+/// Starts the health port where one is wanted, and answers where it is. As with the site page, an address that is taken closes no road.
+fn health_port(
+    config: &Config,
+    desk: &Desk,
+    parts: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+) -> (Readiness, Option<SocketAddr>) {
+    let readiness = ready::readiness(&config.spool, desk);
+    let Some(address) = &config.health.listen else {
+        return (readiness, None);
+    };
+    let (listener, bound) = match health::listen(address) {
+        Ok(taken) => taken,
+        Err(error) => {
+            tracing::error!(%error, address, "the agent goes on without its health port");
+            return (readiness, None);
+        }
+    };
+    let serving = health::serve(listener, desk.clone(), readiness.clone(), cancel.clone());
+    parts.spawn(serving.map(|()| "the health port"));
+    (readiness, Some(bound))
+}
+
+/// Starts what tells alarms, writes the downtime sheet and answers at the health port.
+fn seen_from_outside(
+    config: &Config,
+    desk: &Desk,
+    site: &str,
+    parts: &mut JoinSet<&'static str>,
+    cancel: &CancellationToken,
+) -> (Readiness, Option<SocketAddr>) {
+    let watched = Watched {
+        spool: desk.spool.clone(),
+        link: desk.link.clone(),
+        certificate: desk.certificate.clone(),
+        clock: desk.clock.clone(),
+    };
+    let watch = Watch::new(watched, desk.teller.clone(), config.alarms.clone(), site);
+    parts.spawn(watch.run(cancel.clone()).map(|()| "the alarms"));
+    let (rows, sheet) = (desk.spool.rows().clone(), config.downtime.clone());
+    let writing = downtime::run(sheet, rows, desk.clock.clone(), cancel.clone());
+    parts.spawn(writing.map(|()| "the downtime sheet"));
+    health_port(config, desk, parts, cancel)
+}
+
 async fn deliver(
     deliveries: Deliveries,
     restoring: Restoring,
@@ -287,6 +337,17 @@ fn committing(
     let (working, cancel) = (commitments.clone(), cancel.clone());
     parts.spawn(async move { working.run(edge, cancel).await }.map(|()| "the commitments"));
     (spool.clone(), commitments)
+}
+
+/// Starts what keeps the agent's certificate from ending.
+fn renew(
+    renewing: Enrolling,
+    shown: LiveClient,
+    parts: &mut JoinSet<&'static str>,
+    cancel: CancellationToken,
+) {
+    let renewed = async move { renewing.keep_renewed(shown, cancel).await };
+    parts.spawn(renewed.map(|()| "the renewal"));
 }
 
 /// What renews the agent's certificate, where it was enrolled.

@@ -18,7 +18,7 @@ use causeway_proto::time::Timestamp;
 use sqlx::SqliteConnection;
 use thiserror::Error;
 
-use crate::rows::{fact, set_fact};
+use crate::rows::{Rows, fact, set_fact};
 
 pub use export::export;
 pub use trail::{Look, Trail};
@@ -91,6 +91,18 @@ pub async fn record(
     .execute(&mut *tx)
     .await?;
     set_fact(tx, HEAD, format!("{}:{chain}", row.seq)).await
+}
+
+/// Of when the last record is; none where there is none.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn last_at(rows: &Rows) -> Result<Option<Timestamp>, AuditError> {
+    let last: Option<i64> =
+        sqlx::query_scalar("SELECT at_us FROM audit_event ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(rows.read())
+            .await?;
+    Ok(last.map(Timestamp))
 }
 
 /// Where the trail ends.

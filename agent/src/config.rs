@@ -3,6 +3,7 @@
 mod place;
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
@@ -51,6 +52,15 @@ pub struct Config {
     /// `[site_page]`: the page for people at the site.
     #[serde(default)]
     pub site_page: page::Config,
+    /// `[health]`: a port that says whether the agent is ready, and what it holds.
+    #[serde(default)]
+    pub health: observe::health::Config,
+    /// `[alarms]`: what is told when, and how it leaves the building.
+    #[serde(default)]
+    pub alarms: causeway_observe::Config,
+    /// `[downtime]`: the sheet for when nothing works.
+    #[serde(default)]
+    pub downtime: observe::downtime::Config,
     /// `[log]`
     #[serde(default)]
     pub log: observe::log::Config,
@@ -211,8 +221,24 @@ impl Config {
                 "none of these bounds can be 0".to_owned(),
             );
         }
+        self.outside_faults(&mut wrong);
         self.destination_faults(&mut wrong);
         faults
+    }
+
+    /// Of what is seen from outside.
+    fn outside_faults(&self, wrong: &mut dyn FnMut(&str, String)) {
+        if let Some(address) = &self.health.listen
+            && address.parse::<SocketAddr>().is_err()
+        {
+            wrong(
+                "health.listen",
+                "write address:port, such as \"127.0.0.1:9091\"".to_owned(),
+            );
+        }
+        if let Some((key, what)) = self.alarms.fault(observe::watch::RULES) {
+            wrong(&format!("alarms.{key}"), what);
+        }
     }
 
     fn destination_faults(&self, wrong: &mut dyn FnMut(&str, String)) {
@@ -256,6 +282,9 @@ impl Config {
         }
         if self.disk.keep_after_receipt_h < 72 {
             remarks.push("disk.keep_after_receipt_h is below 72: a gateway restored from an older backup loses studies".to_owned());
+        }
+        if !self.alarms.leaves() {
+            remarks.push("alarms has no channel: an alarm goes into the log, `status` and the site page, and reaches nobody who does not look".to_owned());
         }
         for peer in self.dicom.commitment_peers() {
             remarks.push(format!(

@@ -24,8 +24,10 @@
 
 mod accept;
 mod form;
+pub mod late;
 mod lost;
 mod offer;
+pub mod open;
 mod outcome;
 mod rehoming;
 mod restoring;

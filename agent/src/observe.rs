@@ -2,6 +2,11 @@
 
 pub mod alarm;
 pub mod control;
+pub mod downtime;
+pub mod health;
 pub mod log;
+mod measure;
+mod queue;
 pub mod show;
 pub mod status;
+pub mod watch;

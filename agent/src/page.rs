@@ -2,6 +2,7 @@
 //! the site's own network only: the link knows nothing of it.
 
 pub mod accounts;
+mod alarms;
 mod answer;
 mod assets;
 mod case;
@@ -210,6 +211,7 @@ impl Page {
             .route("/masks/{device}/drop", post(masks::remove))
             .route("/report/{id}/acknowledge", post(withdrawn::acknowledge))
             .route("/status", get(standing::show))
+            .route("/alarms/acknowledge", post(alarms::acknowledge))
             .route("/help", get(help::show))
             .route("/accounts", get(people::show).post(people::add))
             .route("/accounts/password", post(people::password))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use causeway_disk::Reserve;
+use causeway_proto::time::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqliteConnection, SqlitePool};
 use thiserror::Error;
@@ -124,6 +125,16 @@ impl Rows {
             log: Log::of(&folder.join(FILE)).map_err(RowsError::Private)?,
             reserve: None,
         })
+    }
+
+    /// Writes a fact of no meaning and commits it: whether that works is all that it is for.
+    ///
+    /// # Errors
+    /// When they cannot be written, or the commit does not reach the disk.
+    pub(crate) async fn try_to_commit(&self, now: Timestamp) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
+        set_fact(&mut tx, "probe", now).await?;
+        tx.commit().await
     }
 
     /// Begins a write; it holds the one write lock from the start.

@@ -2,7 +2,9 @@
 //!
 //! Exit codes: 0 done, 1 another fault, 2 usage, 3 configuration, 4 identity, 5 the other side, 6 storage, 7 conflict.
 
+mod alarms;
 mod audit;
+mod held;
 mod keyring;
 mod masks;
 mod originals;
@@ -19,14 +21,13 @@ use clap::{Parser, Subcommand};
 
 use super::{clock, doctor, keys, look, make_folder, people, random};
 use crate::config::{Config, ConfigError};
-use crate::delivery::{self, Ruling};
 use crate::keys::KeysError;
 use crate::link::enrol::{EnrolError, Enrolling, enrolled};
 use crate::observe::control::{self, Answer, Ask, ControlError};
 use crate::observe::status::{self, Status};
-use crate::observe::{log, show};
+use crate::observe::{downtime, log, show};
 use crate::rows::RowsError;
-use crate::spool::{OpenError, view};
+use crate::spool::OpenError;
 
 /// The agent of a hospital: receives studies, forwards them, brings signed reports home.
 #[derive(Debug, Parser)]
@@ -82,7 +83,12 @@ enum Verb {
     /// List what is held at the site, or decide about it.
     Held {
         #[command(subcommand)]
-        what: Option<HeldVerb>,
+        what: Option<held::Verb>,
+    },
+    /// Alarms that were told and stand; or say that a person knows of them.
+    Alarms {
+        #[command(subcommand)]
+        verb: Option<alarms::Verb>,
     },
     /// Take a study back: nothing more of it is sent, and the gateway withdraws and deletes it.
     Recall {
@@ -132,49 +138,17 @@ enum Verb {
     /// The page for people at the site.
     #[command(subcommand)]
     Page(people::Verb),
+    /// Print the open cases by their codes, whom to call, and what to do instead. Works while no agent runs.
+    DowntimeSheet,
     /// Check disk, spool, certificate, clock, link, and what the destinations take.
     Doctor {
         /// Only print what the network team has to let through, and what passes now.
         #[arg(long)]
         firewall: bool,
+        /// Only send one message through each channel of alarms, and print what each made of it.
+        #[arg(long, conflicts_with = "firewall")]
+        test_alarm: bool,
     },
-}
-
-/// What a person decides about what is held.
-#[derive(Debug, Subcommand)]
-enum HeldVerb {
-    /// Offer the reports of a case again, at once; the PACS is asked again for their patient.
-    Retry {
-        /// The case code.
-        case: CaseCode,
-    },
-    /// Deliver a report that is held for its patient.
-    Deliver {
-        /// Its number in the list.
-        #[arg(long)]
-        report: i64,
-        /// Under which of the listed sets: `ours`, `pacs`, or `pacs-2` for the second answer of the PACS.
-        #[arg(long = "as", value_name = "SET", value_parser = set)]
-        set: Ruling,
-    },
-    /// Never deliver a report.
-    Refuse {
-        /// Its number in the list.
-        #[arg(long)]
-        report: i64,
-    },
-}
-
-fn set(text: &str) -> Result<Ruling, &'static str> {
-    let number = match text {
-        "ours" => return Ok(Ruling::Ours),
-        "pacs" => "1",
-        other => other.strip_prefix("pacs-").unwrap_or_default(),
-    };
-    match number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)) {
-        Some(which) => Ok(Ruling::Pacs(which)),
-        None => Err("one of `ours`, `pacs`, `pacs-2` and so on"),
-    }
 }
 
 /// Does what was asked.
@@ -264,8 +238,9 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::SendNow { case } => {
             change(&config, Ask::SendNow { case }, "no longer waited for").await?
         }
-        Verb::Held { what: None } => held(&config).await?,
-        Verb::Held { what: Some(verb) } => rule(&config, verb).await?,
+        Verb::Held { what: None } => held::list(&config).await?,
+        Verb::Held { what: Some(verb) } => held::rule(&config, verb).await?,
+        Verb::Alarms { verb } => alarms::act(&config, verb).await?,
         Verb::Recall { case, reason: None } => {
             return tell_where(&config, case.to_string(), false).await;
         }
@@ -291,12 +266,20 @@ async fn act(arguments: Arguments) -> anyhow::Result<ExitCode> {
             originals::open(&config, &file, to.as_deref(), json)?;
         }
         Verb::Page(verb) => people::act(&config, verb).await?,
-        Verb::Doctor { firewall } => {
+        Verb::DowntimeSheet => {
+            let rows = look(&config).await?;
+            let sheet = downtime::sheet(&config.downtime, &rows, clock().now()).await?;
+            write!(io::stdout(), "{sheet}")?;
+        }
+        Verb::Doctor {
+            firewall,
+            test_alarm,
+        } => {
             let out = &mut io::stdout();
-            let healthy = if firewall {
-                doctor::firewall(&config, out).await?
-            } else {
-                doctor::examine(&config, out).await?
+            let healthy = match (firewall, test_alarm) {
+                (true, _) => doctor::firewall(&config, out).await?,
+                (_, true) => doctor::test_alarm(&config, out).await?,
+                _ => doctor::examine(&config, out).await?,
             };
             return Ok(if healthy {
                 ExitCode::SUCCESS
@@ -409,56 +392,6 @@ async fn tell_where(config: &Config, what: String, json: bool) -> anyhow::Result
     } else {
         ExitCode::SUCCESS
     })
-}
-
-async fn held(config: &Config) -> anyhow::Result<()> {
-    let (held, reports) = match control::ask(&config.spool, &Ask::Held).await {
-        Ok(Answer::Held { instances, reports }) => (instances, reports),
-        Ok(other) => return refused_answer(other),
-        Err(ControlError::NotRunning) => {
-            let rows = look(config).await?;
-            (
-                view::held(&rows).await?,
-                delivery::view::mismatches(&rows).await?,
-            )
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let status = status_of(config).await?;
-    let mut out = io::stdout();
-    show::held(&mut out, &held)?;
-    show::mismatches(&mut out, &reports)?;
-    for line in status.deliveries {
-        if matches!(line.state.as_str(), "held" | "not-taken" | "rejected") {
-            writeln!(
-                out,
-                "{}  report for {}: {}, {}",
-                line.case, line.destination, line.state, line.sentence
-            )?;
-        }
-    }
-    Ok(())
-}
-
-async fn rule(config: &Config, verb: HeldVerb) -> anyhow::Result<()> {
-    let (ask, done) = match verb {
-        HeldVerb::Retry { case } => (Ask::Retry { case }, "offered again"),
-        HeldVerb::Deliver { report, set } => (
-            Ask::Rule {
-                report,
-                ruling: set,
-            },
-            "to be delivered",
-        ),
-        HeldVerb::Refuse { report } => (
-            Ask::Rule {
-                report,
-                ruling: Ruling::Refuse,
-            },
-            "refused",
-        ),
-    };
-    change(config, ask, done).await
 }
 
 /// Only while no process runs: the start after it judges anew.

@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 
 use causeway_certs::enrol::{Credentials, Renewal};
+use causeway_observe::Telling;
 use causeway_proto::time::Timestamp;
 
 use super::{clock, keys, look, open_spool, random, system};
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::link::enrol::enrolled_at;
 use crate::link::firewall::Request;
 use crate::observe::control::{self, Answer, Ask, ControlError};
+use crate::observe::watch;
 use crate::spool::{Admission, Spool};
 
 /// Writes the findings; answers whether there was no fault.
@@ -91,6 +93,30 @@ pub async fn firewall(config: &Config, out: &mut impl Write) -> anyhow::Result<b
     let request = Request::look(&config.gateway, enrolment, &random()).await;
     write!(out, "{request}")?;
     Ok(request.passes())
+}
+
+/// Sends a message through each channel of alarms and writes what each made of it. Answers whether all of them took it.
+///
+/// # Errors
+/// When nothing can be written.
+pub async fn test_alarm(config: &Config, out: &mut impl Write) -> anyhow::Result<bool> {
+    let mut chart = Chart { out, healthy: true };
+    let site = Credentials::load(&keys(&config.spool));
+    let site = site.map_or_else(|_| "-".to_owned(), |it| it.site().to_string());
+    let telling = Telling::test(watch::source(&site), clock().now());
+    let found = causeway_observe::test(&config.alarms, &telling).await;
+    if found.is_empty() {
+        chart.fault(
+            "alarms has no channel: nothing leaves this machine; see [alarms] in the configuration",
+        )?;
+    }
+    for one in found {
+        match one.failure {
+            None => chart.good(format!("{} ({}) took it", one.name, one.kind))?,
+            Some(why) => chart.fault(format!("{} ({}): {why}", one.name, one.kind))?,
+        }
+    }
+    Ok(chart.healthy)
 }
 
 fn certificate<W: Write>(

@@ -9,13 +9,14 @@ pub(super) fn write(
     spool: &Path,
     dicom: SocketAddr,
     page: Option<SocketAddr>,
+    health: Option<SocketAddr>,
 ) -> std::io::Result<()> {
     let temporary = spool.join("ports.json.new");
     let mut file = std::fs::File::create(&temporary)?;
     writeln!(
         file,
         "{}",
-        serde_json::json!({ "dicom": dicom, "page": page })
+        serde_json::json!({ "dicom": dicom, "page": page, "health": health })
     )?;
     file.sync_all()?;
     std::fs::rename(&temporary, spool.join("ports.json"))

@@ -8,6 +8,7 @@ use causeway_proto::dataset::{Dataset, Value};
 use causeway_proto::ids::StudyUid;
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 
 use super::*;
@@ -59,12 +60,16 @@ struct Agent {
     end: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<anyhow::Result<()>>,
     dicom: SocketAddr,
+    health: Option<SocketAddr>,
     config: Config,
 }
 
 impl Agent {
     async fn start(folder: &Path) -> Self {
-        let config = config(folder);
+        Self::start_with(config(folder), folder).await
+    }
+
+    async fn start_with(config: Config, folder: &Path) -> Self {
         ports::remove(folder).unwrap();
         let credentials = Credentials::load(&keys(folder)).unwrap();
         let spool = open_spool(&config).await.unwrap();
@@ -78,6 +83,7 @@ impl Agent {
         Self {
             end,
             ended: TaskTracker::new().spawn(running.until(told)),
+            health: ports["health"].as_str().map(|text| text.parse().unwrap()),
             dicom: ports["dicom"].as_str().unwrap().parse().unwrap(),
             config,
         }
@@ -222,4 +228,140 @@ async fn ends_and_begins_again(agent: Agent, case: &str, spool: &Path) {
     assert_eq!(agent.send("1.2.3.3").await, SendOutcome::Stored(0));
     assert_eq!(agent.status().await.queue.studies[0].at_site, 3);
     agent.stop().await;
+}
+
+/// Asks a port for a page and answers all that came.
+async fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let ask = format!("GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+/// Takes one message, and answers all that came.
+async fn taken(duty: &tokio::net::TcpListener) -> String {
+    let (mut stream, _) = duty.accept().await.unwrap();
+    let mut told = String::new();
+    while !told.ends_with('}') {
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{told}");
+        told.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+    stream
+        .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+        .await
+        .unwrap();
+    told
+}
+
+/// What the health port says of a disk below its hard floor.
+async fn full_disk(health: SocketAddr) {
+    let ready = get(health, "/readyz").await;
+    assert!(
+        ready.starts_with("HTTP/1.1 503 ") && ready.contains("\r\n\r\ndisk-full: "),
+        "{ready}"
+    );
+    let alive = get(health, "/healthz").await;
+    assert!(
+        alive.starts_with("HTTP/1.1 200 ") && alive.ends_with("ok\n"),
+        "{alive}"
+    );
+    let metrics = get(health, "/metrics").await;
+    for line in [
+        "causeway_ready 0",
+        "causeway_link_up 0",
+        "causeway_taking 0",
+        "causeway_alarms{rule=\"disk\"} 1",
+        "causeway_queue_oldest_seconds{queue=\"deliveries\"} 0",
+    ] {
+        assert!(
+            metrics.contains(&format!("\n{line}\n")),
+            "{line}: {metrics}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_alarm_leaves_a_running_agent_until_a_person_knows_and_its_health_port_names_the_cause()
+{
+    let folder = tempfile::tempdir().unwrap();
+    enrol(folder.path());
+    let duty = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config(folder.path());
+    config.alarms = serde_json::from_value(serde_json::json!({
+        "look_every_s": 1,
+        "webhook": [{ "name": "duty", "url": format!("http://{}/in", duty.local_addr().unwrap()) }],
+    }))
+    .unwrap();
+    config.health.listen = Some("127.0.0.1:0".to_owned());
+    config.disk.hard_floor_bytes = u64::MAX;
+    config.disk.soft_floor_bytes = u64::MAX;
+    let agent = Agent::start_with(config, folder.path()).await;
+    let told = taken(&duty).await;
+    let (_, body) = told.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    assert_eq!(
+        (&body["alarm"], &body["phase"]),
+        (&"disk".into(), &"raised".into())
+    );
+    assert_eq!(
+        (&body["name"], &body["times"]),
+        (&"site-a".into(), &1.into())
+    );
+
+    // it is told before its row is written: whoever crashes between the two tells it twice
+    let status = loop {
+        let status = agent.status().await;
+        if !status.told.is_empty() {
+            break status;
+        }
+    };
+    assert_eq!(status.told.len(), 1, "{:?}", status.told);
+    assert_eq!(status.channels[0].name, "duty");
+    let know = || Ask::Acknowledge {
+        rule: Some("disk".to_owned()),
+        about: None,
+    };
+    assert!(matches!(agent.ask(know()).await, Answer::Changed(1)));
+    assert!(matches!(agent.ask(know()).await, Answer::Changed(0)));
+    assert_eq!(
+        agent.status().await.told[0]
+            .acknowledged
+            .as_ref()
+            .unwrap()
+            .by,
+        "operator"
+    );
+
+    full_disk(agent.health.unwrap()).await;
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_alarm_goes_through_each_channel_and_each_says_what_became_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    enrol(folder.path());
+    let mut config = config(folder.path());
+    let mut said = Vec::new();
+    assert!(!doctor::test_alarm(&config, &mut said).await.unwrap());
+    let text = String::from_utf8(said).unwrap();
+    assert!(text.starts_with("FAULT   alarms has no channel"), "{text}");
+    config.alarms = serde_json::from_value(serde_json::json!({ "command": [
+        { "name": "good", "program": "/bin/true" }, { "name": "bad", "program": "/bin/false" },
+    ] }))
+    .unwrap();
+    let mut said = Vec::new();
+    assert!(!doctor::test_alarm(&config, &mut said).await.unwrap());
+    let text = String::from_utf8(said).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "good    good (command) took it");
+    assert!(
+        lines[1].starts_with("FAULT   bad (command): the program ended with "),
+        "{text}"
+    );
+    config.alarms.command.pop();
+    assert!(doctor::test_alarm(&config, &mut Vec::new()).await.unwrap());
 }

@@ -57,7 +57,9 @@ fn the_smallest_file_is_legal_and_has_the_defaults() {
     let config = Config::parse(GOOD).unwrap();
     assert_eq!(config.complete.pacs_silence_s, 30);
     assert_eq!(config.disk.keep_after_receipt_h, 72);
-    assert_eq!(config.remarks(), Vec::<String>::new());
+    let remarks = config.remarks();
+    assert_eq!(remarks.len(), 1, "{remarks:?}");
+    assert!(remarks[0].starts_with("alarms "), "{remarks:?}");
 }
 
 #[test]
@@ -66,6 +68,7 @@ fn the_sample_that_is_shipped_is_legal() {
     let config = Config::load(&root.join("deploy/agent.toml")).unwrap();
     assert_eq!(config.dicom.called.len(), 3);
     assert_eq!(config.remarks(), Vec::<String>::new());
+    assert!(config.alarms.leaves());
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn what_is_no_toml_is_said_so_with_its_line() {
 fn what_is_hardly_meant_is_remarked() {
     let alone = GOOD.split("[[dicom.calling]]").next().unwrap();
     let remarks = Config::parse(alone).unwrap().remarks();
-    assert_eq!(remarks.len(), 3, "{remarks:?}");
+    assert_eq!(remarks.len(), 4, "{remarks:?}");
 }
 
 /// A sender that may ask for commitment deletes what it hears of: that is said each time.

@@ -29,7 +29,7 @@ fn sign(document: &Model) -> (Report, Bytes) {
     as_sent(&sr::encode(document))
 }
 
-fn destination() -> Destination {
+pub(crate) fn destination() -> Destination {
     Destination {
         name: "pacs".to_owned(),
         ae_title: title("PACS"),

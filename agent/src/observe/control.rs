@@ -8,8 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use causeway_observe::Teller;
 use causeway_proto::ids::CaseCode;
-use causeway_proto::time::{Clock, Timestamp};
+use causeway_proto::time::Clock;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -18,6 +19,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::status::{self, Status};
+use super::watch::{self as alarms, CertificateEnd};
 use crate::delivery::{self, Deliveries, Ruling};
 use crate::link;
 use crate::mask::{Device, Rectangle};
@@ -98,6 +100,13 @@ pub enum Ask {
         /// Why.
         reason: String,
     },
+    /// Says that a person knows of alarms: they are not told again.
+    Acknowledge {
+        /// Of which rule; none: of all.
+        rule: Option<String>,
+        /// About what; none: about everything.
+        about: Option<String>,
+    },
 }
 
 /// A device.
@@ -159,7 +168,9 @@ pub struct Desk {
     /// How the link stands.
     pub link: watch::Receiver<link::State>,
     /// When the site's certificate ends.
-    pub certificate_until: Timestamp,
+    pub certificate: CertificateEnd,
+    /// By which alarms leave.
+    pub teller: Teller,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -272,6 +283,11 @@ impl Desk {
                     .map(|done| Answer::Changed(u64::from(done)))
                     .map_err(Into::into)
             }
+            Ask::Acknowledge { rule, about } => {
+                let which = (rule.as_deref(), about.as_deref());
+                let known = alarms::acknowledge(rows, self.clock.now(), which, OPERATOR).await;
+                known.map(Answer::Changed).map_err(Into::into)
+            }
         };
         answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
     }
@@ -317,7 +333,8 @@ impl Desk {
             Admission::Full => "full",
         };
         status.admission = Some(admission.to_owned());
-        status.certificate_until = Some(self.certificate_until);
+        status.certificate_until = Some(self.certificate.get());
+        status.channels = self.teller.states();
         Ok(status)
     }
 }

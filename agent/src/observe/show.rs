@@ -29,6 +29,7 @@ pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
             alarm.case, alarm.count, alarm.priority
         )?;
     }
+    told(out, status)?;
     writeln!(out, "link     {}", link(status))?;
     if let Some(admission) = &status.admission {
         writeln!(out, "disk     {admission}")?;
@@ -80,6 +81,33 @@ pub fn status(out: &mut impl Write, status: &Status) -> io::Result<()> {
     }
     if let Some(error) = &status.last_error {
         writeln!(out, "last error: {error}")?;
+    }
+    Ok(())
+}
+
+/// Alarms that were told and stand, and channels that do not take them.
+fn told(out: &mut impl Write, status: &Status) -> io::Result<()> {
+    for alarm in &status.told {
+        let known = alarm.acknowledged.as_ref();
+        let known = known.map_or_else(
+            || "nobody has acknowledged it".to_owned(),
+            |by| format!("acknowledged {} by {}", by.at, by.by),
+        );
+        writeln!(
+            out,
+            "TOLD     {} {}: {}; since {}, told {} time(s), {known}",
+            alarm.rule, alarm.about, alarm.sentence, alarm.since, alarm.times
+        )?;
+    }
+    for channel in &status.channels {
+        let Some(since) = channel.failing_since else {
+            continue;
+        };
+        writeln!(
+            out,
+            "CHANNEL  {} ({}) takes no alarms since {since}: {}; {} wait, {} given up",
+            channel.name, channel.kind, channel.failure, channel.waiting, channel.given_up
+        )?;
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! How the agent stands: link, queue, disk, reports, and the last thing that went wrong.
 
+use causeway_observe::{ChannelState, Entry};
 use causeway_proto::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::alarm::{self, Alarm};
+use super::watch;
 use crate::audit::{self, AuditError};
 use crate::delivery::{self, DeliveryError};
 use crate::rows::Rows;
@@ -34,6 +36,12 @@ pub struct Status {
     /// Urgent studies of which something is withheld.
     #[serde(default)]
     pub alarms: Vec<Alarm>,
+    /// Alarms that were told and stand.
+    #[serde(default)]
+    pub told: Vec<Entry>,
+    /// How the channels stand by which alarms leave. None when no process runs.
+    #[serde(default)]
+    pub channels: Vec<ChannelState>,
     /// Letters of readers that nobody at the site has read or answered.
     #[serde(default)]
     pub unanswered: u64,
@@ -62,6 +70,9 @@ pub enum ViewError {
     /// The letters'.
     #[error(transparent)]
     Talk(#[from] TalkError),
+    /// The alarms'.
+    #[error("the alarms that stand could not be read or changed")]
+    Alarms(#[from] sqlx::Error),
 }
 
 /// The status as the rows alone tell it.
@@ -94,6 +105,8 @@ pub async fn of_rows(rows: &Rows, now: Timestamp) -> Result<Status, ViewError> {
     };
     Ok(Status {
         alarms: alarm::standing(rows).await?,
+        told: watch::standing(rows).await?,
+        channels: Vec::new(),
         unanswered: talk::unread(rows).await?,
         audit_head: head.to_string(),
         audit_doubts: audit::witness::standing(rows).await?,

@@ -183,6 +183,7 @@ pub(super) fn said(done: &Done) -> Markup {
         }
         Some("retried") => "Offered again, at once.",
         Some("acknowledged") => "Noted: the gateway and the reader hear that it was seen.",
+        Some("alarm-known") => "Noted: it is told nobody again, unless it becomes more.",
         Some("filed") => "Decided. The case shows when the report has arrived.",
         Some("account-made") => "The account is made. Tell the person the password yourself.",
         Some("account-changed") => {

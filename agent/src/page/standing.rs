@@ -2,27 +2,33 @@
 
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{Query, State};
 use causeway_proto::time::Timestamp;
 use maud::{Markup, html};
 
-use super::Page;
 use super::answer::Refusal;
 use super::session::Person;
-use super::shell::{self, bytes, level, time};
-use super::work::link;
+use super::shell::{self, bytes, level, said, time};
+use super::work::{Done, link};
+use super::{Page, alarms};
 use crate::observe::status::Status;
 
 /// A certificate that ends sooner is named in another colour.
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// The page.
-pub(super) async fn show(State(page): State<Page>, person: Person) -> Result<Markup, Refusal> {
+pub(super) async fn show(
+    State(page): State<Page>,
+    Query(done): Query<Done>,
+    person: Person,
+) -> Result<Markup, Refusal> {
     let status = page.desk.status().await?;
     let body = html! {
         h1 { "Status" }
+        (said(&done))
         div data-refresh="5" {
             @if let Some(error) = &status.last_error { p.alert role="alert" { "Last trouble: " (error) } }
+            (alarms::section(&person, &status.told, &status.channels))
             div.tiles { (tiles(&status)) }
             (studies(&status))
             p.dim { (status.software) ", as of " (time(status.at)) }

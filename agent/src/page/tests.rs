@@ -8,6 +8,7 @@ mod words;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use causeway_observe::Teller;
 use causeway_proto::ids::CaseCode;
 use http_body_util::BodyExt as _;
 use sqlx::Row as _;
@@ -18,6 +19,7 @@ use super::accounts::Role;
 use super::*;
 use crate::delivery::Deliveries;
 use crate::link;
+use crate::observe::watch::CertificateEnd;
 use crate::protect::tests::preview::echo;
 use crate::spool::tests::{Bench, What, seeded};
 
@@ -44,14 +46,16 @@ impl Site {
                 .await
                 .unwrap();
         let (_, link) = watch::channel(link::State::new());
+        let until = bench
+            .clock()
+            .now()
+            .plus(Duration::from_secs(90 * 24 * 3600));
         let desk = Desk {
             spool,
             deliveries,
             link,
-            certificate_until: bench
-                .clock()
-                .now()
-                .plus(Duration::from_secs(90 * 24 * 3600)),
+            certificate: CertificateEnd::new(move || until),
+            teller: Teller::open(&causeway_observe::Config::default(), bench.clock()),
             clock: bench.clock(),
         };
         let previews = Previews::new(desk.spool.clone(), echo(bench.folder.path()));

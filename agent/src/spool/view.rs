@@ -400,6 +400,38 @@ async fn waits_for(rows: &Rows, id: i64) -> Result<String, sqlx::Error> {
     })
 }
 
+/// How much of what is here waits for the link: objects that may be sent, recalls and words that the gateway has not heard, and what
+/// became of reports.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn waits_for_link(rows: &Rows) -> Result<u64, SpoolError> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT (SELECT COUNT(*) FROM instance WHERE state = 'waiting' AND lost = 0 AND agreement <> '') \
+         + (SELECT COUNT(*) FROM study WHERE state = 'recalled' AND recall_heard_us IS NULL AND agreement <> '') \
+         + (SELECT COUNT(*) FROM letter WHERE from_site = 1 AND heard_us IS NULL) \
+         + (SELECT COUNT(*) FROM delivery WHERE revision > told_revision)",
+    )
+    .fetch_one(rows.read())
+    .await
+    .map_err(refused_row("counting what waits for the link"))?;
+    Ok(from_row(count))
+}
+
+/// How many objects are lost until they are sent again, and how many are refused their rows.
+///
+/// # Errors
+/// When the rows refuse.
+pub async fn lost(rows: &Rows) -> Result<(u64, u64), SpoolError> {
+    let (lost, unentered): (i64, i64) = sqlx::query_as(
+        "SELECT (SELECT COUNT(*) FROM instance WHERE state = 'waiting' AND lost = 1), (SELECT COUNT(*) FROM unentered)",
+    )
+    .fetch_one(rows.read())
+    .await
+    .map_err(refused_row("counting what is lost"))?;
+    Ok((from_row(lost), from_row(unentered)))
+}
+
 /// Something at the site that a person may have to decide.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {

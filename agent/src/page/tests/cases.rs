@@ -443,3 +443,28 @@ async fn what_is_withheld_of_a_stat_study_stands_above_everything_until_it_is_de
     let decided = browser.get("/work").await.text;
     assert!(!decided.contains("not all of it has left"), "{decided}");
 }
+
+#[tokio::test]
+async fn whoever_is_signed_in_may_say_that_he_knows_of_an_alarm() {
+    let site = Site::new().await;
+    site.sql(
+        "INSERT INTO alarm (rule, about, sentence, since_us, raised_us, told_us, times, weight) \
+         VALUES ('disk', 'disk', 'the disk <fills>', 0, 0, 0, 2, 1), ('object-held', 'x', 'held', 0, 0, 0, 1, 0)",
+    )
+    .await;
+    let mut anna = site.signed_in("anna").await;
+    let status = anna.get("/status").await.text;
+    assert!(status.contains("the disk &lt;fills&gt;"), "{status}");
+    assert_eq!(status.matches("I know").count(), 2, "{status}");
+    let fields = [("rule", "disk"), ("about", "disk")];
+    let answer = anna.post("/alarms/acknowledge", &fields).await;
+    assert_eq!(answer.place(), "/status?said=alarm-known");
+    let status = anna.get("/status").await.text;
+    assert_eq!(status.matches("I know").count(), 1, "{status}");
+    assert!(status.contains("anna knows"), "{status}");
+    let again = anna.post("/alarms/acknowledge", &fields).await;
+    assert_eq!(again.status, StatusCode::CONFLICT);
+    let other = [("rule", ""), ("about", "")];
+    let all = anna.post("/alarms/acknowledge", &other).await;
+    assert_eq!(all.status, StatusCode::CONFLICT, "one at a time");
+}
