@@ -3,6 +3,7 @@
 import { fill, h } from '/web/dom.js';
 import { follow, here } from '/web/go.js';
 import { signedIn, who } from '/web/session.js';
+import { begin as beginRing } from '/web/ring.js';
 import { lineBanner } from '/web/top.js';
 import { CaseView } from '/web/case.js';
 import { Worklist } from '/web/worklist.js';
@@ -42,8 +43,10 @@ function prepare(signal) {
   setTimeout(() => idle(() => { if (!signal.aborted && reads()) desk.images.ready.prepare(); }, { timeout: 3_000 }), START_MS);
 }
 
-fill(document.body, lineBanner(), list.element, desk.element);
+const strip = lineBanner();
+fill(document.body, strip, list.element, desk.element);
 if (here().view === 'case') desk.cover(h('p', { class: 'loading' }, 'Loading the case…'));
 await signedIn();
 follow(show);
 show();
+if (reads()) strip.after(beginRing(() => here().view === 'list'));

@@ -3,6 +3,7 @@
 import { connection, isReachable, watch } from '/web/api.js';
 import { h } from '/web/dom.js';
 import { command, showHelp } from '/web/keys.js';
+import { switchButton } from '/web/ring.js';
 import { signOut, switchTheme, who } from '/web/session.js';
 
 /** The strip that says that the line is down; it appears and goes by itself. */
@@ -22,6 +23,7 @@ export function corner() {
   return h('div', { class: 'corner' },
     h('span', { class: 'me' }, [me.title, me.name].filter(Boolean).join(' ')),
     h('button', { type: 'button', class: 'quiet', title: 'Keys (?)', 'aria-label': 'Show the keys', onclick: showHelp }, '?'),
+    document.body.dataset.page === 'room' ? switchButton() : null,
     h('button', { type: 'button', class: 'quiet', title: 'Dark or light', 'aria-label': 'Switch between dark and light', onclick: switchTheme }, '◐'),
     h('button', { type: 'button', class: 'quiet', onclick: signOut }, 'Sign out'));
 }

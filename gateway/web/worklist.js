@@ -7,6 +7,7 @@ import { toCase } from '/web/go.js';
 import { command } from '/web/keys.js';
 import { listen } from '/web/live.js';
 import { byUrgency, waiting } from '/web/next.js';
+import { heard } from '/web/ring.js';
 import { who } from '/web/session.js';
 import { age, clock, day, every, moment, now, setNow, since, zoneName } from '/web/time.js';
 import { corner } from '/web/top.js';
@@ -187,6 +188,7 @@ async function refresh({ background = false } = {}) {
     items = data.items;
     withdrawals = data.withdrawals ?? [];
     failed = null;
+    heard(items);
   } catch (error) {
     failed = error;
   } finally {

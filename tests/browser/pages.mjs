@@ -76,6 +76,47 @@ await story('300 characters at once by an input method, into each section: none 
   assert.ok(page.url().endsWith('/case/c2'));
 });
 
+await story('a STAT rings until it is silenced or taken, and a new one rings again', async ({ gateway, page, shot }) => {
+  // two tones are one ring
+  await page.addInitScript(() => {
+    window.tones = 0;
+    const start = OscillatorNode.prototype.start;
+    OscillatorNode.prototype.start = function begin(...when) { window.tones += 1; return start.apply(this, when); };
+  });
+  await page.reload();
+  const tones = () => page.evaluate(() => window.tones);
+  const asked = () => page.evaluate(() => dispatchEvent(new Event('pageshow')));
+  const strip = page.locator('.stat-waits');
+  const says = (words) => until(words, async () => (await strip.textContent()).includes(words));
+  const of = (id) => gateway.state.cases.find((one) => one.case === id);
+  await says('STAT: 1 case waiting');
+  assert.equal(await tones(), 2);
+  await shot('stat-waits');
+  await asked();
+  await page.click('.stat-waits button');
+  await strip.waitFor({ state: 'hidden' });
+  assert.equal(await tones(), 2, 'once, and then silence');
+  of('c3').priority = 'stat';
+  await asked();
+  await strip.waitFor({ state: 'visible' });
+  await says('STAT: 1 case waiting');
+  assert.equal(await tones(), 4, 'a new one rings');
+  await page.click('.worklist [data-act="ring"]');
+  of('c4').priority = 'stat';
+  await asked();
+  await says('STAT: 2 cases waiting (sound is off)');
+  assert.equal(await tones(), 4);
+  await page.reload();
+  await says('STAT: 3 cases waiting (sound is off)');
+  assert.equal(await tones(), 0, 'it stays off in this browser');
+  await page.click('.worklist [data-act="ring"]');
+  assert.equal(await tones(), 2, 'what is switched on is heard');
+  for (const id of ['c1', 'c3', 'c4']) claimed(gateway, id);
+  await asked();
+  await strip.waitFor({ state: 'hidden' });
+  assert.equal(await tones(), 2);
+});
+
 await story('a claim that somebody else won says who', async ({ page, orders, shot }) => {
   orders.claimConflict = true;
   await page.keyboard.press('n');
