@@ -26,6 +26,8 @@ pub mod config;
 pub mod listen;
 pub mod query;
 pub mod send;
+#[doc(hidden)]
+pub mod strangers;
 
 mod command;
 mod dial;

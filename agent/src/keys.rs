@@ -30,6 +30,13 @@ pub use bundle::MIN_PASSPHRASE;
 pub use error::KeysError;
 pub use placeholder::is_placeholder;
 
+/// Whether bytes are an envelope of sealed originals: for proofs that none break its decoder.
+#[doc(hidden)]
+#[must_use]
+pub fn is_envelope(bytes: &[u8]) -> bool {
+    cms::read(bytes).is_some()
+}
+
 #[cfg(test)]
 mod tests;
 

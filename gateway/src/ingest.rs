@@ -12,6 +12,8 @@ mod record;
 mod restored;
 mod room;
 mod set_aside;
+#[doc(hidden)]
+pub mod strangers;
 mod study;
 mod together;
 

@@ -1,7 +1,11 @@
 //! SIGKILL of the agent, of the gateway, and of both, at each step of the walk: the report still arrives, once.
 
 #[cfg(test)]
+mod decoders;
+#[cfg(test)]
 mod failing;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod masked;
 #[cfg(test)]

@@ -7,10 +7,12 @@
 //! `prove writers` is the one of [`causeway_tests::writers`].
 //! `prove soak` is the one of [`causeway_tests::soaked`].
 //! `prove upgrade` is the one of [`causeway_tests::upgraded`].
+//! `prove hostile` is the one of [`causeway_tests::hostile`].
 //! `prove mutants` breaks a promise at a time and sees whether that proof finds it out.
 //! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
 
 mod faults;
+mod hostile;
 mod mutants;
 mod outage;
 mod soak;
@@ -24,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use causeway_tests::failing::Sweep;
+use causeway_tests::hostile::Counts;
 use causeway_tests::killed::{self, How, Verdict, Victim};
 use causeway_tests::restored;
 use causeway_tests::soaked::Soak;
@@ -146,6 +149,24 @@ enum Proof {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Hostile associations, QUIC peers and HTTP clients, and beside them a sender and a reader.
+    Hostile {
+        /// Associations at the agent.
+        #[arg(long, default_value_t = 200)]
+        associations: u32,
+        /// QUIC peers at the gateway.
+        #[arg(long, default_value_t = 64)]
+        peers: u32,
+        /// HTTP clients at both.
+        #[arg(long, default_value_t = 1000)]
+        clients: u32,
+        /// C-STOREs and requests of those who only want to work, in each half.
+        #[arg(long, default_value_t = 300)]
+        samples: usize,
+        /// Seconds that each half lasts at least.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// The same proof as `kills`, of programs in which a promise is broken: it has to find that out.
     Mutants {
         /// How often each of their programs is killed.
@@ -203,6 +224,23 @@ async fn main() -> anyhow::Result<()> {
             sends,
             seed,
         } => writers::run(rounds, sends, seed).await,
+        Proof::Hostile {
+            associations,
+            peers,
+            clients,
+            samples,
+            seconds,
+        } => {
+            let least = Duration::from_secs(seconds);
+            hostile::run(Counts {
+                associations,
+                peers,
+                clients,
+                samples,
+                least,
+            })
+            .await
+        }
         Proof::Mutants { count, seed } => mutants::run(count, seed).await,
     }
 }

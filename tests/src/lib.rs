@@ -1,8 +1,10 @@
 //! Tests across crates: harness, stand-in PACS, demo, system, interop, browser, tidy and bench.
 
 pub mod calls;
+pub mod decoders;
 pub mod failing;
 pub mod hospital;
+pub mod hostile;
 pub mod killed;
 pub mod long;
 pub mod masks;

@@ -68,6 +68,18 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The same reader, over connections of his own that nobody keeps.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub fn apart(&self) -> anyhow::Result<Self> {
+        let client = Client::builder().timeout(Duration::from_secs(60));
+        Ok(Self {
+            client: client.pool_max_idle_per_host(0).build()?,
+            ..self.clone()
+        })
+    }
+
     /// The bearer token.
     #[must_use]
     pub fn token(&self) -> &str {

@@ -114,7 +114,7 @@ fn judge(command: &Command) -> Result<(), Refusal> {
 }
 
 /// Transaction UID and what is asked for, each instance once.
-fn read_request(
+pub(super) fn read_request(
     bytes: &[u8],
     syntax: &TransferSyntaxUid,
 ) -> Result<(String, Vec<Named>), &'static str> {

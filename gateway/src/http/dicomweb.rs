@@ -14,6 +14,8 @@ pub mod render;
 mod rendered;
 mod retrieve;
 mod search;
+#[doc(hidden)]
+pub mod strangers;
 mod wanted;
 
 #[cfg(test)]

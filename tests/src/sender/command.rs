@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 const NO_DATASET: u16 = 0x0101;
 
 /// A C-STORE request.
-pub(super) fn store_request(class: &str, instance: &str, message: u16) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn store_request(class: &str, instance: &str, message: u16) -> anyhow::Result<Vec<u8>> {
     encode(&[
         DataElement::new(tags::AFFECTED_SOP_CLASS_UID, VR::UI, class),
         DataElement::new(tags::COMMAND_FIELD, VR::US, dicom_value!(U16, [0x0001])),
@@ -25,7 +25,7 @@ pub(super) fn store_request(class: &str, instance: &str, message: u16) -> anyhow
 }
 
 /// A C-ECHO request.
-pub(super) fn echo_request() -> anyhow::Result<Vec<u8>> {
+pub(crate) fn echo_request() -> anyhow::Result<Vec<u8>> {
     encode(&[
         DataElement::new(tags::AFFECTED_SOP_CLASS_UID, VR::UI, uids::VERIFICATION),
         DataElement::new(tags::COMMAND_FIELD, VR::US, dicom_value!(U16, [0x0030])),
