@@ -10,6 +10,7 @@ mod config;
 mod deleted;
 mod deliver;
 pub mod enrol;
+mod handshakes;
 mod receive;
 mod session;
 mod sites;

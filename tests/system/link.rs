@@ -6,6 +6,7 @@ mod codes;
 mod firewall;
 mod hospital;
 mod stranger;
+mod strangers;
 mod trails;
 mod turns;
 mod urgent;

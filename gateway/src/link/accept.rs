@@ -23,6 +23,7 @@ use quinn::{
 use rustls_pki_types::CertificateDer;
 use tokio::net::lookup_host;
 
+use super::handshakes::{Handshake, Handshakes};
 use super::sites::{Connected, NotAdmitted, close};
 use super::{Config, LinkError, Rooms, session};
 use crate::directory::{self, Denied, DirectoryError};
@@ -112,6 +113,7 @@ impl ConnectionIdGenerator for Names {
 pub async fn run(door: Door, rooms: Rooms) {
     let Door { endpoint } = door;
     let cancel = rooms.parts.cancel.clone();
+    let handshakes = Handshakes::default();
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
@@ -123,9 +125,18 @@ pub async fn run(door: Door, rooms: Rooms) {
             turn_away(&rooms.config, open, incoming);
             continue;
         }
+        // an address that is not proved is anybody's: there are few of those, and who they say they are counts nothing
+        let proved = incoming.remote_address_validated();
+        let handshake = match proved.then(|| begin(&rooms, &handshakes, &incoming)) {
+            Some(None) => {
+                incoming.refuse();
+                continue;
+            }
+            begun => begun.flatten(),
+        };
         let rooms = rooms.clone();
         let tracker = rooms.parts.tracker.clone();
-        tracker.spawn(async move { Box::pin(one(rooms, incoming)).await });
+        tracker.spawn(async move { Box::pin(one(rooms, incoming, handshake)).await });
     }
     endpoint.set_server_config(None);
     let limit = Duration::from_secs(rooms.config.drain_s.saturating_add(5));
@@ -146,6 +157,16 @@ fn is_let_through(config: &Config, open: usize, incoming: &Incoming) -> bool {
         && (incoming.remote_address_validated() || open < size(config.retry_from_connections))
 }
 
+fn begin(rooms: &Rooms, handshakes: &Handshakes, incoming: &Incoming) -> Option<Handshake> {
+    let reached_from = incoming.remote_address();
+    let from = rooms.sites.behind(reached_from).unwrap_or(reached_from);
+    let begun = handshakes.begin(from.ip(), rooms.config.max_handshakes_per_address);
+    if begun.is_none() {
+        tracing::info!(address = %from, "too many handshakes from one address, one was refused");
+    }
+    begun
+}
+
 fn turn_away(config: &Config, open: usize, incoming: Incoming) {
     if open >= size(config.max_connections) {
         tracing::warn!(open, "no room for another connection");
@@ -156,7 +177,7 @@ fn turn_away(config: &Config, open: usize, incoming: Incoming) {
 }
 
 /// One connection from its first packet to its end.
-async fn one(rooms: Rooms, incoming: Incoming) {
+async fn one(rooms: Rooms, incoming: Incoming, handshake: Option<Handshake>) {
     let address = incoming.remote_address();
     let limit = rooms.config.greeting();
     let connecting = match incoming.accept() {
@@ -167,6 +188,7 @@ async fn one(rooms: Rooms, incoming: Incoming) {
         }
     };
     let outcome = tokio::time::timeout(limit, connecting).await;
+    drop(handshake);
     let connection = match outcome.unwrap_or(Err(ConnectionError::TimedOut)) {
         Ok(connection) => connection,
         Err(error) => {

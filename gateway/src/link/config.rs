@@ -30,6 +30,8 @@ pub struct Config {
     pub max_connections: u32,
     /// From so many connections on, a newcomer first proves its address (a QUIC Retry).
     pub retry_from_connections: u32,
+    /// Handshakes of one address, that has proved to be it, at one time; of IPv6 of one /64.
+    pub max_handshakes_per_address: u32,
     /// Connections of one site that may be in their handshake at one time.
     pub max_greeting_per_site: u32,
     /// Instances that one agent may send at the same time.
@@ -73,6 +75,7 @@ impl Default for Config {
             names: vec!["localhost".to_owned()],
             max_connections: 256,
             retry_from_connections: 128,
+            max_handshakes_per_address: 16,
             max_greeting_per_site: 4,
             max_streams: 128,
             stream_window_bytes: 8 << 20,
