@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use axum::extract::State as From;
+use axum::http::{HeaderMap, Method};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use futures::Stream;
 use serde_json::json;
@@ -12,7 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::cases::visible;
 use crate::http::State;
-use crate::http::auth::Who;
+use crate::http::auth::{Who, same_site};
 use crate::http::error::Problem;
 use crate::worklist::Event;
 
@@ -63,8 +64,11 @@ impl Listening {
 #[utoipa::path(get, path = "/events", responses((status = 200, content_type = "text/event-stream"), (status = 401)))]
 pub(super) async fn events(
     From(state): From<State>,
+    headers: HeaderMap,
     who: Who,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
+    // a stream is no page that one could come to by a link from elsewhere
+    same_site(&state, &Method::POST, &headers)?;
     let listening = Listening {
         events: state.events.listen(),
         list: false,

@@ -90,6 +90,7 @@ const ROWS: &[Row] = &[
         .send("POST", "{}").with(&[JSON, ("origin", "https://elsewhere.example")]),
     Row::get("cross-site, as the browser says", Ada, "/api/v1/cases/{case}/draft", (403, "forbidden"))
         .send("PUT", "{}").with(&[JSON, ("sec-fetch-site", "cross-site")]),
+    Row::get("events, cross-site", Ada, "/api/v1/events", (403, "forbidden")).with(&[("origin", "https://elsewhere.example")]),
     Row::get("a form", Ada, "/api/v1/cases/{case}/preview", (415, "media-type"))
         .send("POST", "status=final").with(&[("content-type", "application/x-www-form-urlencoded")]),
     Row::get("a body that is coded", Ada, "/api/v1/cases/{case}/preview", (415, "media-type"))
