@@ -24,6 +24,7 @@ use causeway_proto::link::session::Farewell;
 use causeway_proto::link::upload::{CODING_RECORDS, Landing};
 use quinn::{RecvStream, VarInt};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use super::accept::READ_BYTES;
@@ -43,7 +44,8 @@ const HEAD_READ_BYTES: usize = 16 * 1024;
 const LARGE_BYTES: usize = HEAD_MAX_BYTES as usize;
 /// How many times as long a stream may bring nothing while others of its connection do: it waits for its turn.
 const PATIENCE: u32 = 10;
-/// How long an instance or manifest that overtook its OPEN waits for it: as long as a line may be silent.
+/// How long an instance or manifest that overtook its OPEN waits for it: as long as a line may be silent, and no longer than
+/// its connection lives.
 const OVERTAKEN: Duration = Duration::from_secs(15);
 
 /// Reads the control stream until it ends; gives the reason when this side ends the connection.
@@ -294,7 +296,7 @@ impl Stream {
         self.stop(why.code());
     }
 
-    /// Begins an instance; one that overtook the OPEN of its study waits for it.
+    /// Begins an instance; one that overtook the OPEN of its study waits for it while the connection lives.
     async fn begin(&self, instance: &Instance) -> Result<Begun, IngestError> {
         let site = &self.session.peer.site;
         let deadline = Instant::now() + OVERTAKEN;
@@ -309,9 +311,18 @@ impl Stream {
             if !matches!(begun, Err(IngestError::NotOpen)) {
                 return begun;
             }
-            if tokio::time::timeout_at(deadline, opened).await.is_err() {
+            if !self.may_still_open(opened, deadline).await {
                 return begun;
             }
+        }
+    }
+
+    /// Waits for the next OPEN; false when there will be none in time.
+    async fn may_still_open(&self, opened: Notified<'_>, deadline: Instant) -> bool {
+        tokio::select! {
+            () = opened => true,
+            () = tokio::time::sleep_until(deadline) => false,
+            _ = self.session.connection.closed() => false,
         }
     }
 
@@ -416,7 +427,7 @@ impl Stream {
             let opened = self.session.opened.notified();
             let sealed = self.session.rooms.ingest.manifest(&site, &manifest).await;
             if !matches!(sealed, Err(IngestError::NotOpen))
-                || tokio::time::timeout_at(deadline, opened).await.is_err()
+                || !self.may_still_open(opened, deadline).await
             {
                 break sealed;
             }

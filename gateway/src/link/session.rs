@@ -119,8 +119,9 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
     let streams = session.streams.clone();
     let delivering = session.delivering.clone();
     let writer = rooms.parts.tracker.spawn(write(to_agent, said));
+    let mut control = Box::pin(receive::control(&session, from_agent, reader));
     let end = tokio::select! {
-        farewell = receive::control(&session, from_agent, reader) => farewell.map_or(End::Lost, End::With),
+        farewell = &mut control => farewell.map_or(End::Lost, End::With),
         () = receive::streams(&session) => End::Lost,
         () = session.delivering.run(&session) => End::Lost,
         () = witness::run(&session) => End::Lost,
@@ -148,8 +149,9 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
             tracing::warn!(%site, code = farewell.code.name(), sentence = %farewell.sentence, "the connection of a site is ended");
             close(&connection, farewell);
         }
-        End::Drain => drain(&session).await,
+        End::Drain => drain(&session, &mut control).await,
     }
+    drop(control);
     streams.close();
     streams.wait().await;
     drop(session);
@@ -160,8 +162,9 @@ pub(super) async fn run(rooms: &Rooms, greeting: Greeting) {
     delivering.release(rooms).await;
 }
 
-/// Nothing new is begun; what is under way is finished and receipted.
-async fn drain(session: &Session) {
+/// Nothing new is begun; what is under way is finished and receipted. What the agent still says is heard, for an instance may have
+/// overtaken the OPEN of its study.
+async fn drain(session: &Session, control: impl Future<Output = Option<Farewell>>) {
     let config = &session.rooms.config;
     let goaway = GoAway {
         retry_after_ms: config.come_back_ms,
@@ -170,10 +173,16 @@ async fn drain(session: &Session) {
     session.say(goaway).await;
     session.streams.close();
     let limit = Duration::from_secs(config.drain_s);
+    let hearing = async {
+        control.await;
+        // the agent has nothing more to say; its streams may still bring something
+        std::future::pending::<()>().await;
+    };
     let done = async {
         tokio::select! {
             () = receive::streams(session) => {}
             () = session.streams.wait() => {}
+            () = hearing => {}
         }
     };
     if tokio::time::timeout(limit, done).await.is_err() {

@@ -46,13 +46,18 @@ async fn on_a_slow_line_nothing_is_sent_twice() -> anyhow::Result<()> {
 
 /// An instance of an agreement that nobody has: it is refused when its head has been read.
 fn unwanted() -> anyhow::Result<Vec<u8>> {
+    begun("nobody")
+}
+
+/// The begin of an instance.
+fn begun(agreement: &str) -> anyhow::Result<Vec<u8>> {
     let instance = Instance {
         study: "1.2.3".parse()?,
         series: "1.2.3.4".parse()?,
         instance: "1.2.3.4.5".parse()?,
         class: uids::CT_IMAGE_STORAGE.parse()?,
         syntax: uids::EXPLICIT_VR_LITTLE_ENDIAN.parse()?,
-        agreement: "nobody".parse()?,
+        agreement: agreement.parse()?,
         source_tag: Digest::of(b"tag"),
         coding: 0,
         offset: 0,
@@ -118,5 +123,36 @@ async fn of_large_heads_a_site_has_one_in_memory() -> anyhow::Result<()> {
     first.reset(quinn::VarInt::from_u32(0))?;
     tokio::time::timeout(LIMIT, write).await??;
     centre.stop().await?;
+    Ok(())
+}
+
+/// Brings what is refused at once: whatever came before it is under way then.
+async fn refused(stranger: &mut Stranger) -> anyhow::Result<()> {
+    let mut stream = stranger.connection.open_uni().await?;
+    stream.write_all(&unwanted()?).await?;
+    let heard = stranger.hear().await?;
+    anyhow::ensure!(matches!(heard, Message::Refused(_)), "{heard:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_whose_open_never_comes_does_not_outlive_its_connection() -> anyhow::Result<()>
+{
+    let centre = Centre::start().await?;
+    let (_, tls) = centre.site("north").await?;
+    let mut stranger = Stranger::dial(&tls, centre.address).await?;
+    stranger.say(hello("spool-a", 1)).await?;
+    assert!(matches!(stranger.hear().await?, Message::Hello(_)));
+    let mut instance = stranger.connection.open_uni().await?;
+    instance.write_all(&begun("north-a")?).await?;
+    refused(&mut stranger).await?;
+    centre.parts.cancel.cancel();
+    let (code, _) = stranger.closed().await?;
+    assert_eq!(code, u64::from(Code::GoAway.number()));
+    // it would wait for fifteen seconds
+    let limit = Duration::from_secs(8);
+    tokio::time::timeout(limit, centre.stop())
+        .await
+        .context("the session outlives its connection")??;
     Ok(())
 }
