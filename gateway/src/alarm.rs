@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use causeway_observe::{Book, Bounds, Config, Source, Teller, Telling};
+use causeway_observe::{Book, Bounds, Config, Judged, Source, Teller, Telling};
 use causeway_proto::time::Timestamp;
 
 use crate::archive::Archive;
@@ -69,6 +69,8 @@ pub struct Watch {
     config: Config,
     since: find::Since,
     book: Book,
+    /// What the rows have refused: until they take it, they are behind the book.
+    owed: Judged,
 }
 
 impl Watch {
@@ -83,6 +85,7 @@ impl Watch {
             source: source(name),
             config: config.clone(),
             book: Book::default(),
+            owed: Judged::default(),
             watched,
         }
     }
@@ -107,9 +110,11 @@ impl Watch {
     async fn look(&mut self) -> Vec<Telling> {
         let parts = &self.watched.parts;
         let now = parts.clock.now();
-        match standing(&parts.rows).await {
-            Ok(entries) => self.book = Book::of(entries),
-            Err(error) => tracing::error!(%error, "which alarms stand could not be read"),
+        if self.owed.is_written() {
+            match standing(&parts.rows).await {
+                Ok(entries) => self.book = Book::of(entries),
+                Err(error) => tracing::error!(%error, "which alarms stand could not be read"),
+            }
         }
         let states = self.teller.states();
         let looked = find::all(&self.watched, &mut self.since, &self.bounds, &states).await;
@@ -117,8 +122,12 @@ impl Watch {
         for telling in &judged.tellings {
             self.teller.tell(telling);
         }
-        if let Err(error) = book::keep(&parts.rows, &judged).await {
-            tracing::error!(%error, "which alarms were told could not be written");
+        self.owed.owe(&judged);
+        match book::keep(&parts.rows, &self.owed).await {
+            Ok(()) => self.owed = Judged::default(),
+            Err(error) => {
+                tracing::error!(%error, "which alarms were told could not be written");
+            }
         }
         if let Err(error) = book::keep_channels(&parts.rows, &self.teller.states()).await {
             tracing::error!(%error, "how the channels of alarms stand could not be written");

@@ -111,6 +111,8 @@ pub struct Watch {
     config: Config,
     since: find::Since,
     book: causeway_observe::Book,
+    /// What the rows have refused: until they take it, they are behind the book.
+    owed: causeway_observe::Judged,
 }
 
 impl Watch {
@@ -125,6 +127,7 @@ impl Watch {
             config,
             since: find::Since::default(),
             book: causeway_observe::Book::default(),
+            owed: causeway_observe::Judged::default(),
         }
     }
 
@@ -147,9 +150,11 @@ impl Watch {
     async fn look(&mut self) -> Vec<Telling> {
         let now = self.watched.clock.now();
         let rows = self.watched.spool.rows().clone();
-        match book::kept(&rows).await {
-            Ok(book) => self.book = book,
-            Err(error) => tracing::error!(%error, "which alarms stand could not be read"),
+        if self.owed.is_written() {
+            match book::kept(&rows).await {
+                Ok(book) => self.book = book,
+                Err(error) => tracing::error!(%error, "which alarms stand could not be read"),
+            }
         }
         let states = self.teller.states();
         let looked = find::all(&self.watched, &mut self.since, &self.bounds, &states).await;
@@ -157,8 +162,12 @@ impl Watch {
         for telling in &judged.tellings {
             self.teller.tell(telling);
         }
-        if let Err(error) = book::keep(&rows, &judged).await {
-            tracing::error!(%error, "which alarms were told could not be written");
+        self.owed.owe(&judged);
+        match book::keep(&rows, &self.owed).await {
+            Ok(()) => self.owed = causeway_observe::Judged::default(),
+            Err(error) => {
+                tracing::error!(%error, "which alarms were told could not be written");
+            }
         }
         judged.tellings
     }

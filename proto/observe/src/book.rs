@@ -58,6 +58,26 @@ pub struct Judged {
     pub gone: Vec<Key>,
 }
 
+impl Judged {
+    /// Takes along what a later look has changed: until it is written, it is owed.
+    pub fn owe(&mut self, later: &Self) {
+        let key = |entry: &Entry| (entry.rule.clone(), entry.about.clone());
+        let kept: BTreeSet<Key> = later.kept.iter().map(key).collect();
+        self.gone.retain(|gone| !kept.contains(gone));
+        let changed =
+            |entry: &Entry| kept.contains(&key(entry)) || later.gone.contains(&key(entry));
+        self.kept.retain(|entry| !changed(entry));
+        self.kept.extend(later.kept.iter().cloned());
+        self.gone.extend(later.gone.iter().cloned());
+    }
+
+    /// Whether nothing of it has to be written.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.kept.is_empty() && self.gone.is_empty()
+    }
+}
+
 impl Book {
     /// What was kept.
     #[must_use]

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use causeway_proto::time::{Clock, Timestamp};
+use futures::FutureExt as _;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -147,6 +148,8 @@ impl Line {
     /// One message after the other, for ever. What is new is tried at once, with all that waits before it.
     async fn work(&self, pauses: &[Duration], clock: &Clock) {
         loop {
+            // what rang for the messages that are there now does not ring for them again when they fail
+            drop(self.more.notified().now_or_never());
             let mut next = None;
             while let Some(telling) = self.first() {
                 let sent = self.channel.send(&telling).await;

@@ -218,3 +218,37 @@ fn what_cannot_be_configured_is_named_with_what_would_be_right() {
     }
     assert_eq!(Config::default().fault(RULES), None);
 }
+
+#[test]
+fn what_could_not_be_written_is_owed_as_it_is_now() {
+    let mut desk = Desk::new("{}");
+    let held = finding("object-held", "KTR-1", at(0), 1);
+    let mut judge = |findings: &[Finding], now| {
+        let looked = Looked {
+            findings: findings.to_vec(),
+            blind: Vec::new(),
+        };
+        let source = Source {
+            program: "causeway-gateway",
+            name: "here".to_owned(),
+        };
+        desk.book.judge(&looked, &desk.bounds, &source, at(now))
+    };
+    let mut owed = Judged::default();
+    assert!(owed.is_written());
+    owed.owe(&judge(std::slice::from_ref(&held), 0));
+    assert_eq!((owed.kept.len(), owed.gone.len()), (1, 0));
+    let more = finding("object-held", "KTR-1", at(0), 2);
+    owed.owe(&judge(&[more], 1));
+    let weights: Vec<u64> = owed.kept.iter().map(|entry| entry.weight).collect();
+    assert_eq!(weights, [2], "the newest of each");
+    owed.owe(&judge(&[], 2));
+    assert_eq!((owed.kept.len(), owed.gone.len()), (0, 1));
+    owed.owe(&judge(&[held], 3));
+    assert_eq!(
+        (owed.kept.len(), owed.gone.len()),
+        (1, 0),
+        "it is there again"
+    );
+    assert!(!owed.is_written());
+}
