@@ -149,7 +149,7 @@ impl Line {
     async fn work(&self, pauses: &[Duration], clock: &Clock) {
         loop {
             // what rang for the messages that are there now does not ring for them again when they fail
-            drop(self.more.notified().now_or_never());
+            let _rung = self.more.notified().now_or_never();
             let mut next = None;
             while let Some(telling) = self.first() {
                 let sent = self.channel.send(&telling).await;
