@@ -132,7 +132,7 @@ impl Write {
     /// Commits, durably unless it was begun otherwise.
     ///
     /// # Errors
-    /// As the rows say; then nothing of it is kept.
+    /// As the rows say; then whoever asks finds nothing of it, though its pages may stay in the log until the next write.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         self.log.doubting(self.transaction.commit()).await
     }

@@ -118,7 +118,8 @@ impl Teller {
         lines.map(|line| locked(&line.state).clone()).collect()
     }
 
-    /// Sends what is laid before the channels until `cancel` fires; what waits then is told after the next start if it stands still.
+    /// Sends what is laid before the channels until `cancel` fires; what waits then is lost to its channel, and
+    /// is told again with the next repetition if it still stands.
     pub async fn run(&self, cancel: &CancellationToken) {
         self.run_with(&PAUSES, cancel).await;
     }
