@@ -35,7 +35,7 @@ use crate::link::enrol::{Enrolling, enrolled_at};
 use crate::link::{self, Link};
 use crate::mask::child::{Decoder, Limits};
 use crate::observe::control::{self, Desk};
-use crate::observe::watch::{CertificateEnd, Watch, Watched};
+use crate::observe::watch::{CertificateEnd, Watched};
 use crate::observe::{downtime, health};
 use crate::page::{self, Page};
 use crate::protect::Protector;
@@ -305,7 +305,7 @@ fn seen_from_outside(
         certificate: desk.certificate.clone(),
         clock: desk.clock.clone(),
     };
-    let watch = Watch::new(watched, desk.teller.clone(), config.alarms.clone(), site);
+    let watch = watched.watch(desk.teller.clone(), &config.alarms, site);
     parts.spawn(watch.run(cancel.clone()).map(|()| "the alarms"));
     let (rows, sheet) = (desk.spool.rows().clone(), config.downtime.clone());
     let writing = downtime::run(sheet, rows, desk.clock.clone(), cancel.clone());

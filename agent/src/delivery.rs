@@ -259,8 +259,8 @@ impl Deliveries {
     }
 
     async fn free_leases(&self) -> Result<(), DeliveryError> {
-        // the process ended before it heard an answer, or could write one down
-        self.write("UPDATE delivery SET lease_until_us = 0, unknown = 1 WHERE lease_until_us <> 0")
+        // the process ended before it heard an answer, or could write one down; an order of a person stands
+        self.write("UPDATE delivery SET lease_until_us = 0, unknown = MAX(unknown, 1) WHERE lease_until_us <> 0")
             .await
     }
 
@@ -320,5 +320,7 @@ fn refused(tried: &'static str) -> impl FnOnce(sqlx::Error) -> DeliveryError {
     move |source| DeliveryError::Rows { tried, source }
 }
 
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -163,7 +163,8 @@ pub async fn run(link: Link, state: watch::Sender<State>, cancel: CancellationTo
             down = Instant::now();
         }
         let code = (ended.farewell.code != Code::Done).then_some(ended.farewell.code);
-        let wait = if ended.at_once {
+        let goes_on = ended.heard == Heard::Nobody && ways.goes_on();
+        let wait = if ended.at_once || goes_on {
             Duration::ZERO
         } else {
             pause.after(down.elapsed(), code, ended.asked, &link.random)

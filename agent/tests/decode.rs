@@ -124,6 +124,38 @@ async fn one_image_in_the_codings_without_loss_comes_out_the_same() {
     assert_eq!(differ, [0, 0, 1212, 1458, 762]);
 }
 
+/// As large as the child is promised to take: coded, decoded and all that is between have room within its limit of memory.
+#[tokio::test]
+async fn a_frame_of_the_greatest_length_is_decoded() {
+    let layout = Layout {
+        rows: 14_000,
+        columns: 14_000,
+        frames: 1,
+        samples: 1,
+        allocated: 8,
+        stored: 8,
+        high: 7,
+        photometric: "MONOCHROME2".to_owned(),
+        ..Layout::default()
+    };
+    let run: Vec<u8> = std::iter::once(127).chain(0..=127).collect();
+    // PS3.5 G.3: one segment, which begins behind the header
+    let mut coded = [1, 64].map(u32::to_le_bytes).concat();
+    coded.resize(64, 0);
+    coded.extend(run.repeat(14_000 * 14_000 / 128));
+    assert!(coded.len() > 185 << 20);
+    let frame = Frame {
+        syntax: "1.2.840.10008.1.2.5",
+        layout: &layout,
+        palette: &[],
+        bytes: coded.into(),
+    };
+    let decoder = decoder();
+    let native = decoder.frame(frame).await.unwrap();
+    let mut wanted = (0..=127_u8).cycle();
+    assert!(native.bytes.iter().all(|byte| wanted.next() == Some(*byte)));
+}
+
 #[tokio::test]
 async fn rubbish_costs_one_child_each() {
     let layout = Layout {

@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use causeway_observe::{Book, Bounds, Config, Judged, Source, Teller, Telling};
+use causeway_observe::{Config, Source, Teller};
 use causeway_proto::time::Timestamp;
 
 use crate::archive::Archive;
@@ -18,6 +18,7 @@ use crate::link::Sites;
 use crate::parts::Parts;
 
 pub use book::{acknowledge, channels, standing};
+pub use find::Looking;
 pub use rules::RULES;
 
 /// A word for a certificate, and when it ends; none when that cannot be read.
@@ -60,79 +61,16 @@ pub struct Watched {
 }
 
 /// Looks, and tells.
-#[derive(Debug)]
-pub struct Watch {
-    watched: Watched,
-    teller: Teller,
-    bounds: Bounds,
-    source: Source,
-    config: Config,
-    since: find::Since,
-    book: Book,
-    /// What the rows have refused: until they take it, they are behind the book.
-    owed: Judged,
-}
+pub type Watch = causeway_observe::Watch<Looking>;
 
-impl Watch {
+impl Watched {
     /// Watches from now on. `name` is who tells: how browsers reach this gateway.
     #[must_use]
-    pub fn new(watched: Watched, config: &Config, name: &str) -> Self {
-        let clock = watched.parts.clock.clone();
-        Self {
-            since: find::Since::new(clock.now()),
-            teller: Teller::open(config, clock),
-            bounds: config.bounds(RULES),
-            source: source(name),
-            config: config.clone(),
-            book: Book::default(),
-            owed: Judged::default(),
-            watched,
-        }
-    }
-
-    /// Looks and tells until the process is to end.
-    pub async fn run(mut self) {
-        let (teller, every) = (self.teller.clone(), self.config.look());
-        let cancel = self.watched.parts.cancel.clone();
-        let looking = async {
-            while !cancel.is_cancelled() {
-                self.look().await;
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    () = cancel.cancelled() => {}
-                }
-            }
-        };
-        tokio::join!(looking, teller.run(&cancel));
-    }
-
-    /// One look; answers what it told. What the rows do not take is told all the same.
-    async fn look(&mut self) -> Vec<Telling> {
-        let parts = &self.watched.parts;
-        let now = parts.clock.now();
-        if self.owed.is_written() {
-            match standing(&parts.rows).await {
-                Ok(entries) => self.book = Book::of(entries),
-                Err(error) => tracing::error!(%error, "which alarms stand could not be read"),
-            }
-        }
-        let states = self.teller.states();
-        let looked = find::all(&self.watched, &mut self.since, &self.bounds, &states).await;
-        let judged = self.book.judge(&looked, &self.bounds, &self.source, now);
-        for telling in &judged.tellings {
-            self.teller.tell(telling);
-        }
-        self.owed.owe(&judged);
-        match book::keep(&parts.rows, &self.owed).await {
-            Ok(()) => self.owed = Judged::default(),
-            Err(error) => {
-                tracing::error!(%error, "which alarms were told could not be written");
-            }
-        }
-        if let Err(error) = book::keep_channels(&parts.rows, &self.teller.states()).await {
-            tracing::error!(%error, "how the channels of alarms stand could not be written");
-        }
-        judged.tellings
+    pub fn watch(self, config: &Config, name: &str) -> Watch {
+        let clock = self.parts.clock.clone();
+        let teller = Teller::open(config, clock.clone());
+        let looking = Looking::new(self);
+        Watch::new(looking, RULES, config, teller, source(name), clock)
     }
 }
 

@@ -167,6 +167,8 @@ fn check(file: &str, config: &Config) -> Result<(), ConfigError> {
         names,
         !config.link.names.is_empty() && config.link.names.iter().all(|name| is_name(name)),
     )?;
+    let counts = "max_connections, max_handshakes_per_address, max_greeting_per_site and max_streams are 1 at the least";
+    value("link", counts.to_owned(), config.link.holds())?;
     let url = &config.http.public_url;
     let right = format!(
         "\"{url}\" is not how a browser reaches this gateway: write https://NAME or http://NAME:PORT, without a path"

@@ -98,7 +98,8 @@ struct DueRow {
 }
 
 /// Leases what waits for a site, oldest first, at most 16 documents. A lease that is not followed by a message of the site runs out
-/// after `lease`, and the document is due again.
+/// after `lease`, and the document is due again. What was written under a clock that has been set back since does not wait for that
+/// time to come again: a document is due since it was signed, and no lease ends later than one that begins now.
 ///
 /// # Errors
 /// When the database refuses or a row cannot be read.
@@ -112,8 +113,8 @@ pub async fn due(
     let mut tx = rows.begin().await?;
     let leased: Vec<(String,)> = sqlx::query_as(
         "UPDATE delivery SET lease_owner = $1, lease_until_us = $2, attempts = attempts + 1
-         WHERE lease_until_us < $3 AND state = 'waiting' AND id IN
-            (SELECT id FROM delivery WHERE site_id = $4 AND state = 'waiting' AND due_us <= $3 AND lease_until_us < $3 ORDER BY due_us, id LIMIT $5)
+         WHERE (lease_until_us < $3 OR lease_until_us > $2) AND state = 'waiting' AND id IN
+            (SELECT id FROM delivery WHERE site_id = $4 AND state = 'waiting' AND (lease_until_us < $3 OR lease_until_us > $2) ORDER BY due_us, id LIMIT $5)
          RETURNING id",
     )
     .bind(owner)

@@ -35,7 +35,7 @@ pub use certificate::{
 };
 pub use code::{Wanted, issue_code, wanted};
 pub use enrol::{Authorities, enrol, renew};
-pub use session::{newest_session, session_admitted, site_refused};
+pub use session::{came_from, newest_session, session_admitted, site_refused};
 pub use site::{NewSite, Site, add_site, site, sites};
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod receive;
 mod session;
 mod sites;
 mod talking;
+mod told;
 mod tunnel;
 mod witness;
 

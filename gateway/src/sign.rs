@@ -10,6 +10,8 @@ mod document;
 mod keys;
 mod revoked;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod tests;
 mod vault;
 mod withdraw;

@@ -129,6 +129,28 @@ async fn nothing_acknowledged_is_lost_doubled_or_altered_by_kills_under_load() -
     Ok(())
 }
 
+/// A smoke of `prove cuts`.
+#[tokio::test]
+async fn nothing_acknowledged_is_lost_when_the_power_goes_under_load() -> anyhow::Result<()> {
+    for (victim, seed) in [(killed::Victim::Agent, 5), (killed::Victim::Gateway, 6)] {
+        let how = killed::How::Cut { syncs: true };
+        let verdict = killed::end(victim, how, 6, seed).await?;
+        println!("{victim:?}, seed {seed}: {verdict:?}");
+        assert!(verdict.holds(), "{victim:?}, seed {seed}: {verdict:?}");
+        assert!(verdict.forgot > 0, "{victim:?}, seed {seed}: {verdict:?}");
+    }
+    Ok(())
+}
+
+/// The mutant of the same.
+#[tokio::test]
+async fn a_gateway_that_does_not_sync_its_blobs_is_found_out_when_the_power_goes() {
+    let how = killed::How::Cut { syncs: false };
+    let found = killed::end(killed::Victim::Gateway, how, 4, 7).await;
+    println!("{found:?}");
+    assert!(!found.is_ok_and(|verdict| verdict.holds()));
+}
+
 /// A smoke of `prove drain`.
 #[tokio::test]
 async fn whoever_is_asked_to_end_under_load_ends_in_time_and_loses_nothing() -> anyhow::Result<()> {

@@ -17,6 +17,7 @@ from pynetdicom.sop_class import (
 )
 
 port, own, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+P_DATA_TF = 0x04
 events, heard = [], threading.Event()
 
 
@@ -45,11 +46,16 @@ def on_event(event):
             "failed": listed(said.get("FailedSOPSequence", [])),
         }
     )
-    heard.set()
     return 0x0000, None
 
 
-handlers = [(evt.EVT_N_EVENT_REPORT, on_event)]
+def on_sent(event):
+    # A release asked for before the answer has left takes the answer's place, and the agent rightly reports once more.
+    if events and event.data[0] == P_DATA_TF:
+        heard.set()
+
+
+handlers = [(evt.EVT_N_EVENT_REPORT, on_event), (evt.EVT_DATA_SENT, on_sent)]
 ae = AE(ae_title="CT1")
 ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
 ae.add_requested_context(StorageCommitmentPushModel)

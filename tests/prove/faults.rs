@@ -24,6 +24,7 @@ pub(super) async fn run(sweep: Sweep) -> anyhow::Result<()> {
                 let mut row = failing.sweep(call, errno, sweep).await?;
                 failing.judge(&mut row).await?;
                 holds &= row.verdict.holds() && row.restarts == 0;
+                holds &= row.swept == row.tried && row.tried > 0;
                 line(&mut table, whose, (call, error), &row);
                 say(&table);
                 // what a start makes of what the failures have left

@@ -1,5 +1,5 @@
 //! `prove`: the long proofs, with their tables. `prove kills` is the one of [`causeway_tests::killed`]; a smoke of it is among the tests.
-//! `prove drain` ends them with SIGTERM instead.
+//! `prove drain` ends them with SIGTERM instead, `prove cuts` with their power.
 //! `prove outage` is the one of [`causeway_tests::outage`].
 //! `prove restored` loses a gateway and puts it back to an old backup: [`causeway_tests::restored`].
 //! `prove faults` is the one of [`causeway_tests::failing`].
@@ -59,6 +59,18 @@ enum Proof {
         #[arg(long, default_value_t = 500)]
         count: u32,
         /// As of the kills.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Only this one: `agent` or `gateway`.
+        #[arg(long)]
+        victim: Option<Victim>,
+    },
+    /// Power cuts under load: what no sync has made durable may be gone.
+    Cuts {
+        /// How often the power of each is cut.
+        #[arg(long, default_value_t = 200)]
+        count: u32,
+        /// What the times come from, and what is gone.
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Only this one: `agent` or `gateway`.
@@ -191,6 +203,11 @@ async fn main() -> anyhow::Result<()> {
             seed,
             victim,
         } => kills(How::Term, count, seed, victim).await,
+        Proof::Cuts {
+            count,
+            seed,
+            victim,
+        } => kills(How::Cut { syncs: true }, count, seed, victim).await,
         Proof::Outage {
             sites,
             away_s,
@@ -249,10 +266,11 @@ async fn kills(how: How, count: u32, seed: u64, only: Option<Victim>) -> anyhow:
     let (name, ends) = match how {
         How::Kill => ("kills.md", "kills"),
         How::Term => ("drain.md", "SIGTERM"),
+        How::Cut { .. } => ("cuts.md", "power cuts"),
     };
     let mut table = format!(
-        "| victim | {ends} | seed | C-STORE | unanswered | acknowledged | lost | doubled | altered | tasks wrong | drained after | slowest end |\n{}\n",
-        "|---".repeat(12) + "|"
+        "| victim | {ends} | forgot something | seed | C-STORE | unanswered | acknowledged | lost | doubled | altered | tasks wrong | drained after | slowest end |\n{}\n",
+        "|---".repeat(13) + "|"
     );
     let mut holds = true;
     for (who, victim) in [("agent", Victim::Agent), ("gateway", Victim::Gateway)] {
@@ -303,6 +321,7 @@ async fn put_back(before: u32, after: u32) -> anyhow::Result<()> {
 fn line(table: &mut String, name: &str, seed: u64, found: &Verdict) {
     let Verdict {
         kills,
+        forgot,
         requests,
         unanswered,
         acknowledged,
@@ -315,7 +334,7 @@ fn line(table: &mut String, name: &str, seed: u64, found: &Verdict) {
         which: _,
     } = found;
     let [drained, slowest] = [drained, slowest].map(Duration::as_secs_f64);
-    writeln!(table, "| {name} | {kills} | {seed} | {requests} | {unanswered} | {acknowledged} | {lost} | {doubled} | {altered} | {tasks_wrong} | {drained:.1} s | {slowest:.1} s |").ok();
+    writeln!(table, "| {name} | {kills} | {forgot} | {seed} | {requests} | {unanswered} | {acknowledged} | {lost} | {doubled} | {altered} | {tasks_wrong} | {drained:.1} s | {slowest:.1} s |").ok();
 }
 
 #[expect(clippy::print_stdout, reason = "a proof ends in a table on the screen")]

@@ -59,6 +59,7 @@ pub(super) async fn run(count: u64, agents: u32, seed: u64, fails: bool) -> anyh
     let folder = root().join("target/prove");
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("states.md"), &table)?;
+    ensure!(*states >= count, "there are no more states");
     ensure!(found.holds(), "a power cut may lose something");
     Ok(())
 }

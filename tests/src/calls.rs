@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, ensure};
 use rustix::io::Errno;
 
+use crate::states::layout::WRITTEN_ONCE;
 use crate::tools;
 
 /// A kind of call.
@@ -203,4 +204,39 @@ pub async fn library(folder: &Path) -> anyhow::Result<PathBuf> {
     let said = tools::run("cc", &words).await?;
     ensure!(said.code == Some(0), "{}", said.text);
     Ok(library)
+}
+
+/// Whether a start begins with a copy of the folder as it was before: what lies in it then is durable. What is written once is not copied
+/// but linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Copies {
+    /// As `base.N`.
+    Before,
+    /// No.
+    None,
+}
+
+/// The words that start a program with the library in it, one log of each start: `log.N` in `folder`. The calls below the folder with
+/// this name, beside the configuration, are written down; `more` are variables for the library.
+pub(crate) fn words_of_each_start(
+    folder: &Path,
+    library: &Path,
+    (data, copies): (&str, Copies),
+    more: &str,
+) -> Vec<String> {
+    let (folder, library) = (folder.display(), library.display());
+    // no apostrophes: each word is put between two of them, in a script
+    let copy = match copies {
+        Copies::Before => format!(
+            "mkdir {folder}/base.$n || exit 1; (set -e; cd \"$(dirname \"$3\")/{data}\"; for part in * .[!.]*; do how=-a; \
+             if [ $part = {WRITTEN_ONCE} ]; then how=-al; fi; \
+             if [ -e $part ]; then cp $how --sparse=always $part {folder}/base.$n/; fi; done) || exit 1; "
+        ),
+        Copies::None => String::new(),
+    };
+    let shell = format!(
+        "n=$(ls -d {folder}/log.* 2>/dev/null | wc -l); {copy}\
+         exec env LD_PRELOAD={library} CALLS_BELOW=/{data} {more} CALLS_LOG={folder}/log.$n \"$@\""
+    );
+    ["sh", "-c", &shell, "sh"].map(str::to_owned).to_vec()
 }

@@ -31,6 +31,8 @@ pub struct Row {
     pub highest: u64,
     /// How many n were tried, and failed a call.
     pub swept: u64,
+    /// How many were tried.
+    pub tried: u64,
     /// Calls that failed.
     pub failed: u64,
     /// C-STORE requests that were not answered with success; each was sent again.
@@ -72,6 +74,8 @@ pub struct Failing {
     studies: u32,
     /// What was answered with success since the last verdict.
     oracle: Oracle,
+    /// What was judged last.
+    judged: Oracle,
     /// How many calls of each kind a study takes on its whole way.
     each: [u64; 4],
 }
@@ -97,6 +101,7 @@ impl Failing {
             folder,
             studies: 0,
             oracle: Oracle::new(),
+            judged: Oracle::new(),
             each: [0; 4],
         };
         it.count().await?;
@@ -143,6 +148,7 @@ impl Failing {
             self.study(&mut row).await?;
             let hits = self.calls.hits()?;
             self.calls.mend()?;
+            row.tried += 1;
             row.swept += u64::from(hits > 0);
             row.failed += hits;
             nth += sweep.step;
@@ -157,8 +163,8 @@ impl Failing {
     /// When it does not leave the agent, not even after a restart.
     pub async fn judge(&mut self, row: &mut Row) -> anyhow::Result<()> {
         self.drained(row).await?;
-        let oracle = std::mem::take(&mut self.oracle);
-        killed::judge(&self.hospital, &oracle, &mut row.verdict).await
+        self.judged = std::mem::take(&mut self.oracle);
+        killed::judge(&self.hospital, &self.judged, &mut row.verdict).await
     }
 
     /// As if the disk said that it had synced what it forgets, so many times.
@@ -175,16 +181,20 @@ impl Failing {
         Ok(row)
     }
 
-    /// Kills the process whose calls failed, starts it again, and takes one more study through.
+    /// Kills the process whose calls failed, starts it again, takes one more study through, and asks once more for what was judged last.
     ///
     /// # Errors
-    /// When it does not start or takes nothing.
+    /// When it does not start, takes nothing, or a start has lost something.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
         self.start_again().await?;
         let mut row = Row::default();
         self.study(&mut row).await?;
         self.drained(&mut row).await?;
         ensure!(row.restarts == 0, "one start was not enough");
+        let mut verdict = Verdict::default();
+        killed::judge(&self.hospital, &self.judged, &mut verdict).await?;
+        let holds = self.judged.is_empty() || verdict.holds();
+        ensure!(holds, "after a start: {verdict:?}");
         Ok(())
     }
 

@@ -396,8 +396,12 @@ impl Hospital {
     /// # Errors
     /// When a process is left over or ends with an error.
     pub async fn close(self) -> anyhow::Result<()> {
+        let folder = self.stack.options.folder.clone();
         self.stack.stop().await?;
         self.pacs.stop().await;
+        for which in ["gateway", "agent"] {
+            process::fell_nowhere(&stack::log(&folder, which))?;
+        }
         self.folder.close().context("deleting the test's folder")
     }
 }

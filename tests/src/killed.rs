@@ -14,9 +14,9 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::cut::Disk;
 use crate::hospital::Hospital;
 use crate::long;
-use crate::pacs::Behaviour;
 use crate::sender::{self, Answer, file};
 use crate::stack::wait_until;
 
@@ -36,6 +36,12 @@ pub enum How {
     Kill,
     /// With SIGTERM: what is under way ends or is handed back, within 30 s, and it says 0.
     Term,
+    /// With its power: of what it asked of its disk, what no sync has made durable may be gone.
+    Cut {
+        /// Whether the syncs of its blobs count. One whose syncs do not has to be found out; a gateway that forgets its rows as well
+        /// is told by its sites.
+        syncs: bool,
+    },
 }
 
 /// What was found.
@@ -43,6 +49,8 @@ pub enum How {
 pub struct Verdict {
     /// How often it was ended.
     pub kills: u32,
+    /// Cuts of its power after which something that it had asked of its disk was missing.
+    pub forgot: u64,
     /// C-STORE requests, those without an answer included.
     pub requests: u64,
     /// Of these, without an answer.
@@ -85,9 +93,20 @@ const PAUSE: Duration = Duration::from_millis(400);
 const SIDES: [u16; 8] = [16, 16, 16, 16, 64, 64, 256, 16];
 /// Every so many studies the last object has so many rows and columns.
 const LARGE: (u32, u16) = (16, 1536);
+/// While either is ended again and again less leaves than comes: from so many waiting instances on no study is begun.
+const MOST_WAITING: u64 = 800;
 const LIMIT: Duration = Duration::from_secs(600);
 /// What a process may take to end.
 const LONGEST_END: Duration = Duration::from_secs(30);
+
+/// What the senders are told.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// No new study until this is false again.
+    held: AtomicBool,
+    /// No new study any more.
+    pub(crate) over: AtomicBool,
+}
 
 /// What was sent and answered with success: where it lies at the gateway, and digests of all of it and of its pixels.
 pub(crate) type Oracle = BTreeMap<String, Stored>;
@@ -119,27 +138,48 @@ pub async fn run(victim: Victim, kills: u32, seed: u64) -> anyhow::Result<Verdic
 /// # Errors
 /// When a part does not end as it should or does not start again, or the queue never drains.
 pub async fn end(victim: Victim, how: How, kills: u32, seed: u64) -> anyhow::Result<Verdict> {
-    let mut hospital = Hospital::redialling_at_once(Behaviour::default()).await?;
-    let over = Arc::new(AtomicBool::new(false));
+    let mut disk = match how {
+        How::Cut { syncs } => Some(Disk::of(victim, syncs, seed).await?),
+        How::Kill | How::Term => None,
+    };
+    let words = disk.as_ref().map(Disk::words).unwrap_or_default();
+    let (agent, gateway): (&[String], &[String]) = match victim {
+        Victim::Agent => (&words, &[]),
+        Victim::Gateway => (&[], &words),
+    };
+    let mut hospital = Hospital::with_both_under(agent, gateway).await?;
+    let load = Arc::new(Load::default());
     let mut senders = JoinSet::new();
     for number in 0..SENDERS {
-        let (over, address) = (over.clone(), hospital.stack.dicom());
-        senders.spawn(async move { send(number, &address, PAUSE, &over).await });
+        let (load, address) = (load.clone(), hospital.stack.dicom());
+        senders.spawn(async move { send(number, &address, PAUSE, &load).await });
     }
     let (mut random, mut slowest) = (seed, Duration::ZERO);
     for number in 1..=kills {
+        if disk.is_some() && victim == Victim::Gateway {
+            // what is missing of any other study the next manifest tells
+            wait_handed_off(&hospital).await?;
+        }
         let wait = Duration::from_micros(next(&mut random) % (LONGEST * 1000));
         tokio::time::sleep(wait).await;
-        let ended = end_once(&mut hospital, victim, how).await;
+        let ended = end_once(&mut hospital, victim, how, disk.as_mut()).await;
         let took = ended
             .with_context(|| format!("the {number}th time, seed {seed}\n{}", hospital.logs()))?;
         slowest = slowest.max(took);
+        // asking takes the first moments of a life, in which kills are to fall, too
+        if number.is_multiple_of(8) {
+            let waiting = status(&hospital, "/queue/instances").await.ok();
+            let waiting = waiting.and_then(|waiting| waiting.as_u64());
+            let many = waiting.is_none_or(|waiting| waiting > MOST_WAITING);
+            load.held.store(many, Ordering::Relaxed);
+        }
     }
-    over.store(true, Ordering::Relaxed);
+    load.over.store(true, Ordering::Relaxed);
     let last = Instant::now();
     let mut verdict = Verdict {
         kills,
         slowest,
+        forgot: disk.map_or(0, |disk| disk.forgot),
         ..Verdict::default()
     };
     let mut oracle = Oracle::new();
@@ -157,36 +197,74 @@ pub async fn end(victim: Victim, how: How, kills: u32, seed: u64) -> anyhow::Res
 }
 
 /// Ends it once and waits until it works again; answers how long a SIGTERM took.
-async fn end_once(hospital: &mut Hospital, victim: Victim, how: How) -> anyhow::Result<Duration> {
-    let stack = &mut hospital.stack;
-    let took = match (victim, how) {
-        (Victim::Agent, How::Kill) => stack.restart_agent().await.map(|()| Duration::ZERO)?,
-        (Victim::Agent, How::Term) => stack.drain_agent().await?,
-        (Victim::Gateway, How::Kill) => stack.restart_gateway().await.map(|()| Duration::ZERO)?,
-        (Victim::Gateway, How::Term) => stack.drain_gateway().await?,
+async fn end_once(
+    hospital: &mut Hospital,
+    victim: Victim,
+    how: How,
+    disk: Option<&mut Disk>,
+) -> anyhow::Result<Duration> {
+    let before = match victim {
+        Victim::Gateway => status(hospital, "/link").await.ok(),
+        Victim::Agent => None,
     };
-    if victim == Victim::Gateway {
-        wait_linked(hospital).await?;
+    let stack = &mut hospital.stack;
+    let folder = stack.options.folder.clone();
+    let cut = || disk.map_or(Ok(()), |disk| disk.cut(&folder));
+    let took = match (victim, how) {
+        (Victim::Agent, How::Term) => stack.drain_agent().await?,
+        (Victim::Gateway, How::Term) => stack.drain_gateway().await?,
+        (Victim::Agent, How::Kill | How::Cut { .. }) => {
+            stack.restart_agent_after(cut).await?;
+            Duration::ZERO
+        }
+        (Victim::Gateway, How::Kill | How::Cut { .. }) => {
+            stack.restart_gateway_after(async |_| cut()).await?;
+            Duration::ZERO
+        }
+    };
+    if let Some(before) = before {
+        wait_linked(hospital, &before).await?;
     }
     Ok(took)
 }
 
-/// Waits until the link is up.
-pub(crate) async fn wait_linked(hospital: &Hospital) -> anyhow::Result<()> {
-    wait_status(hospital, "/link/state", "up".into()).await
+/// Waits until a link is up that is not this one: for a while the agent does not notice that the gateway is gone.
+pub(crate) async fn wait_linked(hospital: &Hospital, before: &Value) -> anyhow::Result<()> {
+    let is_new = |link: &Value| link["state"] == "up" && link["since"] != before["since"];
+    wait_status(hospital, "/link", is_new).await
 }
 
-/// Waits until nothing waits at the agent.
+/// Waits until the gateway has confirmed one more study as complete.
+async fn wait_handed_off(hospital: &Hospital) -> anyhow::Result<()> {
+    let mut rows = hospital.agent_rows().await?;
+    let mut first = None;
+    wait_until("a study to be handed off", LIMIT, async || {
+        let count = "SELECT COUNT(*) FROM study WHERE handed_off_us IS NOT NULL";
+        let count: i64 = sqlx::query_scalar(count).fetch_one(&mut rows).await?;
+        Ok((count > *first.get_or_insert(count)).then_some(()))
+    })
+    .await
+    .with_context(|| hospital.logs())
+}
+
+/// Waits until nothing waits at the agent; one of an older version does not say what was refused its rows.
 pub(crate) async fn wait_empty(hospital: &Hospital) -> anyhow::Result<()> {
-    wait_status(hospital, "/queue/instances", 0.into()).await
+    wait_status(hospital, "/queue", |queue| {
+        queue["instances"] == 0 && queue["unentered"].as_u64().is_none_or(|them| them == 0)
+    })
+    .await
 }
 
-async fn wait_status(hospital: &Hospital, pointer: &str, wanted: Value) -> anyhow::Result<()> {
+async fn wait_status(
+    hospital: &Hospital,
+    pointer: &str,
+    wanted: impl Fn(&Value) -> bool,
+) -> anyhow::Result<()> {
     let mut last = None;
     let reached = wait_until(pointer, LIMIT, async || {
         // an agent that is too busy to answer in ten seconds is asked again
         let said = status(hospital, pointer).await;
-        let reached = said.as_ref().is_ok_and(|said| *said == wanted);
+        let reached = said.as_ref().is_ok_and(&wanted);
         last = Some(said);
         Ok(reached.then_some(()))
     })
@@ -220,12 +298,15 @@ pub(crate) async fn send(
     sender: u32,
     address: &str,
     pause: Duration,
-    over: &AtomicBool,
+    load: &Load,
 ) -> anyhow::Result<Told> {
     let folder = tempfile::tempdir()?;
     let mut told = Told::default();
     for number in 0.. {
-        if over.load(Ordering::Relaxed) {
+        while load.held.load(Ordering::Relaxed) && !load.over.load(Ordering::Relaxed) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if load.over.load(Ordering::Relaxed) {
             break;
         }
         let begun = Instant::now();

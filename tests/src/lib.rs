@@ -1,6 +1,7 @@
 //! Tests across crates: harness, stand-in PACS, demo, system, interop, browser, tidy and bench.
 
 pub mod calls;
+mod cut;
 pub mod decoders;
 pub mod failing;
 pub mod hospital;

@@ -16,7 +16,7 @@ use crate::killed::{self, Oracle, Told, Verdict, share};
 use crate::pacs::Behaviour;
 use crate::sampled::Sample;
 use crate::site::Site;
-use crate::stack::{log, wait_until};
+use crate::stack::{log, process, wait_until};
 
 /// What was found.
 #[derive(Clone, Debug, Default)]
@@ -126,6 +126,7 @@ pub async fn run(sites: u32, away: Duration, seed: u64) -> anyhow::Result<Found>
     killed::judge(&hospital, &oracle, &mut found.verdict).await?;
     for mut one in all {
         one.site.agent.end("an agent").await?;
+        process::fell_nowhere(&one.folder.join("agent.log"))?;
     }
     hospital.close().await?;
     Ok(found)

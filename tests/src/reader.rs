@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -168,9 +168,11 @@ impl Reader {
     pub async fn object(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
         let accept = "multipart/related; type=\"application/dicom\"; transfer-syntax=*";
         let (status, kind, body) = self.bytes(path, accept).await?;
-        if !status.is_success() {
+        // gone is answered like never there (410); anything else says nothing of the object
+        if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
             return Ok(None);
         }
+        ensure!(status.is_success(), "{path}: {status}");
         let part = only_part(&kind, &body);
         let part = part.context("the answer is no multipart with one part")?;
         Ok(Some(part.to_vec()))

@@ -52,8 +52,10 @@ impl Site {
             let port = stack.gateway_ports.get(name).and_then(Value::as_str);
             port.context("no port")
         };
+        let tcp = format!("tcp_address = \"{}\"\n", port("enrolment")?);
         let options = Options {
             folder: folder.to_owned(),
+            gateway_lines: stack.options.gateway_lines.clone() + &tcp,
             ..stack.options.clone()
         };
         let any = "127.0.0.1:0";

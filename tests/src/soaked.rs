@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::hospital::Hospital;
-use crate::killed::{self, Oracle, Verdict, next, share};
+use crate::killed::{self, Load, Oracle, Verdict, next, share};
 use crate::reader::{Reader, sample_report};
 use crate::relay::Relay;
 use crate::sampled::{Sample, Slope, slope};
@@ -75,6 +75,12 @@ impl Found {
         done && self.reports_lost + self.reports_doubled == 0 && self.verdict.holds()
     }
 
+    /// Whether those who looked were answered: where faults are rare one in a hundred may fail.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        self.looks[1] * 100 <= self.looks[0]
+    }
+
     /// Whether memory and open files grow by less than a tenth in an hour.
     #[must_use]
     pub fn flat(&self) -> bool {
@@ -96,17 +102,17 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub async fn run(soak: Soak) -> anyhow::Result<Found> {
     let mut hospital = Hospital::of(build::binaries().await?).await?;
     let relay = behind_a_relay(&mut hospital).await?;
-    let over = Arc::new(AtomicBool::new(false));
+    let load = Arc::new(Load::default());
     let (mut senders, mut lookers, mut signers) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
     for number in 0..EACH {
-        let (ends, address) = (over.clone(), hospital.stack.dicom());
+        let (ends, address) = (load.clone(), hospital.stack.dicom());
         senders.spawn(async move { killed::send(number, &address, soak.pace, &ends).await });
-        let (ends, reader) = (over.clone(), hospital.reader.clone());
+        let (ends, reader) = (load.clone(), hospital.reader.clone());
         let seed = soak.seed.wrapping_add(u64::from(number));
-        lookers.spawn(async move { look(&reader, seed, &ends).await });
+        lookers.spawn(async move { look(&reader, seed, &ends.over).await });
     }
-    let (ends, reader) = (over.clone(), hospital.reader.clone());
-    signers.spawn(async move { sign(&reader, soak.pace, &ends).await });
+    let (ends, reader) = (load.clone(), hospital.reader.clone());
+    signers.spawn(async move { sign(&reader, soak.pace, &ends.over).await });
     let mut going = Going {
         begun: Instant::now(),
         soak,
@@ -116,7 +122,7 @@ pub async fn run(soak: Soak) -> anyhow::Result<Found> {
     going
         .through(&mut hospital, &relay, &mut found.faults)
         .await?;
-    over.store(true, Ordering::Relaxed);
+    load.over.store(true, Ordering::Relaxed);
 
     let mut oracle = Oracle::new();
     while let Some(told) = senders.join_next().await {
@@ -147,6 +153,7 @@ async fn behind_a_relay(hospital: &mut Hospital) -> anyhow::Result<Relay> {
     let relay = Relay::start(link.parse()?).await?;
     let config = hospital.stack.options.folder.join("agent.toml");
     let address = relay.address;
+    let before = killed::status(hospital, "/link").await?;
     hospital
         .stack
         .restart_agent_after(|| {
@@ -157,7 +164,7 @@ async fn behind_a_relay(hospital: &mut Hospital) -> anyhow::Result<Relay> {
             Ok(std::fs::write(&config, text)?)
         })
         .await?;
-    killed::wait_linked(hospital).await?;
+    killed::wait_linked(hospital, &before).await?;
     Ok(relay)
 }
 

@@ -2,22 +2,28 @@
 //! calls that no sync has made durable any may be missing and any write be torn. Each such state is laid out in a folder of its own, a
 //! spool is opened on it, and everything that was answered with success by then has to be in it, byte for byte.
 
-mod layout;
+pub(crate) mod layout;
 mod record;
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use causeway_agent::app::open_spool;
 use causeway_agent::config::Config;
+use causeway_agent::spool::{OpenError, Spool};
 use causeway_proto::digest::Digest;
 use sqlx::{Connection as _, Row as _, SqliteConnection};
+use tokio::time::Instant;
 
 use crate::killed::next;
 use layout::{Choice, Layout};
 pub use record::{Plan, Recorded, record};
+
+/// For longer nobody is the copy of another.
+const LOCKED: Duration = Duration::from_secs(10);
 
 /// What was found in the states of some recordings.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +34,7 @@ pub struct Found {
     pub changes: u64,
     /// C-STORE answered with success in them.
     pub answers: u64,
-    /// Different states.
+    /// Different states, or the same with more owed.
     pub states: u64,
     /// Of these, with something that no sync had made durable.
     pub unsynced: u64,
@@ -65,7 +71,7 @@ pub async fn enumerate(
     seed: u64,
     found: &mut Found,
 ) -> anyhow::Result<()> {
-    let layout = Layout::of(recorded)?;
+    let layout = Layout::of(&recorded.base, &recorded.asked)?;
     found.recordings += 1;
     found.changes += layout.changes.len() as u64;
     found.answers += layout.answers.len() as u64;
@@ -75,8 +81,9 @@ pub async fn enumerate(
     while (seen.len() as u64) < states && stale < STALE {
         let at = draw(&mut random, layout.moments + 1);
         let choice = Choice::draw(&layout, at, &mut random);
+        let owed = recorded.owed(&layout.answers, at);
         let mut hasher = DefaultHasher::new();
-        choice.hash(&mut hasher);
+        (owed.len(), &choice).hash(&mut hasher);
         if !seen.insert(hasher.finish()) {
             stale += 1;
             continue;
@@ -85,7 +92,6 @@ pub async fn enumerate(
         found.states += 1;
         found.unsynced += u64::from(choice.leaves_out);
         found.torn += u64::from(!choice.torn.is_empty());
-        let owed = recorded.owed(&layout.answers, at);
         found.owed += owed.len() as u64;
         let spool = room.path().join("agent-spool");
         layout.lay_out(&choice, &spool)?;
@@ -131,12 +137,28 @@ impl Room {
     }
 }
 
+/// Opens a spool. A program that somebody else here begins is for a moment a copy of this process, with the lock of the start before.
+async fn open_alone(config: &Config) -> anyhow::Result<Spool> {
+    let until = Instant::now() + LOCKED;
+    loop {
+        match open_spool(config).await {
+            Err(error)
+                if matches!(error.downcast_ref(), Some(OpenError::Locked))
+                    && Instant::now() < until =>
+            {
+                tokio::task::yield_now().await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
 /// Opens a spool on a state, twice: the second start finds nothing to do. Answers the digests of everything that its rows name.
 async fn open(spool: &Path, recorded: &Recorded) -> anyhow::Result<HashSet<Digest>> {
     let mut config: Config = recorded.config()?;
     spool.clone_into(&mut config.spool);
     for start in 1..=2 {
-        let opened = open_spool(&config).await?;
+        let opened = open_alone(&config).await?;
         let recovery = opened.recovery().clone();
         opened.close().await;
         ensure!(!recovery.safe_mode(), "start {start}: {recovery:?}");

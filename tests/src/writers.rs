@@ -9,7 +9,7 @@ use sqlx::{Connection as _, SqliteConnection};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::calls::{self, log};
+use crate::calls::{self, Copies, log};
 use crate::hospital::Hospital;
 use crate::killed::{self, Oracle, Verdict, next};
 use crate::long::write_small;
@@ -67,7 +67,8 @@ const BELOW: &str = "/gateway-data/";
 pub async fn run(rounds: u32, sends: u32, seed: u64) -> anyhow::Result<Found> {
     let folder = tempfile::tempdir()?;
     let library = calls::library(folder.path()).await?;
-    let words = words(folder.path(), &library);
+    let data = ("gateway-data/", Copies::None);
+    let words = calls::words_of_each_start(folder.path(), &library, data, "");
     let mut hospital = Hospital::with_both_under(&[], &words).await?;
     let (mut found, mut random, mut oracle) = (Found::default(), seed, Oracle::new());
     for round in 0..rounds {
@@ -155,16 +156,6 @@ async fn count(hospital: &Hospital, logs: &Path, found: &mut Found) -> anyhow::R
 async fn number(rows: &mut SqliteConnection, query: &'static str) -> anyhow::Result<u64> {
     let count: i64 = sqlx::query_scalar(query).fetch_one(rows).await?;
     Ok(u64::try_from(count)?)
-}
-
-/// One log of each start.
-fn words(folder: &Path, library: &Path) -> Vec<String> {
-    let (folder, library) = (folder.display(), library.display());
-    let shell = format!(
-        "n=$(ls -d {folder}/log.* 2>/dev/null | wc -l); \
-         exec env LD_PRELOAD={library} CALLS_BELOW={BELOW} CALLS_LOG={folder}/log.$n \"$@\""
-    );
-    ["sh", "-c", &shell, "sh"].map(str::to_owned).to_vec()
 }
 
 /// Sends the same file until so many were answered with success; answers how many were sent, and how many refused.

@@ -5,6 +5,7 @@ mod coded;
 mod codes;
 mod firewall;
 mod hospital;
+mod misused;
 mod stranger;
 mod strangers;
 mod trails;

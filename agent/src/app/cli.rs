@@ -151,11 +151,16 @@ enum Verb {
     },
 }
 
+/// Threads for work that blocks: the disk, pixels, a name that is looked up. A thread that was needed once is woken in its turn and never
+/// ends, so that without a bound the most that ever waited together would be there for good.
+const BLOCKING: usize = 24;
+
 /// Does what was asked.
 #[must_use]
 pub fn main(arguments: Arguments) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING)
         .build()
     {
         Ok(runtime) => runtime,

@@ -111,9 +111,11 @@ pub async fn test_alarm(config: &Config, out: &mut impl Write) -> anyhow::Result
         )?;
     }
     for one in found {
-        match one.failure {
-            None => chart.good(format!("{} ({}) took it", one.name, one.kind))?,
-            Some(why) => chart.fault(format!("{} ({}): {why}", one.name, one.kind))?,
+        let channel = format!("{} ({})", one.name, one.kind);
+        match (one.failure, one.remark) {
+            (None, None) => chart.good(format!("{channel} took it"))?,
+            (None, Some(but)) => chart.fault(format!("{channel} took it, but not for {but}"))?,
+            (Some(why), _) => chart.fault(format!("{channel}: {why}"))?,
         }
     }
     Ok(chart.healthy)

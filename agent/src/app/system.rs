@@ -39,6 +39,9 @@ pub(super) struct Receiving {
     end: CancellationToken,
 }
 
+/// Of each receiving thread, for what must not hold up its other associations.
+const BLOCKING: usize = 4;
+
 impl Receiving {
     /// As many as the machine does at once, at least two and at most eight.
     ///
@@ -51,6 +54,7 @@ impl Receiving {
         for _ in 0..count.clamp(2, 8) {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
+                .max_blocking_threads(BLOCKING)
                 .build()?;
             handles.push(runtime.handle().clone());
             let ends = end.clone();

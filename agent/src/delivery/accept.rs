@@ -123,7 +123,7 @@ async fn judge(
         .await
         .map_err(not_kept("looking for its study"))?;
     let taken = spool
-        .holds(&report.instance)
+        .holds_another(&report.instance, &report.study)
         .await
         .map_err(not_kept("looking for its UID"))?;
     let (message, now) = (signed_as(arriving), deliveries.inner.clock.now());
@@ -151,7 +151,7 @@ async fn keep(
     deliveries: &Deliveries,
     arriving: &Arriving<'_>,
     dataset: Bytes,
-    accepted: &Accepted,
+    verified: &Accepted,
 ) -> Result<(), AcceptError> {
     let report = arriving.report;
     let spool = &deliveries.inner.spool;
@@ -162,19 +162,28 @@ async fn keep(
         .map_err(not_kept("making it durable"))?;
     let mut tx = deliveries.begin().await.map_err(not_kept("naming it"))?;
     let work = async {
+        let again = accepted(&mut tx, report).await?.is_some();
         spool
             .own_report(&mut tx, &report.study, &report.instance, &handle, length)
             .await?;
-        let id = insert_report(deliveries, &mut tx, arriving, &accepted.signer).await?;
-        let nameless = accepted.pseudonymous
+        let id = insert_report(deliveries, &mut tx, arriving, &verified.signer).await?;
+        let nameless = verified.pseudonymous
             || restore::rows::is_pseudonymous(&mut tx, &report.study, &report.agreement).await?;
         if nameless {
             restore::rows::insert(&mut tx, id, deliveries.inner.clock.now()).await?;
         }
-        for row in rows(deliveries, nameless, report.status == WITHDRAWN) {
+        let mut rows = rows(deliveries, nameless, report.status == WITHDRAWN);
+        // where it goes was decided when it came first
+        rows.truncate(if again { 1 } else { rows.len() });
+        for row in rows {
             insert_row(deliveries, &mut tx, id, &row).await?;
         }
-        withdrawn::stop(&mut tx, report, deliveries.inner.clock.now().0).await?;
+        // what comes again was not heard of, or no more
+        sqlx::query("UPDATE delivery SET told_revision = 0 WHERE report_id = $1")
+            .bind(id)
+            .execute(&mut *tx)
+            .await?;
+        withdrawn::stop(&mut tx, &report.case, deliveries.inner.clock.now().0).await?;
         note(deliveries, &mut tx, report, "report-received").await?;
         tx.commit().await
     };
@@ -194,7 +203,7 @@ struct Row<'a> {
     due: bool,
 }
 
-/// The rows of a report that was accepted.
+/// The rows of a report that was accepted, the agent's own first.
 fn rows(deliveries: &Deliveries, nameless: bool, withdrawn: bool) -> Vec<Row<'_>> {
     let row = |destination, form, state, sentence| Row {
         destination,

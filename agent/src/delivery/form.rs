@@ -9,7 +9,7 @@ use dicom_dictionary_std::uids::EXPLICIT_VR_LITTLE_ENDIAN;
 
 use super::offer::{DUPLICATE, Destination, Holds, Parcel, SendOutcome, Store};
 use super::rehoming::{self, Signed};
-use super::{Deliveries, DeliveryError, IMAGE, refused};
+use super::{Deliveries, DeliveryError, IMAGE, refused, withdrawn};
 use crate::derive::{self, DeriveError, Fonts, Source};
 use crate::restore::{self, Home};
 use crate::spool::SpoolError;
@@ -198,19 +198,40 @@ pub(super) struct Before {
     pub(super) asks: bool,
 }
 
-/// Offers each in its turn, until one is not stored; of which it is `unknown` whether they are there, only those that are not. Answers
-/// for all of them: a warning that one met is the warning of the whole.
-pub(super) async fn offered(
-    store: &Store,
-    destination: &Destination,
-    parcels: Vec<Parcel>,
-    before: Before,
-) -> Offer {
+/// Of which report the parcels are, and where they go.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) deliveries: &'a Deliveries,
+    /// The report's row.
+    pub(super) report: i64,
+    pub(super) store: &'a Store,
+    pub(super) destination: &'a Destination,
+}
+
+/// It was not offered: its reader has withdrawn it meanwhile, or nobody knows whether.
+struct Stopped {
+    why: String,
+    /// The destination has said that it has it not.
+    absent: bool,
+}
+
+/// Offers each in its turn, until one is not stored or the report is withdrawn; of which it is `unknown` whether they are there, only those
+/// that are not. Answers for all of them: a warning that one met is the warning of the whole.
+pub(super) async fn offered(way: Way<'_>, parcels: Vec<Parcel>, before: Before) -> Offer {
     let unknown = before.unknown;
-    let (mut warned, mut there) = (0, false);
+    // of several, those before the one that ends it are there
+    let (mut warned, mut there, mut some) = (0, false, false);
     let alone = parcels.len() == 1;
     for parcel in parcels {
-        let (outcome, absent) = one(store, destination, parcel, before).await;
+        let (outcome, absent) = match one(way, parcel, before).await {
+            Ok(answered) => answered,
+            Err(Stopped { why, absent }) => {
+                return Offer {
+                    outcome: SendOutcome::Failed(why),
+                    unknown: some || (unknown && !(absent && alone)),
+                };
+            }
+        };
         match outcome {
             SendOutcome::Stored(status) => warned = warned.max(status),
             SendOutcome::There => there = true,
@@ -221,11 +242,11 @@ pub(super) async fn offered(
                 };
             }
             outcome => {
-                // of several, those before this one are there
-                let unknown = unknown && !(absent && alone);
+                let unknown = some || (unknown && !(absent && alone));
                 return Offer { outcome, unknown };
             }
         }
+        some = true;
     }
     let outcome = match (warned, there) {
         (0, true) => SendOutcome::There,
@@ -238,21 +259,24 @@ pub(super) async fn offered(
 }
 
 /// Offers one, unless it is there. Answers also whether the destination has said that it was not.
-async fn one(
-    store: &Store,
-    destination: &Destination,
-    parcel: Parcel,
-    before: Before,
-) -> (SendOutcome, bool) {
+async fn one(way: Way<'_>, parcel: Parcel, before: Before) -> Result<(SendOutcome, bool), Stopped> {
+    let (store, destination) = (way.store, way.destination);
     let mut absent = false;
     if before.unknown && before.asks {
         match store.holds(destination, &parcel).await {
-            Holds::Yes => return (SendOutcome::There, false),
-            Holds::Unreached(sentence) => return (SendOutcome::Failed(sentence), false),
+            Holds::Yes => return Ok((SendOutcome::There, false)),
+            Holds::Unreached(sentence) => return Ok((SendOutcome::Failed(sentence), false)),
             Holds::No => absent = true,
             // the same UID again does no harm
             Holds::Unsaid => {}
         }
+    }
+    // much time may have passed since it was leased
+    let stopped = |why: String| Err(Stopped { why, absent });
+    match withdrawn::is_taken_back(way.deliveries, way.report).await {
+        Ok(false) => {}
+        Ok(true) => return stopped("its reader has withdrawn it".to_owned()),
+        Err(error) => return stopped(error.to_string()),
     }
     let outcome = match store.store(destination, parcel.clone()).await {
         SendOutcome::Refused(DUPLICATE) => match store.holds(destination, &parcel).await {
@@ -263,5 +287,5 @@ async fn one(
         },
         outcome => outcome,
     };
-    (outcome, absent)
+    Ok((outcome, absent))
 }

@@ -12,9 +12,6 @@ use crate::rows::{Rows, from_row};
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
-/// What is older is nobody's news any more.
-const LONG_AGO: Duration = Duration::from_secs(30 * 24 * 3600);
-
 /// Reports of one case that no destination has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Late {
@@ -24,24 +21,37 @@ pub struct Late {
     pub signed: Timestamp,
     /// How many.
     pub reports: u64,
+    /// How many of them were signed so long ago that they are late.
+    pub late: u64,
 }
 
-/// Every report that has a destination and is at none, by case, the oldest first, at most 200; without those that were taken back, or
-/// that a person has refused.
+/// Every report that has a destination and is at none, by case, without those that were taken back, or that a person has refused. At most
+/// the 200 oldest cases, which may stay for ever, and the 200 of which something has become late last: that is what was signed longer ago
+/// than `bound`, or after `now`, under another clock.
 ///
 /// # Errors
 /// When the rows refuse.
-pub async fn reports(rows: &Rows, now: Timestamp) -> Result<Vec<Late>, DeliveryError> {
+pub async fn reports(
+    rows: &Rows,
+    bound: Duration,
+    now: Timestamp,
+) -> Result<Vec<Late>, DeliveryError> {
+    // once over what is not delivered, not for every report that ever was
     let found = sqlx::query(sqlx::AssertSqlSafe(format!(
-        "SELECT r.case_code, MIN(r.signed_us), COUNT(*) FROM report r WHERE r.signed_us > $1 \
-         AND EXISTS (SELECT 1 FROM delivery d WHERE d.report_id = r.id AND d.destination NOT IN ($2, $3)) \
-         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.report_id = r.id AND d.destination <> $2 AND d.state = 'delivered') \
+        "WITH open AS (SELECT r.case_code AS code, MIN(r.signed_us) AS signed_us, COUNT(*) AS reports, \
+         COUNT(CASE WHEN r.signed_us > $3 AND r.signed_us <= $4 THEN NULL ELSE 1 END) AS late, \
+         MAX(CASE WHEN r.signed_us > $3 AND r.signed_us <= $4 THEN 0 ELSE r.signed_us END) AS last_us FROM report r WHERE r.id IN \
+         (SELECT d.report_id FROM delivery d WHERE d.state <> 'delivered' AND d.destination NOT IN ($1, $2)) \
+         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.report_id = r.id AND d.destination <> $1 AND d.state = 'delivered') \
          AND NOT EXISTS (SELECT 1 FROM restoration x WHERE x.report_id = r.id AND x.state = 'refused') AND NOT {TAKEN_BACK} \
-         GROUP BY r.case_code ORDER BY 2 LIMIT 200"
+         GROUP BY r.case_code) \
+         SELECT code, signed_us, reports, late FROM (SELECT * FROM open ORDER BY signed_us LIMIT 200) \
+         UNION SELECT code, signed_us, reports, late FROM (SELECT * FROM open ORDER BY last_us DESC LIMIT 200) ORDER BY 2"
     )))
-    .bind(now.minus(LONG_AGO).0)
     .bind(SITE)
     .bind(NONE)
+    .bind(now.minus(bound).0)
+    .bind(now.0)
     .fetch_all(rows.read())
     .await
     .map_err(refused("listing late reports"))?;
@@ -50,6 +60,7 @@ pub async fn reports(rows: &Rows, now: Timestamp) -> Result<Vec<Late>, DeliveryE
             case: parsed(row, 0)?,
             signed: Timestamp(row.try_get(1)?),
             reports: from_row(row.try_get(2)?),
+            late: from_row(row.try_get(3)?),
         })
     };
     found

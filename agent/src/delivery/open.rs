@@ -23,7 +23,7 @@ pub struct Open {
     pub case: CaseCode,
     /// `stat`, `urgent`, `routine` or `unstated`.
     pub priority: String,
-    /// Modalities, comma-separated.
+    /// Modalities, comma-separated: at most four words of at most eight characters. `...` stands for all else that was received as one.
     pub modalities: String,
     /// When the first instance came.
     pub received: Timestamp,
@@ -59,7 +59,7 @@ pub async fn cases(rows: &Rows, now: Timestamp) -> Result<Vec<Open>, DeliveryErr
         Ok(Open {
             case: parsed(row, 0)?,
             priority: row.try_get(1)?,
-            modalities: row.try_get::<Option<String>, _>(2)?.unwrap_or_default(),
+            modalities: kinds(&row.try_get::<Option<String>, _>(2)?.unwrap_or_default()),
             received: Timestamp(row.try_get(3)?),
             at_site: from_row(row.try_get(4)?),
             receipted: from_row(row.try_get(5)?),
@@ -71,4 +71,42 @@ pub async fn cases(rows: &Rows, now: Timestamp) -> Result<Vec<Open>, DeliveryErr
         .map(open)
         .collect::<Result<_, _>>()
         .map_err(refused("reading open cases"))
+}
+
+/// What of the received modalities goes onto paper: words that can be one (PS3.3 C.7.3.1.1.1 has none longer than eight characters).
+fn kinds(received: &str) -> String {
+    const MOST: usize = 4;
+    let legal = |word: &&str| {
+        (1..=8).contains(&word.len())
+            && word
+                .bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+    };
+    let all = received.split(',').filter(|word| !word.is_empty()).count();
+    let mut kinds: Vec<&str> = received.split(',').filter(legal).take(MOST).collect();
+    if kinds.len() < all {
+        kinds.push("...");
+    }
+    kinds.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::kinds;
+
+    #[test]
+    fn modalities_on_paper_are_few_short_words() {
+        let long = format!("CT,{}", "X".repeat(4000));
+        for (received, expect) in [
+            ("", ""),
+            ("CT", "CT"),
+            ("RTSTRUCT,PT", "RTSTRUCT,PT"),
+            ("CT,SR,PR,KO,SEG,DOC", "CT,SR,PR,KO,..."),
+            ("CT,Doe Jane\nMR", "CT,..."),
+            ("Doe^Jane", "..."),
+            (long.as_str(), "CT,..."),
+        ] {
+            assert_eq!(kinds(received), expect, "{received}");
+        }
+    }
 }

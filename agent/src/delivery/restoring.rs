@@ -14,8 +14,9 @@ use sqlx::SqliteConnection;
 use tokio_util::sync::CancellationToken;
 
 use super::outcome::pause;
+use super::withdrawn::TAKEN_BACK;
 use super::work::{FARTHEST, names};
-use super::{Deliveries, DeliveryError, refused};
+use super::{Deliveries, DeliveryError, lost, refused};
 use crate::audit;
 use crate::restore::rows::{self, Decision, Due, Mismatch};
 use crate::restore::{self as room, Asked, Home, Ours, Restoring, Verdict};
@@ -107,11 +108,7 @@ pub(super) async fn restore(
         }
     };
     let Some(report) = report else {
-        let damaged = Verdict::Held(
-            "the report's bytes at the site are damaged; a person has to look",
-            Vec::new(),
-        );
-        return conclude(deliveries, due, &damaged, &Found::default()).await;
+        return damaged(deliveries, due).await;
     };
     let asked = restoring.find.ask(&due.study).await;
     let refusals = due
@@ -124,6 +121,20 @@ pub(super) async fn restore(
         refusals,
     };
     conclude(deliveries, due, &verdict, &found).await
+}
+
+/// Bytes that are not those that were verified are asked for; whose they are is found out when they are back.
+async fn damaged(deliveries: &Deliveries, due: &Due) -> Result<(), DeliveryError> {
+    let now = deliveries.inner.clock.now();
+    let mut tx = deliveries.begin().await?;
+    let work = async {
+        lost::found(&mut tx, due.report, now.0).await?;
+        tx.commit().await
+    };
+    work.await.map_err(refused("asking for a damaged report"))?;
+    tracing::error!(report = due.report, "a report's bytes are damaged");
+    deliveries.inner.changed.notify_waiters();
+    Ok(())
 }
 
 /// The signed report, none when it is not what was verified, and what the site knows of its study.
@@ -277,7 +288,8 @@ struct Standing<'a> {
     from: &'a [&'a str],
 }
 
-/// Every configured destination that has not got the report stands as its restoration does.
+/// Every configured destination that has not got the report stands as its restoration does; what its reader has withdrawn goes on
+/// standing as that left it.
 async fn mirror(
     deliveries: &Deliveries,
     tx: &mut SqliteConnection,
@@ -285,11 +297,12 @@ async fn mirror(
     standing: &Standing<'_>,
 ) -> Result<(), sqlx::Error> {
     let from = serde_json::Value::from_iter(standing.from.iter().copied());
-    sqlx::query(
+    sqlx::query(sqlx::AssertSqlSafe(format!(
         "UPDATE delivery SET state = $2, sentence = $3, due_us = $4, since_us = $5, revision = revision + 1 \
          WHERE report_id = $1 AND destination IN (SELECT value FROM json_each($6)) \
-         AND state IN (SELECT value FROM json_each($7))",
-    )
+         AND state IN (SELECT value FROM json_each($7)) \
+         AND NOT EXISTS (SELECT 1 FROM report r WHERE r.id = $1 AND {TAKEN_BACK})"
+    )))
     .bind(report)
     .bind(standing.state.as_str())
     .bind(standing.sentence)

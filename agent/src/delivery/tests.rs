@@ -3,13 +3,16 @@
 mod faults;
 mod image;
 mod lost;
-mod rehomed;
+pub(super) mod rehomed;
 mod trust;
 mod unknown;
-mod withdrawn;
+pub(super) mod withdrawn;
 
 use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{LazyLock, Mutex};
+use std::task::Poll;
 
 use causeway_proto::report::model::{Equipment, Report as Model};
 use causeway_proto::report::sr;
@@ -99,6 +102,19 @@ pub(crate) async fn bench_with_study() -> Bench {
     let bench = Bench::new().await;
     bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
     bench
+}
+
+/// Goes on with `work` so many steps and drops it there, as a process that ends does. None: it had not finished by then.
+pub(super) async fn ends_after<F: Future>(steps: u32, work: F) -> Option<F::Output> {
+    let (mut work, mut taken) = (pin!(work), 0);
+    poll_fn(move |context| {
+        if taken == steps {
+            return Poll::Ready(None);
+        }
+        taken += 1;
+        work.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 /// Destination, state, and whether a next try is named, of everything the gateway has not noted; notes it.

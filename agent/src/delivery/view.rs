@@ -97,7 +97,7 @@ pub async fn withdrawals(rows: &Rows) -> Result<Vec<Open>, DeliveryError> {
     let found = sqlx::query(
         "SELECT w.id, w.case_code, w.signed_us, w.signer, EXISTS (SELECT 1 FROM report r JOIN delivery e ON e.report_id = r.id \
            WHERE r.case_code = w.case_code AND r.id <> w.id AND r.signed_us < w.signed_us AND e.destination <> 'site' \
-           AND (e.state = 'delivered' OR e.unknown <> 0)) FROM report w JOIN delivery d ON d.report_id = w.id \
+           AND (e.state = 'delivered' OR e.unknown <> 0 OR e.lease_until_us <> 0)) FROM report w JOIN delivery d ON d.report_id = w.id \
          WHERE d.destination = 'site' AND d.form = 'acknowledged' AND d.state = 'held' ORDER BY w.signed_us LIMIT 200",
     )
     .fetch_all(rows.read())

@@ -9,11 +9,11 @@ use serde_json::json;
 use sqlx::{Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use super::form::{self, Before, Offer, Prepared, Wanted};
+use super::form::{self, Before, Offer, Prepared, Wanted, Way};
 use super::offer::{Destination, PageImage, Parcel, SendOutcome, Store};
 use super::outcome::{Next, damaged, judge, not_derived, not_restored};
 use super::restoring::FRESH;
-use super::withdrawn::TAKEN_BACK;
+use super::withdrawn::{self, TAKEN_BACK};
 use super::{Deliveries, DeliveryError, IMAGE, SR, lost, refused};
 use crate::audit;
 use crate::derive::Fonts;
@@ -127,7 +127,13 @@ pub(super) async fn offer_next(
                             unknown: leased.unknown,
                             asks: !leased.ordered,
                         };
-                        let offer = form::offered(store, destination, parcels, before).await;
+                        let way = Way {
+                            deliveries,
+                            report: leased.report,
+                            store,
+                            destination,
+                        };
+                        let offer = form::offered(way, parcels, before).await;
                         Offered::Answered(offer)
                     }
                     Prepared::NotRestored => Offered::NotRestored,
@@ -158,7 +164,7 @@ async fn lease(
             "UPDATE delivery SET lease_until_us = $3, attempts = attempts + 1, unknown = MAX(unknown, lease_until_us <> 0) WHERE rowid = (SELECT rowid FROM delivery \
              WHERE destination = $1 AND state IN ('at-site', 'waiting') AND (due_us <= $2 OR due_us > $4) \
              AND (lease_until_us <= $2 OR lease_until_us > $5) AND NOT EXISTS (SELECT 1 FROM restoration x \
-             WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND x.since_us <= $6))) \
+             WHERE x.report_id = delivery.report_id AND (x.state <> 'done' OR (x.decided_by = 'pacs' AND (x.since_us <= $6 OR x.since_us > $2)))) \
              AND report_id NOT IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1) \
              AND NOT EXISTS (SELECT 1 FROM report r WHERE r.id = delivery.report_id AND {TAKEN_BACK}) \
              ORDER BY report_id NOT IN (SELECT id FROM report WHERE status = 'withdrawn'), due_us, form DESC LIMIT 1) \
@@ -248,16 +254,13 @@ fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Foll
         Offered::NotRestored => not_restored(),
         Offered::NotDerived(why) => not_derived(why.clone()),
     };
-    if unknown && next.state == DeliveryState::Waiting {
+    if unknown && next.state != DeliveryState::Delivered {
         next.sentence = format!("not known whether the PACS has it: {}", next.sentence);
     }
-    let unsent = matches!(
-        outcome,
-        Offered::Answered(Offer {
-            outcome: SendOutcome::Failed(_),
-            ..
-        })
-    );
+    let unsent = match outcome {
+        Offered::Answered(offer) => matches!(offer.outcome, SendOutcome::Failed(_)),
+        Offered::Damaged | Offered::NotRestored | Offered::NotDerived(_) => true,
+    };
     Followed {
         next,
         refusals,
@@ -269,7 +272,7 @@ fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Foll
     }
 }
 
-/// Writes the outcome down, unless the lease has gone to another.
+/// Writes the outcome down, unless the lease has gone to another. What a person has ordered meanwhile was not carried out by it.
 async fn finish(
     deliveries: &Deliveries,
     destination: &Destination,
@@ -293,7 +296,7 @@ async fn finish(
     let mut tx = deliveries.begin().await?;
     sqlx::query(
         "UPDATE delivery SET state = $5, sentence = $6, due_us = $7, since_us = $8, lease_until_us = 0, \
-         refusals = $9, unknown = $10, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
+         refusals = $9, unknown = CASE WHEN unknown = $11 AND NOT $12 THEN $11 ELSE $10 END, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
     )
     .bind(leased.report)
     .bind(&destination.name)
@@ -305,6 +308,8 @@ async fn finish(
     .bind(now.0)
     .bind(refusals)
     .bind(unknown)
+    .bind(ORDERED)
+    .bind(leased.ordered || next.state == DeliveryState::Delivered)
     .execute(&mut *tx)
     .await
     .map_err(refused("writing down an offer"))?;
@@ -319,18 +324,18 @@ async fn finish(
             .await
             .map_err(refused("offering a page image instead"))?;
     }
+    withdrawn::stop(&mut tx, &leased.case, now.0)
+        .await
+        .map_err(refused("stopping what was taken back"))?;
     if next.again.is_none() {
-        let (study, report) = (
-            leased.parcel.study.as_str(),
-            leased.parcel.instance.as_str(),
-        );
-        let detail = json!({ "destination": destination.name, "form": leased.form, "state": next.state.as_str(), "report": report });
+        let (study, report) = (&leased.parcel.study, &leased.parcel.instance);
+        let detail = json!({ "destination": destination.name, "form": leased.form, "state": next.state.as_str(), "report": report.as_str() });
         audit::record(
             &mut tx,
             now,
             "report-offered",
             &destination.name,
-            study,
+            study.as_str(),
             &detail,
         )
         .await

@@ -3,7 +3,8 @@
 mod door;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ use super::serve::Association;
 use super::wire::{Fault, Patience, Stop, Wire};
 use crate::commitment::Commitments;
 use crate::spool::Spool;
-use door::{Door, Place};
+use door::{Door, Kind, Place};
 
 /// Longest variable part of an A-ASSOCIATE-RQ: 128 contexts of 20 syntaxes each are about 75 KiB.
 const LONGEST_REQUEST: usize = 128 * 1024;
@@ -68,10 +69,15 @@ pub async fn listen(
 }
 
 async fn accept(door: Arc<Door>, listener: TcpListener) {
+    let mut tell = tokio::time::interval(door::TELL);
     loop {
         let accepted = tokio::select! {
             biased;
             () = door.drained() => return,
+            now = tell.tick() => {
+                door.tell_the_rest(now);
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         let (stream, peer) = match accepted {
@@ -84,7 +90,9 @@ async fn accept(door: Arc<Door>, listener: TcpListener) {
         };
         let address = peer.ip().to_canonical();
         let Some(place) = door.enter(address) else {
-            tracing::warn!(%address, "too many connections, one was closed unheard");
+            if let Some(left_out) = door.may_tell(Kind::Crowded, address) {
+                tracing::warn!(%address, left_out, "too many connections, one was closed unheard");
+            }
             continue;
         };
         let span = tracing::info_span!("dicom", connection = place.number);
@@ -118,14 +126,18 @@ async fn connection(mut place: Place, stream: std::net::TcpStream) {
         }
     };
     if place.is_none() {
-        tracing::warn!(address = %place.address, "too many connections, one was turned away unheard");
+        if let Some(left_out) = door.may_tell(Kind::Crowded, place.address) {
+            tracing::warn!(address = %place.address, left_out, "too many connections, one was turned away unheard");
+        }
         let (word, _) = negotiate::at_limit();
         return wire.part(&word.into(), TURNING_AWAY).await;
     }
     let said = tokio::select! {
         biased;
         told = place.given_away() => {
-            tracing::info!(address = %place.address, told, "a connection that asked nothing gave way to another");
+            if let Some(left_out) = door.may_tell(Kind::Crowded, place.address) {
+                tracing::info!(address = %place.address, told, left_out, "a connection that asked nothing gave way to another");
+            }
             if told {
                 let (word, _) = negotiate::at_limit();
                 wire.part(&word.into(), TURNING_AWAY).await;
@@ -134,30 +146,46 @@ async fn connection(mut place: Place, stream: std::net::TcpStream) {
         }
         said = read_request(&mut wire, Instant::now() + artim) => said,
     };
+    let address = place.address;
     let said = match said {
         Ok(said) => said,
-        Err(stop) => return part(wire, stop, artim).await,
+        Err(stop) => return dismiss(&mut place, part(&door, address, wire, stop, artim)).await,
     };
-    let address = place.address;
     let judged = |load| negotiate::judge(&said, address, &door.config, load);
     let mut verdict = judged(Load::Free);
     if matches!(verdict, Verdict::Accept(_)) {
         verdict = judged(place.sit());
     }
     match verdict {
-        Verdict::Abort(fault, why) => part(wire, Stop::Violation(fault, why), artim).await,
+        Verdict::Abort(fault, why) => {
+            let stop = Stop::Violation(fault, why);
+            dismiss(&mut place, part(&door, address, wire, stop, artim)).await;
+        }
         Verdict::Reject(word, why) => {
-            tracing::info!(%address, result = ?word.result, source = ?word.source, why, "association refused");
-            wire.part(&word.into(), artim).await;
+            if let Some(left_out) = door.may_tell(Kind::Refused, address) {
+                tracing::info!(%address, result = ?word.result, source = ?word.source, why, left_out, "association refused");
+            }
+            dismiss(&mut place, wire.part(&word.into(), artim)).await;
         }
         Verdict::Accept(agreed) => associated(&place, *agreed, wire, artim).await,
+    }
+}
+
+/// Parts with one that is not taken. It may take until ARTIM to close, as long as nobody else wants its place.
+async fn dismiss(place: &mut Place, parting: impl Future<Output = ()>) {
+    let mut parting = pin!(parting);
+    tokio::select! {
+        () = &mut parting => {}
+        told = place.given_away() => if told {
+            tokio::time::timeout(TURNING_AWAY, parting).await.ok();
+        }
     }
 }
 
 async fn associated(place: &Place, agreed: Agreed, mut wire: Wire, artim: Duration) {
     let door = &place.door;
     if let Err(stop) = wire.say(&agreed.answer).await {
-        return part(wire, stop, artim).await;
+        return part(door, place.address, wire, stop, artim).await;
     }
     let calling = agreed.calling.clone();
     tracing::info!(%calling, called = %agreed.called.ae_title, address = %place.address, "association begins");
@@ -182,15 +210,17 @@ async fn associated(place: &Place, agreed: Agreed, mut wire: Wire, artim: Durati
     door.spool.association_closed(id).await;
     let (stored, refused) = (count.stored, count.refused);
     tracing::info!(stored, refused, end = %stop, "association ends");
-    part(wire, stop, artim).await;
+    part(door, place.address, wire, stop, artim).await;
 }
 
 /// The last word that each way of ending deserves (PS3.8 9.2).
-async fn part(wire: Wire, stop: Stop, artim: Duration) {
+async fn part(door: &Door, address: IpAddr, wire: Wire, stop: Stop, artim: Duration) {
     let source = match stop {
         Stop::Released => return wire.part(&Pdu::ReleaseRP, artim).await,
         Stop::Violation(fault, why) => {
-            tracing::info!(reason = %fault, why, "association aborted");
+            if let Some(left_out) = door.may_tell(Kind::Refused, address) {
+                tracing::info!(%address, reason = %fault, why, left_out, "association aborted");
+            }
             AbortRQSource::ServiceProvider(fault)
         }
         Stop::Draining => AbortRQSource::ServiceUser,

@@ -33,6 +33,10 @@ use crate::spool::{Handle, SpoolError};
 const TICK: Duration = Duration::from_secs(2);
 /// Wake-ups closer than this are one: while a study arrives, each instance makes one.
 const CALM: Duration = Duration::from_millis(20);
+/// So many times as long as a look took nothing is looked at again: with thousands of studies in the queue it must leave the time to send.
+const REST: u32 = 4;
+/// And never for longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(10);
 /// A connection that lasted so long was a success: the pause after its end is the first again.
 const LASTING: Duration = Duration::from_secs(10);
 /// How far apart the heads are that each end holds of the other's audit trail.
@@ -105,6 +109,8 @@ struct Session<'a> {
     /// When spool and deliveries were looked at last, and when they are next.
     looked: Instant,
     look_at: Instant,
+    /// How long wake-ups wait behind a look.
+    calm: Duration,
     /// When to say the head of the audit trail next.
     head_at: Instant,
     ways: &'a Ways,
@@ -167,6 +173,7 @@ pub(super) async fn run(
         started: now,
         looked: now,
         look_at: now,
+        calm: CALM,
         head_at: now,
         ways,
         udp_at: None,
@@ -244,7 +251,7 @@ impl Session<'_> {
 
     /// Looks again at once, or shortly after the last look, unless a look is due sooner anyway.
     fn soon(&mut self) {
-        let next = (self.looked + CALM).max(Instant::now());
+        let next = (self.looked + self.calm).max(Instant::now());
         self.look_at = self.look_at.min(next);
     }
 
@@ -299,8 +306,16 @@ impl Session<'_> {
     }
 
     async fn look(&mut self) -> Result<(), Leave> {
+        let begun = Instant::now();
+        self.look_at = begun + TICK;
+        let looked = self.look_everywhere().await;
         self.looked = Instant::now();
-        self.look_at = self.looked + TICK;
+        self.calm = ((self.looked - begun) * REST).clamp(CALM, LONGEST_REST);
+        self.look_at = self.look_at.max(self.looked + self.calm);
+        looked
+    }
+
+    async fn look_everywhere(&mut self) -> Result<(), Leave> {
         if *self.link.tls.live.credentials().serial() != self.serial {
             return Err(Leave::Done { at_once: true });
         }

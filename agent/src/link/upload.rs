@@ -1,6 +1,6 @@
 //! What goes out on one connection: studies are opened, instances sent in parallel in their protected form, manifests said.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use causeway_proto::ids::{AgreementId, StudyUid};
@@ -100,17 +100,36 @@ impl Upload {
     /// When the spool refuses.
     pub(super) async fn look(&mut self, say: &mut Vec<Message>) -> Result<(), SpoolError> {
         say.append(&mut self.heard);
-        for recall in self.spool.recalls().await? {
+        let recalls = self.spool.recalls().await?;
+        let recalling: HashSet<StudyOf> = recalls
+            .iter()
+            .map(|recall| (recall.agreement.clone(), recall.study.clone()))
+            .collect();
+        self.recalled.retain(|study, _| recalling.contains(study));
+        for recall in recalls {
             let study = (recall.agreement.clone(), recall.study.clone());
             if self.recalled.get(&study) != Some(&recall.reason) {
                 self.recalled.insert(study, recall.reason.clone());
                 say.push(recall.into());
             }
         }
+        let mut open: HashSet<StudyOf> = HashSet::new();
         for study in self.spool.studies_to_open().await? {
+            open.insert((study.open.agreement.clone(), study.open.study.clone()));
             self.open(study.open, study.progress, say);
         }
-        self.take().await
+        self.take().await?;
+        self.forget(open);
+        Ok(())
+    }
+
+    /// Forgets what was said of studies of which nothing is left to say: a connection may last for months. Of one that comes again it is
+    /// said again.
+    fn forget(&mut self, mut open: HashSet<StudyOf>) {
+        let under_way = self.outgoing.values();
+        open.extend(under_way.map(|it| (it.key.agreement.clone(), it.study.clone())));
+        self.opened.retain(|study, _| open.contains(study));
+        self.sealing.retain(|study, _| open.contains(study));
     }
 
     fn open(&mut self, open: Open, progress: Progress, say: &mut Vec<Message>) {

@@ -95,6 +95,12 @@ impl Ways {
         };
     }
 
+    /// Whether the other way is still to be tried before the pause: a pause between the two would be two for each round, and where one
+    /// way never passes the other would be tried half as often.
+    pub(super) fn goes_on(&self) -> bool {
+        self.transport == Transport::Auto && self.way == Way::Tcp && self.unanswered >= PATIENCE
+    }
+
     /// UDP passes again.
     pub(super) fn udp_passes(&mut self) {
         if self.transport == Transport::Auto {
@@ -168,6 +174,23 @@ mod tests {
         assert_eq!(tries(Transport::Auto, true), [Tcp, Udp, Tcp, Udp, Tcp, Udp]);
         assert_eq!(tries(Transport::Udp, true), [Udp; 6]);
         assert_eq!(tries(Transport::Tcp, false), [Tcp; 6]);
+    }
+
+    #[test]
+    fn each_round_over_both_ways_has_one_pause() {
+        let mut ways = Ways::new(Transport::Auto, false);
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            ways.unanswered();
+            pauses.push(!ways.goes_on());
+        }
+        // UDP and UDP; from then on TCP and UDP at once
+        assert_eq!(pauses, [true, false, true, false, true, false, true]);
+        for transport in [Transport::Udp, Transport::Tcp] {
+            let mut ways = Ways::new(transport, true);
+            (0..4).for_each(|_| ways.unanswered());
+            assert!(!ways.goes_on(), "{transport:?}");
+        }
     }
 
     #[test]

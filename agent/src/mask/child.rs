@@ -19,6 +19,10 @@ use super::native::Layout;
 /// A picture for a person is at most so long, in bytes.
 const LONGEST_PICTURE: u64 = 32 << 20;
 
+/// How the child's allocator behaves: what it frees does not count against its limit of memory, as a buffer that grows does otherwise
+/// once for each of its sizes; and it has no second thread.
+const ALLOCATOR: &str = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0,background_thread:false";
+
 /// Why a frame was not decoded.
 #[derive(Debug, Error)]
 pub enum DecodeError {
@@ -143,6 +147,7 @@ impl Decoder {
             syntax: frame.syntax.to_owned(),
             layout: frame.layout.clone(),
             palette: frame.palette.len() as u64,
+            length: frame.bytes.len() as u64,
             view,
         };
         let mut head = serde_json::to_vec(&job).or(Err(DecodeError::Invalid))?;
@@ -164,6 +169,7 @@ impl Decoder {
         let mut child = Command::new(self.program.as_path())
             .args(&*self.arguments)
             .env_clear()
+            .env("MALLOC_CONF", ALLOCATOR)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

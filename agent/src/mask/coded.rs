@@ -103,7 +103,7 @@ pub(super) fn decode(syntax: &str, layout: &Layout, coded: &[u8]) -> Result<Vec<
             if coding == Coding::Wavelet && !is_whole_wavelet(layout, coded) {
                 return Err(Refusal::Invalid);
             }
-            registered(syntax, layout, coded)?
+            registered(syntax, layout, coded, length)?
         }
     };
     match bytes.len() == length {
@@ -202,7 +202,13 @@ fn is_whole_wavelet(layout: &Layout, coded: &[u8]) -> bool {
         && parts.is_some_and(even)
 }
 
-fn registered(syntax: &str, layout: &Layout, coded: &[u8]) -> Result<Vec<u8>, Refusal> {
+/// By the registry's decoder, into a buffer of `length` bytes: as long as its samples are.
+fn registered(
+    syntax: &str,
+    layout: &Layout,
+    coded: &[u8],
+    length: usize,
+) -> Result<Vec<u8>, Refusal> {
     let known = TransferSyntaxRegistry.get(syntax);
     let Some(Codec::EncapsulatedPixelData(Some(decoder), _)) = known.map(|known| known.codec())
     else {
@@ -217,6 +223,7 @@ fn registered(syntax: &str, layout: &Layout, coded: &[u8]) -> Result<Vec<u8>, Re
         coded,
     };
     let mut out = Vec::new();
+    out.try_reserve_exact(length).or(Err(Refusal::Invalid))?;
     match decoder.decode_frame(&frame, 0, &mut out) {
         Ok(()) => Ok(out),
         Err(_) => Err(Refusal::Invalid),

@@ -15,8 +15,9 @@ use super::shade::{self, Picture};
 /// The hidden word on the command line.
 pub const VERB: &str = "decode";
 
-/// All the memory that the child may use, in bytes.
-const MEMORY: u64 = 768 << 20;
+/// All the memory that the child may use, in bytes: a frame of the greatest length, its samples, and a segment of run lengths, whose buffer
+/// grows and is then in memory twice.
+const MEMORY: u64 = 896 << 20;
 /// All the processor time, in seconds.
 const CPU_S: u64 = 20;
 /// The line that says what is to be done, in bytes.
@@ -33,6 +34,8 @@ pub(super) struct Job {
     pub(super) layout: Layout,
     /// How long the palette is, in bytes.
     pub(super) palette: u64,
+    /// How long the frame is, in bytes: its buffer is made once, as one that grows is in memory twice.
+    pub(super) length: u64,
     /// A picture for a person; none: native samples.
     pub(super) view: Option<View>,
 }
@@ -122,18 +125,16 @@ pub(crate) fn answer(input: impl Read, mut output: impl Write) -> Result<(), Ref
     let read = input.by_ref().take(LONGEST_LINE).read_line(&mut line);
     let job: Option<Job> = read.ok().and_then(|_| serde_json::from_str(&line).ok());
     let job = job
-        .filter(|job| job.palette <= LONGEST_PALETTE)
+        .filter(|job| job.palette <= LONGEST_PALETTE && job.length <= LONGEST_FRAME)
         .ok_or(Refusal::Invalid)?;
-    let (mut palette, mut frame) = (Vec::new(), Vec::new());
-    let whole = input.by_ref().take(job.palette).read_to_end(&mut palette);
-    let rest = input.take(LONGEST_FRAME + 1).read_to_end(&mut frame);
-    if whole.is_err() || rest.is_err() || frame.len() as u64 > LONGEST_FRAME {
-        return Err(Refusal::Invalid);
-    }
+    let palette = exactly(&mut input, job.palette)?;
+    let frame = exactly(&mut input, job.length)?;
     let (layout, samples) = match coded::is_native(&job.syntax) {
         true => (job.layout, frame),
         false => {
             let samples = coded::decode(&job.syntax, &job.layout, &frame)?;
+            // a picture of it has its room
+            drop(frame);
             (coded::decoded(&job.syntax, &job.layout), samples)
         }
     };
@@ -142,6 +143,17 @@ pub(crate) fn answer(input: impl Read, mut output: impl Write) -> Result<(), Ref
         Some(view) => png(&shade::draw(&layout, view, &palette, &samples)?)?,
     };
     output.write_all(&made).or(Err(Refusal::Invalid))
+}
+
+/// So many bytes.
+fn exactly(input: &mut impl Read, length: u64) -> Result<Vec<u8>, Refusal> {
+    let length = usize::try_from(length).or(Err(Refusal::Invalid))?;
+    let mut bytes = Vec::new();
+    let room = bytes.try_reserve_exact(length);
+    room.or(Err(Refusal::Invalid))?;
+    bytes.resize(length, 0);
+    let whole = input.read_exact(&mut bytes);
+    whole.map(|()| bytes).or(Err(Refusal::Invalid))
 }
 
 fn png(picture: &Picture) -> Result<Vec<u8>, Refusal> {

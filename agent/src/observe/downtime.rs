@@ -71,7 +71,7 @@ fn text(config: &Config, cases: &[Open], now: Timestamp) -> String {
         out.push_str(&format!("  {line}\n"));
     }
     out.push_str(&format!(
-        "\nOpen cases: {}\n\n  {:<12} {:<9} {:<10} {:<21} {:<34} {}\n",
+        "\nOpen cases: {}\n\n  {:<12} {:<9} {:<20} {:<21} {:<34} {}\n",
         cases.len(),
         "Code",
         "Level",
@@ -82,7 +82,7 @@ fn text(config: &Config, cases: &[Open], now: Timestamp) -> String {
     ));
     for case in cases {
         out.push_str(&format!(
-            "  {:<12} {:<9} {:<10} {:<21} {:<34} ____________________\n",
+            "  {:<12} {:<9} {:<20} {:<21} {:<34} ____________________\n",
             case.case.as_str(),
             level(&case.priority),
             case.modalities,

@@ -4,15 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use causeway_observe::{About, Finding};
+use causeway_observe::{About, Finding, Head};
 use causeway_proto::time::Timestamp;
 
 use crate::rows::Rows;
-
-/// A queue whose head has not moved for so long although it was due is one that nobody works on.
-const STALLED: Duration = Duration::from_secs(15 * 60);
-/// An item that has been due for so long was passed over again and again.
-const STARVED: Duration = Duration::from_secs(4 * 3600);
 
 /// One queue.
 struct Queue {
@@ -64,27 +59,33 @@ const QUEUES: &[Queue] = &[
     Queue {
         name: "recalls",
         oldest: "SELECT MIN(recalled_us) FROM study WHERE state = 'recalled' AND recall_heard_us IS NULL AND agreement <> ''",
-        due: "SELECT MIN(s.recalled_us), COUNT(*) FROM study s JOIN agreement a ON a.id = s.agreement WHERE s.state = 'recalled' \
+        due: "SELECT MIN(s.recalled_us), (SELECT COALESCE(MAX(recall_heard_us), 0) FROM study) FROM study s JOIN agreement a ON a.id = s.agreement WHERE s.state = 'recalled' \
               AND s.recall_heard_us IS NULL AND (a.identity = 'identified' OR s.named = 'may') AND s.recalled_us <= $1",
         link: true,
     },
     Queue {
         name: "letters",
         oldest: "SELECT MIN(written_us) FROM letter WHERE from_site = 1 AND heard_us IS NULL",
-        due: "SELECT MIN(written_us), COUNT(*) FROM letter WHERE from_site = 1 AND heard_us IS NULL AND written_us <= $1",
+        due: "SELECT MIN(l.written_us), (SELECT COALESCE(MAX(heard_us), 0) FROM letter WHERE from_site = 1) FROM letter l \
+              JOIN study s ON s.id = l.study_id JOIN agreement a ON a.id = s.agreement AND a.in_force = 1 WHERE l.from_site = 1 \
+              AND l.heard_us IS NULL AND l.written_us <= $1 AND s.state <> 'recalled' AND (a.identity = 'identified' OR s.named = 'may')",
         link: true,
     },
     Queue {
         name: "restorations",
         oldest: "SELECT MIN(since_us) FROM restoration WHERE state IN ('due', 'held')",
-        due: "SELECT MIN(due_us), (SELECT COALESCE(SUM(attempts), 0) FROM restoration) FROM restoration WHERE state = 'due' AND due_us <= $1",
+        // one whose bytes are asked for is not tried
+        due: "SELECT MIN(x.due_us), (SELECT COALESCE(SUM(attempts), 0) FROM restoration) FROM restoration x JOIN report r ON r.id = x.report_id \
+              JOIN own_report o ON o.sop_uid = r.sop_uid WHERE x.state = 'due' AND x.due_us <= $1 AND o.lost = 0",
         link: false,
     },
     Queue {
         name: "deliveries",
         oldest: "SELECT MIN(r.received_us) FROM delivery d JOIN report r ON r.id = d.report_id \
                  WHERE d.destination <> 'site' AND d.state IN ('at-site', 'waiting', 'held')",
-        due: "SELECT MIN(d.due_us), COALESCE(SUM(d.attempts), 0) + (SELECT COALESCE(SUM(attempts), 0) FROM restoration) FROM delivery d \
+        // of the destination whose oldest it is: SQLite takes the row of the minimum. One that is busy hides no other
+        due: "SELECT MIN(d.due_us), COALESCE((SELECT SUM(x.attempts) FROM delivery x WHERE x.destination = d.destination), 0) \
+              + (SELECT COALESCE(SUM(attempts), 0) FROM restoration) FROM delivery d \
               JOIN report r ON r.id = d.report_id JOIN own_report o ON o.sop_uid = r.sop_uid WHERE d.destination NOT IN ('site', 'none') \
               AND d.state IN ('at-site', 'waiting') AND d.due_us <= $1 AND d.lease_until_us <= $1 AND o.lost = 0 \
               AND NOT EXISTS (SELECT 1 FROM restoration x WHERE x.report_id = d.report_id AND x.state <> 'done') \
@@ -134,15 +135,31 @@ pub(super) async fn ages(
 /// Who watches whether what is due is tried.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Watchdog {
-    moved: BTreeMap<&'static str, (i64, Timestamp)>,
-    sent: Option<(u64, Timestamp)>,
+    seen: BTreeMap<&'static str, Seen>,
+    sent: Option<u64>,
+    carried: Option<Timestamp>,
 }
 
-/// The link, as far as it says whether something can be tried: since when it is up, and how many bytes it has sent.
-pub(crate) type Line = Option<(Timestamp, u64)>;
+/// What this process has seen of a queue in which something is due.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    mark: i64,
+    first: Timestamp,
+    /// When the mark changed last; none while it has not.
+    moved: Option<Timestamp>,
+}
+
+/// The link, as far as it says whether something can be tried.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Line {
+    /// Since when it is there.
+    pub(crate) up: Option<Timestamp>,
+    /// How many bytes it has sent since the agent began; none while it does not say.
+    pub(crate) sent: Option<u64>,
+}
 
 impl Watchdog {
-    /// Queues that nobody works on, and items that are passed over.
+    /// Queues that nobody works on, and items that are passed over, each since when: `bound` after that it is told.
     ///
     /// # Errors
     /// When the rows refuse.
@@ -150,71 +167,66 @@ impl Watchdog {
         &mut self,
         rows: &Rows,
         line: Line,
+        bound: Duration,
         now: Timestamp,
     ) -> Result<Vec<Finding>, sqlx::Error> {
         let mut found = Vec::new();
-        let sending = self.sending(line, now);
+        let carried = self.carried(line, now);
         for queue in QUEUES {
-            if queue.link && line.is_none() {
-                self.moved.remove(queue.name);
-                continue;
-            }
             let (due, mark): (Option<i64>, i64) = sqlx::query_as(queue.due)
                 .bind(now.0)
                 .fetch_one(rows.read())
                 .await?;
             let Some(due) = due else {
-                self.moved.remove(queue.name);
+                self.seen.remove(queue.name);
                 continue;
             };
-            let up = line.filter(|_| queue.link).map(|(since, _)| since);
-            let due = up.map_or(Timestamp(due), |up| up.max(Timestamp(due)));
-            let mut moved = self.moved(queue.name, mark, now);
-            if queue.link {
-                moved = moved.max(sending.unwrap_or(moved));
-            }
-            let stalled = moved.max(due).plus(STALLED);
-            let starved = due.plus(STARVED);
-            let since = stalled.min(starved);
-            if since <= now {
-                found.push(untried(queue.name, since));
-            }
+            let seen = self.seen(queue.name, mark, now);
+            let head = Head {
+                due: Timestamp(due),
+                moved: seen.moved.max(carried.filter(|_| queue.link)),
+                watched: Some(seen.first),
+                up: queue.link.then(|| line.up.unwrap_or(now)),
+                patience: Duration::ZERO,
+            };
+            let since = head.untried(bound, now);
+            found.extend(since.map(|since| untried(queue.name, since)));
         }
         Ok(found)
     }
 
-    /// When the queue's mark changed last, as far as this process has seen.
-    fn moved(&mut self, queue: &'static str, mark: i64, now: Timestamp) -> Timestamp {
-        let seen = self.moved.entry(queue).or_insert((mark, now));
-        if seen.0 != mark || seen.1 > now {
-            *seen = (mark, now);
+    /// What this process has seen of a queue whose mark is this now.
+    fn seen(&mut self, queue: &'static str, mark: i64, now: Timestamp) -> Seen {
+        let new = Seen {
+            mark,
+            first: now,
+            moved: None,
+        };
+        let seen = self.seen.entry(queue).or_insert(new);
+        if seen.mark != mark {
+            (seen.mark, seen.moved) = (mark, Some(now));
         }
-        seen.1
+        seen.first = seen.first.min(now);
+        *seen
     }
 
     /// When the line carried bytes last: a large object takes its time.
-    fn sending(&mut self, line: Line, now: Timestamp) -> Option<Timestamp> {
-        /// What keeps an idle line alive in a minute, and more.
+    fn carried(&mut self, line: Line, now: Timestamp) -> Option<Timestamp> {
+        /// What keeps an idle line alive between two looks, and more.
         const IDLE: u64 = 64 << 10;
-        let (_, sent) = line?;
-        let seen = self.sent.get_or_insert((sent, now));
-        if sent < seen.0 || sent > seen.0.saturating_add(IDLE) || seen.1 > now {
-            *seen = (sent, now);
+        if let Some(sent) = line.sent {
+            let before = self.sent.replace(sent);
+            if before.is_some_and(|before| sent > before.saturating_add(IDLE)) {
+                self.carried = Some(now);
+            }
         }
-        Some(seen.1)
+        self.carried
     }
 }
 
 fn untried(queue: &'static str, since: Timestamp) -> Finding {
-    Finding {
-        rule: "untried",
-        about: About::part(queue),
-        since,
-        sentence:
-            "something in this queue is due, and nobody tries it: see `status` and the log; a restart of the agent loses nothing"
-                .to_owned(),
-        weight: 0,
-    }
+    let sentence = "something in this queue is due, and nobody tries it: see `status` and the log; a restart of the agent loses nothing";
+    Finding::new("untried", About::part(queue), since, sentence)
 }
 
 #[cfg(test)]

@@ -95,11 +95,22 @@ fn told(out: &mut impl Write, status: &Status) -> io::Result<()> {
         );
         writeln!(
             out,
-            "TOLD     {} {}: {}; since {}, told {} time(s), {known}",
-            alarm.rule, alarm.about, alarm.sentence, alarm.since, alarm.times
+            "TOLD     {} {}: {}; since {}, {}, {known}",
+            alarm.rule,
+            alarm.about,
+            alarm.sentence,
+            alarm.since,
+            alarm.telling()
         )?;
     }
     for channel in &status.channels {
+        if !channel.remark.is_empty() {
+            writeln!(
+                out,
+                "CHANNEL  {} ({}) took the last alarm, but not for {}",
+                channel.name, channel.kind, channel.remark
+            )?;
+        }
         let Some(since) = channel.failing_since else {
             continue;
         };

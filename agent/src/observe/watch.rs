@@ -6,64 +6,54 @@ mod find;
 #[cfg(test)]
 mod tests;
 
-use causeway_observe::{Bounds, Config, Rule, Source, Teller, Telling};
+use causeway_observe::{Config, Rule, Source, Teller};
 use causeway_proto::time::{Clock, Timestamp};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
 use crate::link;
 use crate::spool::Spool;
 
 pub use book::{acknowledge, standing};
+pub use find::Looking;
 
 /// What the agent is shipped with.
 pub const RULES: &[Rule] = &[
-    rule(
+    Rule::new(
         "link-down",
         300,
-        "the link is down, and something waits for it",
+        "the link is down or does not hold, and something waits for it",
     ),
-    rule("urgent-held", 0, "objects of an urgent study are withheld"),
-    rule("object-held", 60, "objects of a study are withheld"),
-    rule(
+    Rule::new("urgent-held", 0, "objects of an urgent study are withheld"),
+    Rule::new("object-held", 60, "objects of a study are withheld"),
+    Rule::new(
         "object-lost",
         0,
         "bytes of received objects are missing, or their rows are refused",
     ),
-    rule(
+    Rule::new(
         "report-late",
         900,
         "a signed report is not in the PACS, counted from its signature",
     ),
-    rule("disk", 0, "the disk is filling"),
-    Rule {
-        name: "certificate",
-        bound_s: 14 * 24 * 3600,
-        ahead: true,
-        meaning: "the certificate of the link ends, counted back from its end",
-    },
-    rule(
+    Rule::new("disk", 0, "the disk is filling"),
+    Rule::ahead(
+        "certificate",
+        14 * 24 * 3600,
+        "the certificate of the link ends, counted back from its end",
+    ),
+    Rule::new(
         "audit-doubt",
         0,
         "the audit trail of either end is in doubt",
     ),
-    rule(
+    Rule::new(
         "untried",
-        0,
-        "something in a queue is due, and nobody tries it: 15 min of standing still, or 4 h of being passed over",
+        900,
+        "something in a queue is due, and nobody tries anything of that queue for so long, or this one for 4 h",
     ),
-    rule("rows", 60, "the rows cannot be read"),
-    rule("channel", 300, "alarms do not leave by one of the channels"),
+    Rule::ROWS,
+    Rule::CHANNEL,
 ];
-
-const fn rule(name: &'static str, bound_s: u64, meaning: &'static str) -> Rule {
-    Rule {
-        name,
-        bound_s,
-        ahead: false,
-        meaning,
-    }
-}
 
 /// What is looked at.
 #[derive(Clone, Debug)]
@@ -102,74 +92,15 @@ impl std::fmt::Debug for CertificateEnd {
 }
 
 /// Looks, and tells.
-#[derive(Debug)]
-pub struct Watch {
-    watched: Watched,
-    teller: Teller,
-    bounds: Bounds,
-    source: Source,
-    config: Config,
-    since: find::Since,
-    book: causeway_observe::Book,
-    /// What the rows have refused: until they take it, they are behind the book.
-    owed: causeway_observe::Judged,
-}
+pub type Watch = causeway_observe::Watch<Looking>;
 
-impl Watch {
+impl Watched {
     /// Watches from now on. `site` is who tells.
     #[must_use]
-    pub fn new(watched: Watched, teller: Teller, config: Config, site: &str) -> Self {
-        Self {
-            watched,
-            teller,
-            bounds: config.bounds(RULES),
-            source: source(site),
-            config,
-            since: find::Since::default(),
-            book: causeway_observe::Book::default(),
-            owed: causeway_observe::Judged::default(),
-        }
-    }
-
-    /// Looks and tells until `cancel` fires.
-    pub async fn run(mut self, cancel: CancellationToken) {
-        let (teller, every) = (self.teller.clone(), self.config.look());
-        let looking = async {
-            while !cancel.is_cancelled() {
-                self.look().await;
-                tokio::select! {
-                    () = tokio::time::sleep(every) => {}
-                    () = cancel.cancelled() => {}
-                }
-            }
-        };
-        tokio::join!(looking, teller.run(&cancel));
-    }
-
-    /// One look; answers what it told. What the rows do not take is told all the same.
-    async fn look(&mut self) -> Vec<Telling> {
-        let now = self.watched.clock.now();
-        let rows = self.watched.spool.rows().clone();
-        if self.owed.is_written() {
-            match book::kept(&rows).await {
-                Ok(book) => self.book = book,
-                Err(error) => tracing::error!(%error, "which alarms stand could not be read"),
-            }
-        }
-        let states = self.teller.states();
-        let looked = find::all(&self.watched, &mut self.since, &self.bounds, &states).await;
-        let judged = self.book.judge(&looked, &self.bounds, &self.source, now);
-        for telling in &judged.tellings {
-            self.teller.tell(telling);
-        }
-        self.owed.owe(&judged);
-        match book::keep(&rows, &self.owed).await {
-            Ok(()) => self.owed = causeway_observe::Judged::default(),
-            Err(error) => {
-                tracing::error!(%error, "which alarms were told could not be written");
-            }
-        }
-        judged.tellings
+    pub fn watch(self, teller: Teller, config: &Config, site: &str) -> Watch {
+        let clock = self.clock.clone();
+        let looking = Looking::new(self);
+        Watch::new(looking, RULES, config, teller, source(site), clock)
     }
 }
 

@@ -27,6 +27,9 @@ pub(super) fn section(person: &Person, told: &[Entry], channels: &[ChannelState]
             @if let Some(since) = one.failing_since {
                 p.alert { "Alarms do not leave by " (one.name) " (" (one.kind) ") since " (time(since)) ": " (one.failure) }
             }
+            @if !one.remark.is_empty() {
+                p.alert { "The last alarm left by " (one.name) " (" (one.kind) "), but not to " (one.remark) }
+            }
         }
     }
 }
@@ -37,7 +40,7 @@ fn card(person: &Person, one: &Entry) -> Markup {
             div.head {
                 strong { (one.rule) }
                 @match one.about.as_str().parse() { Ok(case) => (link(&case)), Err(_) => span { (one.about) } }
-                span { "since " (time(one.since)) ", told " (one.times) @if one.times == 1 { " time" } @else { " times" } }
+                span { "since " (time(one.since)) ", " (one.telling()) }
             }
             p { (one.sentence) }
             @match &one.acknowledged {

@@ -101,7 +101,7 @@ pub(crate) async fn is_pseudonymous(
     Ok(found != 0)
 }
 
-/// A new report waits for its patient.
+/// A new report waits for its patient. One whose bytes have come again is the same: what was decided about it stands.
 pub(crate) async fn insert(
     tx: &mut SqliteConnection,
     report: i64,
@@ -109,8 +109,7 @@ pub(crate) async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO restoration (report_id, state, due_us, since_us) VALUES ($1, 'due', $2, $2) \
-         ON CONFLICT (report_id) DO UPDATE SET state = 'due', due_us = excluded.due_us, attempts = 0, refusals = 0, \
-         home = NULL, decided_by = '', since_us = excluded.since_us",
+         ON CONFLICT (report_id) DO NOTHING",
     )
     .bind(report)
     .bind(now.0)
@@ -137,7 +136,9 @@ pub(crate) async fn ask_again(
 }
 
 /// What has been due the longest; or a decision of the PACS from before `stale` whose report is to be offered now. What is due
-/// after `farthest` was written under a clock that was set back since. `passed_over` are reports that are not meant.
+/// after `farthest`, or was decided after `now`, was written under a clock that was set back since. What was lost waits for its bytes, and
+/// what is being offered for the end of that.
+/// `passed_over` are reports that are not meant.
 pub(crate) async fn next(
     rows: &Rows,
     now: Timestamp,
@@ -148,9 +149,10 @@ pub(crate) async fn next(
     let row = sqlx::query(
         "SELECT x.report_id, r.study_uid, r.agreement, r.syntax, o.handle, o.length, x.state, x.attempts, x.refusals \
          FROM restoration x JOIN report r ON r.id = x.report_id JOIN own_report o ON o.sop_uid = r.sop_uid \
-         WHERE x.report_id NOT IN (SELECT value FROM json_each($4)) AND ((x.state = 'due' AND (x.due_us <= $1 OR x.due_us > $3)) \
-         OR (x.state = 'done' AND x.decided_by = 'pacs' AND x.since_us <= $2 AND EXISTS (SELECT 1 FROM delivery d \
-         WHERE d.report_id = x.report_id AND d.state IN ('at-site', 'waiting') AND d.due_us <= $1))) \
+         WHERE o.lost = 0 AND x.report_id NOT IN (SELECT value FROM json_each($4)) AND ((x.state = 'due' AND (x.due_us <= $1 OR x.due_us > $3)) \
+         OR (x.state = 'done' AND x.decided_by = 'pacs' AND (x.since_us <= $2 OR x.since_us > $1) AND EXISTS (SELECT 1 FROM delivery d \
+         WHERE d.report_id = x.report_id AND d.state IN ('at-site', 'waiting') AND (d.due_us <= $1 OR d.due_us > $3)) \
+         AND NOT EXISTS (SELECT 1 FROM delivery d WHERE d.report_id = x.report_id AND d.lease_until_us > $1 AND d.lease_until_us <= $3))) \
          ORDER BY r.status <> 'withdrawn', x.due_us LIMIT 1",
     )
     .bind(now.0)

@@ -191,6 +191,12 @@ pub trait Seam: Send + Sync + fmt::Debug {
     /// As the disk says.
     fn punch(&self, folder: Folder, name: &str, offset: u64, length: u64) -> io::Result<()>;
 
+    /// Cuts a file to a length, in bytes.
+    ///
+    /// # Errors
+    /// As the disk says.
+    fn shorten(&self, folder: Folder, name: &str, length: u64) -> io::Result<()>;
+
     /// Every file of a folder.
     ///
     /// # Errors

@@ -24,14 +24,19 @@ impl Spool {
         Ok(known != 0)
     }
 
-    /// Whether an object of the site was received under this UID.
+    /// Whether an object of the site was received under this UID, or a report of ours of another study has it.
     ///
     /// # Errors
     /// When the rows refuse.
-    pub async fn holds(&self, instance: &SopInstanceUid) -> Result<bool, SpoolError> {
+    pub async fn holds_another(
+        &self,
+        instance: &SopInstanceUid,
+        study: &StudyUid,
+    ) -> Result<bool, SpoolError> {
         let held: i64 =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1)")
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM instance WHERE sop_uid = $1) OR EXISTS (SELECT 1 FROM own_report WHERE sop_uid = $1 AND study_uid <> $2)")
                 .bind(instance.as_str())
+                .bind(study.as_str())
                 .fetch_one(self.inner.rows.read())
                 .await
                 .map_err(refused_row("looking for an instance"))?;

@@ -7,8 +7,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
 
 use super::disk::{Disk, Handle};
 use super::heads::Heads;
@@ -152,29 +152,17 @@ impl Named {
     }
 }
 
+/// Rows that name bytes, and what they are. Of each kind so many are read at a time: a queue may be long.
+const NAMING: [&str; 5] = [
+    "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL AND id > $1 ORDER BY id LIMIT 2000",
+    "SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL AND id > $1 ORDER BY id LIMIT 2000",
+    "SELECT id, 'unentered', handle, length, 0 FROM unentered WHERE id > $1 ORDER BY id LIMIT 2000",
+    "SELECT instance_id, 'masked', handle, length, 0 FROM masked WHERE instance_id > $1 ORDER BY instance_id LIMIT 2000",
+    "SELECT rowid, 'report', handle, length, 0 FROM own_report WHERE rowid > $1 ORDER BY rowid LIMIT 2000",
+];
+
 /// Takes every file that a row names out of `files`; marks rows whose file is missing or short.
 async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Result<(), OpenError> {
-    let named = sqlx::query(
-        "SELECT id, 'instance', handle, length, state = 'receipted' FROM instance WHERE handle IS NOT NULL \
-         UNION ALL SELECT id, 'aside', handle, length, 0 FROM aside WHERE handle IS NOT NULL \
-         UNION ALL SELECT id, 'unentered', handle, length, 0 FROM unentered \
-         UNION ALL SELECT instance_id, 'masked', handle, length, 0 FROM masked \
-         UNION ALL SELECT rowid, 'report', handle, length, 0 FROM own_report",
-    )
-    .fetch_all(rows.read())
-    .await
-    .map_err(refused_row("listing what should be there"))?;
-    let reading = "reading what should be there";
-    let named: Vec<Named> = named
-        .iter()
-        .map(Named::of)
-        .collect::<Result<_, _>>()
-        .map_err(refused_row(reading))?;
-    let mut heads = Heads::default();
-    for one in named.iter().filter(|one| one.is_only_here()) {
-        heads.add(&one.handle);
-    }
-    files.headless = heads.missing(&files.disk).await?;
     let mut tx = rows
         .begin()
         .await
@@ -185,19 +173,53 @@ async fn compare(rows: &Rows, files: &mut Files, recovery: &mut Recovery) -> Res
         .execute(&mut *tx)
         .await
         .map_err(refused_row("looking again for what was missing"))?;
+    for naming in NAMING {
+        let mut behind = i64::MIN;
+        loop {
+            let named = sqlx::query(naming)
+                .bind(behind)
+                .fetch_all(&mut *tx)
+                .await
+                .map_err(refused_row("listing what should be there"))?;
+            let named: Vec<Named> = named
+                .iter()
+                .map(Named::of)
+                .collect::<Result<_, _>>()
+                .map_err(refused_row("reading what should be there"))?;
+            let Some(last) = named.last() else {
+                break;
+            };
+            behind = last.id;
+            mark(&mut tx, &named, files, recovery).await?;
+        }
+    }
+    tx.commit()
+        .await
+        .map_err(refused_row("putting it in order"))?;
+    Ok(())
+}
+
+async fn mark(
+    tx: &mut SqliteConnection,
+    named: &[Named],
+    files: &mut Files,
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    let mut heads = Heads::default();
+    for one in named.iter().filter(|one| one.is_only_here()) {
+        heads.add(&one.handle);
+    }
+    files.headless = heads.missing(&files.disk).await?;
     for one in named {
         if files.take(&one.handle, one.length) {
             continue;
         }
-        sqlx::query(missing(&one, recovery))
+        sqlx::query(missing(one, recovery))
             .bind(one.id)
             .execute(&mut *tx)
             .await
             .map_err(refused_row("marking what is missing"))?;
     }
-    tx.commit()
-        .await
-        .map_err(refused_row("putting it in order"))?;
     Ok(())
 }
 

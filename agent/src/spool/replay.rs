@@ -5,7 +5,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::disk::Handle;
+use super::disk::{Found, Handle};
 use super::recover::Recovery;
 use super::store::Incoming;
 use super::{
@@ -25,7 +25,7 @@ pub(super) async fn replay(spool: &Spool, recovery: &mut Recovery) -> Result<(),
     let mut entered: HashMap<String, i64> = entered.into_iter().collect();
     for segment in segments {
         let from = entered.remove(&segment.name).map_or(0, from_row);
-        one(spool, &segment.name, from, recovery).await?;
+        one(spool, segment, from, recovery).await?;
     }
     let disk = spool.inner.disk.clone();
     off_runtime(move || disk.sweep())
@@ -37,10 +37,11 @@ pub(super) async fn replay(spool: &Spool, recovery: &mut Recovery) -> Result<(),
 
 async fn one(
     spool: &Spool,
-    segment: &str,
+    found: Found,
     mut at: u64,
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
+    let segment = found.name.as_str();
     // removed when the segment is read to its end: with its last object it goes itself
     let mut unneeded = Vec::new();
     loop {
@@ -79,6 +80,15 @@ async fn one(
     }
     for handle in unneeded {
         spool.remove_bytes(&handle).await;
+    }
+    // each process begins a segment of its own, with all its room
+    let disk = spool.inner.disk.clone();
+    let trimmed = off_runtime(move || disk.trim(&found, at)).await?;
+    // with its last object a segment is gone
+    if let Err(error) = trimmed
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::warn!(%error, "the room of a segment is not given back");
     }
     Ok(())
 }

@@ -66,7 +66,11 @@ impl Bench {
 
     /// A site whose configuration says which identities may leave.
     pub(crate) async fn strict(config: Config) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap(), config).await
+    }
+
+    /// The same, with rows in this folder.
+    pub(crate) async fn within(folder: TempDir, config: Config) -> Self {
         let disk = MemoryDisk::default();
         let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
         let random = seeded(1);
@@ -124,6 +128,11 @@ impl Bench {
 
     pub(crate) fn pass(&self, seconds: i64) {
         self.now.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// Seals what is complete; how many studies.
+    pub(crate) async fn seal(&self) -> usize {
+        study::seal_complete(&self.spool).await.unwrap()
     }
 
     /// The gateway says HELLO with one agreement.

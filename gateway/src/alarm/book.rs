@@ -1,10 +1,8 @@
 //! The rows of alarms that were told and stand.
 
-use causeway_observe::{About, Acknowledged, ChannelState, Entry, Judged};
+use causeway_observe::{ChannelState, Entry, GONE, Judged, KEEP, KNOWN, Row, STANDING};
 use causeway_proto::time::Timestamp;
 use serde_json::json;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
 
 use crate::audit::{self, AuditError};
 use crate::rows::Rows;
@@ -17,72 +15,27 @@ const CHANNELS: &str = "alarm-channels";
 /// # Errors
 /// When the database refuses.
 pub async fn standing(rows: &Rows) -> Result<Vec<Entry>, sqlx::Error> {
-    let found = sqlx::query(
-        "SELECT rule, about, sentence, since_us, raised_us, told_us, times, weight, acknowledged_us, acknowledged_by FROM alarm \
-         ORDER BY raised_us, rule, about",
-    )
-    .fetch_all(rows.read())
-    .await?;
-    found.iter().map(entry).collect()
+    let found: Vec<Row> = sqlx::query_as(STANDING).fetch_all(rows.read()).await?;
+    Ok(found.into_iter().map(Entry::from).collect())
 }
 
-fn entry(row: &AnyRow) -> Result<Entry, sqlx::Error> {
-    let at: Option<i64> = row.try_get(8)?;
-    let by: String = row.try_get(9)?;
-    Ok(Entry {
-        rule: row.try_get(0)?,
-        about: About::kept(row.try_get(1)?),
-        sentence: row.try_get(2)?,
-        since: Timestamp(row.try_get(3)?),
-        raised: Timestamp(row.try_get(4)?),
-        told: Timestamp(row.try_get(5)?),
-        times: from_row(row.try_get(6)?),
-        weight: from_row(row.try_get(7)?),
-        acknowledged: at.map(|at| Acknowledged {
-            at: Timestamp(at),
-            by,
-        }),
-    })
-}
-
-fn from_row(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
-}
-
-fn to_row(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
-}
-
-/// Writes what came of a look. A person's word that came meanwhile stays, unless the alarm has become more.
+/// Writes what came of looks. A person's word that came meanwhile stays, unless the alarm has doubled.
 pub(super) async fn keep(rows: &Rows, judged: &Judged) -> Result<(), sqlx::Error> {
-    if judged.kept.is_empty() && judged.gone.is_empty() {
+    if judged.is_written() {
         return Ok(());
     }
     let mut tx = rows.begin().await?;
     for entry in &judged.kept {
-        sqlx::query(
-            "INSERT INTO alarm (rule, about, sentence, since_us, raised_us, told_us, times, weight) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (rule, about) DO UPDATE SET sentence = excluded.sentence, \
-             since_us = excluded.since_us, told_us = excluded.told_us, times = excluded.times, \
-             acknowledged_us = CASE WHEN excluded.weight > alarm.weight THEN NULL ELSE alarm.acknowledged_us END, weight = excluded.weight",
-        )
-        .bind(&entry.rule)
-        .bind(entry.about.as_str())
-        .bind(&entry.sentence)
-        .bind(entry.since.0)
-        .bind(entry.raised.0)
-        .bind(entry.told.0)
-        .bind(to_row(entry.times))
-        .bind(to_row(entry.weight))
-        .execute(&mut *tx)
-        .await?;
+        let (rule, about, sentence, since, raised, told, sent, times, weight, ..) =
+            Row::from(entry);
+        let keeping = sqlx::query(KEEP).bind(rule).bind(about).bind(sentence);
+        let keeping = keeping.bind(since).bind(raised).bind(told);
+        let keeping = keeping.bind(sent).bind(times).bind(weight);
+        keeping.execute(&mut *tx).await?;
     }
     for (rule, about) in &judged.gone {
-        sqlx::query("DELETE FROM alarm WHERE rule = $1 AND about = $2")
-            .bind(rule)
-            .bind(about.as_str())
-            .execute(&mut *tx)
-            .await?;
+        let ending = sqlx::query(GONE).bind(rule).bind(about.as_str());
+        ending.execute(&mut *tx).await?;
     }
     tx.commit().await
 }
@@ -97,17 +50,17 @@ pub async fn acknowledge(
     (rule, about): (Option<&str>, Option<&str>),
     who: &str,
 ) -> Result<u64, AuditError> {
+    if rule == Some("") || about == Some("") {
+        return Ok(0); // a name that was left out is not all of them
+    }
     let mut tx = rows.begin().await?;
-    let known: Vec<(String, String)> = sqlx::query_as(
-        "UPDATE alarm SET acknowledged_us = $1, acknowledged_by = $2 WHERE acknowledged_us IS NULL AND ($3 = '' OR rule = $3) \
-         AND ($4 = '' OR about = $4) RETURNING rule, about",
-    )
-    .bind(now.0)
-    .bind(who)
-    .bind(rule.unwrap_or_default())
-    .bind(about.unwrap_or_default())
-    .fetch_all(&mut *tx)
-    .await?;
+    let known: Vec<(String, String)> = sqlx::query_as(KNOWN)
+        .bind(now.0)
+        .bind(who)
+        .bind(rule.unwrap_or_default())
+        .bind(about.unwrap_or_default())
+        .fetch_all(&mut *tx)
+        .await?;
     for (rule, about) in &known {
         let detail = json!({ "rule": rule });
         audit::record(&mut tx, now, "alarm-acknowledged", who, "", about, &detail).await?;

@@ -3,173 +3,164 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use causeway_observe::{About, Bounds, ChannelState, Finding, Looked};
+use causeway_observe::{
+    About, Asking, Bounds, ChannelState, Entry, Finding, Holding, Judged, Program, Since,
+};
 use causeway_proto::time::Timestamp;
 
-use super::Watched;
-use super::queue::Watchdog;
 use super::rules::{QUESTIONS, Question, WAITS_FOR_SITE};
+use super::{End, Watched, book, queue};
 use crate::archive::floor::{Floor, Level};
+use crate::link::Sites;
 use crate::rows::Rows;
 
-/// What is older is nobody's news any more.
-const LONG_AGO: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// Since when that is so of which no row says when it began: for as long as this process has seen it.
-#[derive(Clone, Debug)]
-pub(super) struct Since {
+/// What is looked at, and what was seen of it.
+#[derive(Debug)]
+pub struct Looking {
+    watched: Watched,
     begun: Timestamp,
-    seen: BTreeMap<&'static str, Timestamp>,
-    /// Since when a site is not connected; one that never was: since the process began.
-    away: BTreeMap<String, Timestamp>,
-    connected: BTreeMap<String, Timestamp>,
-    dog: Watchdog,
-    watched: Option<(Timestamp, Vec<Finding>)>,
+    since: Since,
+    /// How the connections of sites stand; one that never was is away since the process began.
+    sites: BTreeMap<String, Holding>,
+    queues: Option<(Timestamp, Vec<Finding>)>,
 }
 
 /// How often the queues are looked through.
 const WATCH: Duration = Duration::from_secs(60);
 
-impl Since {
-    pub(super) fn new(begun: Timestamp) -> Self {
+impl Looking {
+    pub(super) fn new(watched: Watched) -> Self {
         Self {
-            begun,
-            seen: BTreeMap::new(),
-            away: BTreeMap::new(),
-            connected: BTreeMap::new(),
-            dog: Watchdog::default(),
-            watched: None,
+            begun: watched.parts.clock.now(),
+            watched,
+            since: Since::default(),
+            sites: BTreeMap::new(),
+            queues: None,
         }
-    }
-
-    /// Since when `what` is so; none when it is not.
-    fn of(&mut self, what: &'static str, so: bool, now: Timestamp) -> Option<Timestamp> {
-        if !so {
-            self.seen.remove(what);
-            return None;
-        }
-        let since = self.seen.entry(what).or_insert(now);
-        // a clock that was set back
-        *since = (*since).min(now);
-        Some(*since)
     }
 
     /// Takes note of who is connected now.
-    fn connected(&mut self, now: BTreeMap<String, Timestamp>, at: Timestamp) {
-        let gone = self
-            .connected
-            .keys()
-            .filter(|site| !now.contains_key(*site));
-        self.away.extend(gone.map(|site| (site.clone(), at)));
-        self.connected = now;
+    fn note(&mut self, connected: &BTreeMap<String, Timestamp>, now: Timestamp) {
+        for site in connected.keys() {
+            self.sites.entry(site.clone()).or_default();
+        }
+        for (site, holding) in &mut self.sites {
+            holding.note(connected.get(site).copied(), now);
+        }
+    }
+
+    /// Sites that are not connected, or not for long, and for which something waits.
+    async fn away(&mut self, now: Timestamp) -> Result<Vec<Finding>, sqlx::Error> {
+        let connected = connected(&self.watched.sites).await;
+        self.note(&connected, now);
+        let waiting: Vec<(String, i64)> = sqlx::query_as(WAITS_FOR_SITE)
+            .fetch_all(self.watched.parts.rows.read())
+            .await?;
+        let begun = self.begun.min(now);
+        let found = waiting.into_iter().filter_map(|(site, count)| {
+            let since = self.sites.get(&site).map_or(Some(begun), Holding::down)?;
+            let sentence = format!(
+                "this site is not connected, or does not stay so, with work waiting ({count} document(s), letters or parts): call the site"
+            );
+            Some(Finding::new("link-down", About::kept(site), since, sentence))
+        });
+        Ok(found.collect())
     }
 
     /// What the watchdog found last: it looks once a minute.
-    async fn untried(&mut self, rows: &Rows, now: Timestamp) -> Result<Vec<Finding>, sqlx::Error> {
-        if let Some((at, found)) = &self.watched
+    async fn untried(
+        &mut self,
+        bounds: &Bounds,
+        now: Timestamp,
+    ) -> Result<Vec<Finding>, sqlx::Error> {
+        let Some(bound) = bounds.of("untried") else {
+            return Ok(Vec::new());
+        };
+        if let Some((at, found)) = &self.queues
             && *at <= now
             && now.since(*at) < WATCH
         {
             return Ok(found.clone());
         }
-        let found = self.dog.look(rows, &self.connected, now).await?;
-        self.watched = Some((now, found.clone()));
+        let rows = &self.watched.parts.rows;
+        let found = queue::look(rows, &self.sites, self.begun, bound, now).await?;
+        self.queues = Some((now, found.clone()));
         Ok(found)
     }
 }
 
-/// One look at everything.
-pub(super) async fn all(
-    watched: &Watched,
-    since: &mut Since,
-    bounds: &Bounds,
-    channels: &[ChannelState],
-) -> Looked {
-    let parts = &watched.parts;
-    let (rows, now) = (&parts.rows, parts.clock.now());
-    let mut looked = Looked::default();
-    let mut refused = None;
-    let mut add = |rule: &'static str, found: Result<Vec<Finding>, sqlx::Error>| match found {
-        Ok(found) => looked.findings.extend(found),
-        Err(error) => {
-            looked.blind.push(rule);
-            refused = Some(error);
-        }
-    };
-    let connected = watched.sites.connected().await.into_iter();
+/// Which sites are connected, each since when.
+async fn connected(sites: &Sites) -> BTreeMap<String, Timestamp> {
+    let connected = sites.connected().await.into_iter();
     let connected = connected.map(|one| (one.site.as_str().to_owned(), one.since));
-    let connected = connected.collect();
-    since.connected(connected, now);
-    add("link-down", away(rows, since, now).await);
-    add("untried", since.untried(rows, now).await);
-    for question in QUESTIONS {
-        add(question.rule, asked(rows, question, now).await);
+    connected.collect()
+}
+
+impl Program for Looking {
+    type Refused = sqlx::Error;
+
+    const AT_HAND: &'static [&'static str] = &["disk", "certificate"];
+
+    fn at_hand(&mut self, bounds: &Bounds, now: Timestamp) -> Vec<Finding> {
+        let disk = disk(&self.watched.archive.floor, &mut self.since, now);
+        let ends = self.watched.certificates.ends();
+        let ending = ends
+            .into_iter()
+            .filter_map(|end| certificate(end, &mut self.since, bounds, now));
+        disk.into_iter().chain(ending).collect()
     }
-    add("disk", Ok(disk(&watched.archive.floor, since, now)));
-    let ends = watched.certificates.ends();
-    add("certificate", Ok(certificates(ends, since, bounds, now)));
-    add("channel", Ok(failing(channels)));
-    if let Some(error) = &refused {
-        tracing::error!(%error, "whether something is wrong is not known");
+
+    async fn ask(&mut self, asking: &mut Asking, bounds: &Bounds, now: Timestamp) {
+        asking.ask(&["link-down"], self.away(now)).await;
+        let rows = self.watched.parts.rows.clone();
+        for question in QUESTIONS {
+            let asked = asked(&rows, question, bounds, now);
+            asking.ask(&[question.rule], asked).await;
+        }
+        asking.ask(&["untried"], self.untried(bounds, now)).await;
     }
-    let unread = since.of("rows", refused.is_some(), now);
-    looked.findings.extend(unread.map(|since| Finding {
-        rule: "rows",
-        about: About::part("rows"),
-        since,
-        sentence: "the gateway's rows cannot be read: see the log and `doctor`".to_owned(),
-        weight: 0,
-    }));
-    looked
+
+    async fn standing(&self) -> Result<Vec<Entry>, sqlx::Error> {
+        book::standing(&self.watched.parts.rows).await
+    }
+
+    async fn keep(&self, owed: &Judged, channels: &[ChannelState]) -> Result<(), sqlx::Error> {
+        let rows = &self.watched.parts.rows;
+        book::keep(rows, owed).await?;
+        book::keep_channels(rows, channels).await
+    }
 }
 
 pub(super) async fn asked(
     rows: &Rows,
     question: &Question,
+    bounds: &Bounds,
     now: Timestamp,
 ) -> Result<Vec<Finding>, sqlx::Error> {
     let mut asking = sqlx::query_as(question.sql);
-    if question.sql.contains("$1") {
-        asking = asking.bind(now.minus(LONG_AGO).0);
+    if question.timed {
+        let bound = bounds.of(question.rule).unwrap_or_default();
+        asking = asking.bind(now.minus(bound).0).bind(now.0);
     }
     let found: Vec<(String, i64, i64)> = asking.fetch_all(rows.read()).await?;
     let found = found.into_iter().map(|(about, since, count)| {
-        let count = u64::try_from(count).unwrap_or(0);
-        Finding {
-            rule: question.rule,
-            about: About::kept(about),
-            since: Timestamp(since),
-            sentence: format!("{count} {}", question.sentence),
-            weight: if question.grows { count } else { 0 },
-        }
+        // it is there, although none of it may count yet
+        let count = u64::try_from(count).unwrap_or(0).max(1);
+        let sentence = format!("{count} {}", question.sentence);
+        let found = Finding::new(
+            question.rule,
+            About::kept(about),
+            Timestamp(since),
+            sentence,
+        );
+        found.weighing(if question.grows { count } else { 0 })
     });
     Ok(found.collect())
 }
 
-/// Sites that are not connected, and for which something waits.
-async fn away(rows: &Rows, since: &mut Since, now: Timestamp) -> Result<Vec<Finding>, sqlx::Error> {
-    let waiting: Vec<(String, i64)> = sqlx::query_as(WAITS_FOR_SITE)
-        .fetch_all(rows.read())
-        .await?;
-    let begun = since.begun.min(now);
-    let away = waiting
-        .into_iter()
-        .filter(|(site, _)| !since.connected.contains_key(site));
-    let found = away.map(|(site, count)| Finding {
-        rule: "link-down",
-        since: since.away.get(&site).copied().unwrap_or(begun).min(now),
-        about: About::kept(site),
-        sentence: format!(
-            "this site is not connected, with work waiting ({count} document(s), letters or parts): call the site"
-        ),
-        weight: 0,
-    });
-    Ok(found.collect())
-}
-
-fn disk(floor: &Floor, since: &mut Since, now: Timestamp) -> Vec<Finding> {
+fn disk(floor: &Floor, since: &mut Since, now: Timestamp) -> Option<Finding> {
     let level = floor.level();
-    let since = since.of("disk", level != Level::Room, now);
+    let since = since.of("disk", level != Level::Room, now)?;
     let (sentence, weight) = match level {
         Level::Full => (
             "no instances are taken: the disk is below its hard floor",
@@ -180,60 +171,26 @@ fn disk(floor: &Floor, since: &mut Since, now: Timestamp) -> Vec<Finding> {
             1,
         ),
     };
-    let found = since.map(|since| Finding {
-        rule: "disk",
-        about: About::part("disk"),
-        since,
-        sentence: sentence.to_owned(),
-        weight,
-    });
-    found.into_iter().collect()
+    Some(Finding::new("disk", About::part("disk"), since, sentence).weighing(weight))
 }
 
-fn certificates(
-    ends: Vec<(&'static str, Option<Timestamp>)>,
+fn certificate(
+    (what, end): End,
     since: &mut Since,
     bounds: &Bounds,
     now: Timestamp,
-) -> Vec<Finding> {
-    let before = bounds.of("certificate").unwrap_or_default();
-    let mut found = Vec::new();
-    for (what, end) in ends {
-        let (since, sentence) = match end {
-            Some(end) if now < end.minus(before) => continue,
-            Some(end) => (
-                end.minus(before),
-                format!("this certificate ends at {end}: see `doctor`"),
-            ),
-            None => {
-                let Some(since) = since.of(what, true, now) else {
-                    continue;
-                };
-                let sentence = "this certificate cannot be read: see `doctor`";
-                (since, sentence.to_owned())
-            }
-        };
-        found.push(Finding {
-            rule: "certificate",
-            about: About::part(what),
-            since,
-            sentence,
-            weight: 0,
-        });
-    }
-    found
-}
-
-/// Channels that take nothing: the others say so.
-fn failing(channels: &[ChannelState]) -> Vec<Finding> {
-    let failing = channels.iter().filter_map(|one| {
-        Some(Finding {
-            rule: "channel",
-            about: About::configured(&one.name),
-            since: one.failing_since?,
-            sentence: "alarms do not leave by this channel: see the log and `alarms`".to_owned(),
-            weight: 0,
-        })
-    });
-    failing.collect()
+) -> Option<Finding> {
+    let before = bounds.of("certificate")?;
+    let unread = since.of(what, end.is_none(), now);
+    let (since, sentence) = match end {
+        Some(end) => (
+            end.minus(before),
+            format!("this certificate ends at {end}: see `doctor`"),
+        ),
+        None => (
+            unread?,
+            "this certificate cannot be read: see `doctor`".to_owned(),
+        ),
+    };
+    (since <= now).then(|| Finding::new("certificate", About::part(what), since, sentence))
 }

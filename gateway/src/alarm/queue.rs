@@ -3,113 +3,104 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use causeway_observe::{About, Finding};
+use causeway_observe::{About, Finding, Head, Holding};
 use causeway_proto::time::Timestamp;
 
 use crate::rows::Rows;
 
-/// A queue whose head has not moved for so long although it was due is one that nobody works on.
-const STALLED: Duration = Duration::from_secs(15 * 60);
 /// A study of which nothing has come for so long, and that its site has not called whole.
 const UNSEALED: Duration = Duration::from_secs(24 * 3600);
 
-/// One queue. Each row of its question is a site, since when its oldest item is due that is due at `$1`, and a number that changes whenever
-/// one is tried. Without a site it does not need one to be connected.
+/// One queue. Each row of its question is a site, since when its oldest item is due that is due at `$1`, and when one of that site got through
+/// last, 0 where none has.
 struct Queue {
     name: &'static str,
     due: &'static str,
     patience: Duration,
+    /// Nothing of it can be tried while the site is not connected.
+    link: bool,
 }
 
 const QUEUES: &[Queue] = &[
     Queue {
         name: "deliveries-waiting",
-        due: "SELECT site_id, min(due_us), CAST(sum(attempts) AS BIGINT) FROM delivery WHERE state = 'waiting' AND due_us <= $1 \
-              AND lease_until_us <= $1 GROUP BY site_id",
-        patience: STALLED,
+        // with each lease its time begins anew
+        due: "SELECT d.site_id, min(CASE WHEN d.lease_until_us > d.created_us THEN d.lease_until_us ELSE d.created_us END), \
+              COALESCE((SELECT max(x.changed_us) FROM delivery x WHERE x.site_id = d.site_id AND x.state <> 'waiting'), 0) FROM delivery d \
+              WHERE d.state = 'waiting' AND d.due_us <= $1 AND d.lease_until_us <= $1 GROUP BY d.site_id",
+        patience: Duration::ZERO,
+        link: true,
     },
     Queue {
         name: "letters",
-        due: "SELECT site_id, min(came_us), count(*) FROM letter WHERE from_site = 0 AND heard_us IS NULL AND came_us <= $1 GROUP BY site_id",
-        patience: STALLED,
+        due: "SELECT l.site_id, min(l.came_us), COALESCE((SELECT max(x.heard_us) FROM letter x WHERE x.site_id = l.site_id AND x.from_site = 0), 0) \
+              FROM letter l JOIN agreement a ON a.id = l.agreement_id WHERE l.from_site = 0 AND l.heard_us IS NULL AND l.came_us <= $1 \
+              AND a.ended_us IS NULL AND (a.from_us IS NULL OR a.from_us <= $1) AND (a.until_us IS NULL OR a.until_us > $1) \
+              AND EXISTS (SELECT 1 FROM study s WHERE s.site_id = l.site_id AND s.agreement_id = l.agreement_id \
+                AND s.case_code = l.case_code AND s.recalled_us IS NULL) GROUP BY l.site_id",
+        patience: Duration::ZERO,
+        link: true,
     },
     Queue {
         name: "blobs-unasked",
-        due: "SELECT site_id, min(found_us), count(*) FROM blob_fault WHERE asked_us IS NULL AND gone_us IS NULL AND found_us <= $1 \
-              GROUP BY site_id",
-        patience: STALLED,
+        due: "SELECT f.site_id, min(f.found_us), COALESCE((SELECT max(x.asked_us) FROM blob_fault x WHERE x.site_id = f.site_id), 0) \
+              FROM blob_fault f WHERE f.asked_us IS NULL AND f.gone_us IS NULL AND f.found_us <= $1 GROUP BY f.site_id",
+        patience: Duration::ZERO,
+        link: true,
     },
     Queue {
         name: "studies-open",
-        due: "SELECT site_id, min(last_us), count(*) FROM study WHERE sealed_us IS NULL AND recalled_us IS NULL AND deleted_us IS NULL \
+        due: "SELECT site_id, min(last_us), CAST(0 AS BIGINT) FROM study WHERE sealed_us IS NULL AND recalled_us IS NULL AND deleted_us IS NULL \
               AND last_us <= $1 GROUP BY site_id",
         patience: UNSEALED,
+        link: true,
     },
     Queue {
         name: "deletions",
-        due: "SELECT CAST('' AS TEXT), min(next_try_us), CAST(sum(attempts) AS BIGINT) FROM deletion WHERE state <> 'done' \
-              AND next_try_us <= $1 HAVING count(*) > 0",
-        patience: STALLED,
+        due: "SELECT d.site_id, min(CASE WHEN d.next_try_us > d.ordered_us THEN d.next_try_us ELSE d.ordered_us END), \
+              COALESCE((SELECT max(x.done_us) FROM deletion x WHERE x.site_id = d.site_id), 0) FROM deletion d \
+              WHERE d.state <> 'done' AND d.next_try_us <= $1 GROUP BY d.site_id",
+        patience: Duration::ZERO,
+        link: false,
     },
 ];
 
-/// Who watches whether what is due is tried.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Watchdog {
-    moved: BTreeMap<(&'static str, String), (i64, Timestamp)>,
-}
-
-impl Watchdog {
-    /// Queues that nobody works on. `connected` are the sites that are connected, each since when.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub(super) async fn look(
-        &mut self,
-        rows: &Rows,
-        connected: &BTreeMap<String, Timestamp>,
-        now: Timestamp,
-    ) -> Result<Vec<Finding>, sqlx::Error> {
-        let mut found = Vec::new();
-        let mut seen = BTreeMap::new();
-        for queue in QUEUES {
-            let due: Vec<(String, i64, i64)> = sqlx::query_as(queue.due)
-                .bind(now.0)
-                .fetch_all(rows.read())
-                .await?;
-            for (site, due, mark) in due {
-                let up = connected.get(&site).copied();
-                if !site.is_empty() && up.is_none() {
-                    continue;
-                }
-                let due = Timestamp(due).max(up.unwrap_or(Timestamp(due)));
-                let key = (queue.name, site);
-                let before = self.moved.get(&key);
-                let still = before.filter(|(known, at)| *known == mark && *at <= now);
-                let moved = still.map_or(now, |(_, at)| *at);
-                let since = moved.max(due).plus(queue.patience);
-                if since <= now {
-                    found.push(untried(queue.name, &key.1, since));
-                }
-                seen.insert(key, (mark, moved));
-            }
+/// Queues that nobody works on, each since when: `bound` after that it is told. `sites` are how the sites' connections stand; `begun` is when this
+/// process did.
+///
+/// # Errors
+/// When the database refuses.
+pub(super) async fn look(
+    rows: &Rows,
+    sites: &BTreeMap<String, Holding>,
+    begun: Timestamp,
+    bound: Duration,
+    now: Timestamp,
+) -> Result<Vec<Finding>, sqlx::Error> {
+    let mut found = Vec::new();
+    for queue in QUEUES {
+        let due: Vec<(String, i64, i64)> = sqlx::query_as(queue.due)
+            .bind(now.0)
+            .fetch_all(rows.read())
+            .await?;
+        for (site, due, moved) in due {
+            let up = sites.get(&site).and_then(Holding::up).unwrap_or(now);
+            let head = Head {
+                due: Timestamp(due),
+                moved: (moved > 0).then_some(Timestamp(moved)),
+                watched: (!queue.link).then_some(begun),
+                up: queue.link.then_some(up),
+                patience: queue.patience,
+            };
+            let since = head.untried(bound, now);
+            found.extend(since.map(|since| untried(queue.name, &site, since)));
         }
-        self.moved = seen;
-        Ok(found)
     }
+    Ok(found)
 }
 
 fn untried(queue: &'static str, site: &str, since: Timestamp) -> Finding {
-    let about = match site {
-        "" => About::part(queue),
-        site => About::kept(format!("{queue} {site}")),
-    };
-    Finding {
-        rule: "untried",
-        about,
-        since,
-        sentence: "something in this queue is due, and nobody tries it: see the log; a restart of the gateway loses nothing"
-            .to_owned(),
-        weight: 0,
-    }
+    let about = About::kept(format!("{queue} {site}"));
+    let sentence = "something in this queue is due, and nobody tries it: see the log; a restart of the gateway loses nothing";
+    Finding::new("untried", about, since, sentence)
 }

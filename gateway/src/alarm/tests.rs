@@ -1,9 +1,11 @@
 //! Each rule over real rows of both databases, and a gateway with a clock that is moved by hand.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use causeway_observe::Phase;
+use causeway_observe::{Book, Finding, Holding, Phase};
 use causeway_proto::time::Clock;
 
 use super::rules::{QUESTIONS, WAITS_FOR_SITE};
@@ -41,12 +43,19 @@ async fn run(rows: &Rows, sql: &'static str) {
 async fn found(rows: &Rows) -> Vec<(String, String)> {
     let mut all = Vec::new();
     for question in QUESTIONS {
-        let now = Timestamp(2_000_000_000);
-        for one in find::asked(rows, question, now).await.unwrap() {
+        for one in asked(rows, question.rule, Timestamp(1_900_000_000)).await {
             all.push((one.rule.to_owned(), one.about.to_string()));
         }
     }
     all
+}
+
+/// What is found about a rule.
+async fn asked(rows: &Rows, rule: &str, now: Timestamp) -> Vec<Finding> {
+    let bounds = Config::default().bounds(RULES);
+    let question = QUESTIONS.iter().find(|it| it.rule == rule);
+    let asked = find::asked(rows, question.unwrap(), &bounds, now);
+    asked.await.unwrap()
 }
 
 fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -95,12 +104,88 @@ async fn what_is_wrong_is_found_in_the_rows_of_both_databases_and_only_that() {
         assert_eq!(
             found(&rows).await,
             pairs(&[
-                ("object-held", "KTR-4471"),
                 ("object-held", "north"),
+                ("object-held", "KTR-4471"),
                 ("blobs-damaged", "blobs"),
                 ("audit-doubt", "north")
             ])
         );
+    }
+}
+
+#[tokio::test]
+async fn a_report_is_late_however_old_it_is_unless_its_site_delivers_nowhere() {
+    for (_folder, rows) in on_both().await {
+        for sql in CASE {
+            run(&rows, sql).await;
+        }
+        for sql in [
+            "UPDATE workitem SET state = 'COMPLETED'",
+            "UPDATE delivery SET state = 'held', created_us = 5",
+        ] {
+            run(&rows, sql).await;
+        }
+        let late = pairs(&[("report-late", "KTR-4471")]);
+        assert_eq!(found(&rows).await, late, "no day ends it");
+        let form = async |destination: &'static str| {
+            let mut tx = rows.begin().await.unwrap();
+            sqlx::query(
+                "INSERT INTO delivery_form (delivery_id, destination, form, state, sentence, since_us) VALUES ('d', $1, 'sr', 'held', '', 0)",
+            )
+            .bind(destination)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+            tx.commit().await.unwrap();
+        };
+        form("site").await;
+        assert_eq!(found(&rows).await, late);
+        form("none").await;
+        assert_eq!(found(&rows).await, pairs(&[]), "it stays at the site");
+        form("pacs").await;
+        assert_eq!(found(&rows).await, late, "it has a destination now");
+    }
+}
+
+/// So many cases of which a document has waited since the first second, and as many of which one was signed a moment ago.
+const MANY: &[&str] = &[
+    "INSERT INTO reading_case (id, site_id, agreement_id, code, created_us) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n \
+     WHERE i < 500) SELECT CAST(i AS TEXT), 'north', 'g', 'OTHER-' || CAST(i AS TEXT), 0 FROM n",
+    "INSERT INTO report (id, case_id, workitem_uid, version, status, author_id, draft_version, language, content, model, manifest_version, \
+     identity_version, signing_serial, signed_us) SELECT id, id, 'w', 1, 'preliminary', 'a', CAST(id AS BIGINT) + 9, 'en', '', '', '', '', 'k', 0 \
+     FROM reading_case WHERE id <> 'c'",
+    "INSERT INTO report_document (sop_uid, report_id, site_id, agreement_id, study_uid, series_uid, sop_class, transfer_syntax, blob_key, \
+     digest, length) SELECT '9.' || id, id, 'north', 'g', '1.2', '1', '1', '1', 'b', '', 0 FROM report WHERE id <> 'r'",
+    "INSERT INTO delivery (id, sop_uid, site_id, state, due_us, created_us, changed_us) SELECT 'd' || report_id, sop_uid, 'north', 'waiting', 0, \
+     CASE WHEN CAST(report_id AS BIGINT) <= 250 THEN 1000000 ELSE 1800000000 END, 0 FROM report_document WHERE report_id <> 'r'",
+];
+
+#[tokio::test]
+async fn what_has_become_late_is_found_however_many_stay_late_and_one_more_of_a_case_is_told() {
+    for (_folder, rows) in on_both().await {
+        for sql in CASE.iter().chain(MANY) {
+            run(&rows, sql).await;
+        }
+        let weight = async |now| {
+            let found = asked(&rows, "report-late", Timestamp(now)).await;
+            let mut subjects: Vec<_> = found.iter().map(|it| &it.about).collect();
+            subjects.sort();
+            subjects.dedup();
+            assert_eq!(subjects.len(), found.len(), "each case once");
+            let mut all = found.iter();
+            let of_it = all.find(|it| it.about.as_str() == "KTR-4471");
+            of_it.map(|it| it.weight)
+        };
+        assert_eq!(weight(1_900_000_000).await, Some(1));
+        for sql in [
+            "INSERT INTO report_document (sop_uid, report_id, site_id, agreement_id, study_uid, series_uid, sop_class, transfer_syntax, \
+             blob_key, digest, length) VALUES ('8', 'r', 'north', 'g', '1.2', '1', '1', '1', 'b', '', 0)",
+            "INSERT INTO delivery (id, sop_uid, site_id, state, due_us, created_us, changed_us) VALUES ('e', '8', 'north', 'waiting', 0, 1000000001, 0)",
+        ] {
+            run(&rows, sql).await;
+        }
+        assert_eq!(weight(1_900_000_000).await, Some(1), "not late yet");
+        assert_eq!(weight(1_900_000_001).await, Some(2));
     }
 }
 
@@ -111,15 +196,18 @@ async fn what_was_told_is_kept_in_both_databases_until_it_is_over() {
             run(&rows, sql).await;
         }
         let bounds = Config::default().bounds(RULES);
-        let held = QUESTIONS.iter().find(|it| it.rule == "urgent-held");
         let now = Timestamp(1_000_000_000);
         let look = async |at: Timestamp| {
             let looked = causeway_observe::Looked {
-                findings: find::asked(&rows, held.unwrap(), at).await.unwrap(),
+                findings: asked(&rows, "urgent-held", at).await,
                 blind: Vec::new(),
             };
             let mut book = Book::of(standing(&rows).await.unwrap());
-            let judged = book.judge(&looked, &bounds, &source("https://x"), at);
+            let (source, none) = (source("https://x"), BTreeSet::new());
+            let mut judged = book.judge(&looked, &bounds, &source, &none, at);
+            for entry in &mut judged.kept {
+                entry.sent = Some(at);
+            }
             book::keep(&rows, &judged).await.unwrap();
             judged.tellings.into_iter().next().map(|it| it.phase)
         };
@@ -127,12 +215,32 @@ async fn what_was_told_is_kept_in_both_databases_until_it_is_over() {
         assert_eq!(look(now).await, None);
         let known = |rule| acknowledge(&rows, now, (rule, None), "operator");
         assert_eq!(known(Some("disk")).await.unwrap(), 0);
+        assert_eq!(known(Some("")).await.unwrap(), 0, "an empty word");
+        let nothing = acknowledge(&rows, now, (None, Some("")), "operator");
+        assert_eq!(nothing.await.unwrap(), 0, "about nothing");
         assert_eq!(known(None).await.unwrap(), 1);
-        let day = now.plus(std::time::Duration::from_secs(86_400));
+        let day = now.plus(Duration::from_secs(86_400));
         assert_eq!(look(day).await, None, "somebody knows");
         run(&rows, "UPDATE study SET held_at_site = 3").await;
-        assert_eq!(look(day).await, Some(Phase::Raised), "it is more");
+        assert_eq!(look(now).await, None, "a little more");
+        run(&rows, "UPDATE study SET held_at_site = 4").await;
+        assert_eq!(look(day).await, Some(Phase::Raised), "it has doubled");
         assert_eq!(standing(&rows).await.unwrap()[0].acknowledged, None);
+        assert_eq!(known(None).await.unwrap(), 1);
+        // over and so again before either was written: another alarm, of which nobody knows
+        for (raised, known) in [(now, true), (day, false)] {
+            let entry = standing(&rows).await.unwrap().remove(0);
+            let judged = causeway_observe::Judged {
+                kept: vec![causeway_observe::Entry { raised, ..entry }],
+                ..causeway_observe::Judged::default()
+            };
+            book::keep(&rows, &judged).await.unwrap();
+            let entry = standing(&rows).await.unwrap().remove(0);
+            assert_eq!(
+                (entry.raised, entry.acknowledged.is_some()),
+                (raised, known)
+            );
+        }
         run(&rows, "UPDATE study SET held_at_site = 0").await;
         assert_eq!(look(day).await, Some(Phase::Over));
         assert!(standing(&rows).await.unwrap().is_empty());
@@ -162,7 +270,7 @@ impl Stand {
             Clock::new(move || Timestamp(begun.0 + set.load(Ordering::Relaxed) * 1_000_000));
         let opened = open(&config, clock, system_random()).await.unwrap();
         let parts = opened.parts.clone();
-        let end = begun.plus(std::time::Duration::from_secs(100 * 86_400));
+        let end = begun.plus(Duration::from_secs(100 * 86_400));
         let watched = Watched {
             parts: parts.clone(),
             archive: opened.archive,
@@ -175,7 +283,7 @@ impl Stand {
             }),
         };
         Self {
-            watch: Watch::new(watched, &config.alarms, "https://reading.example"),
+            watch: watched.watch(&config.alarms, "https://reading.example"),
             _folder: folder,
             parts,
             ahead,
@@ -211,8 +319,8 @@ async fn a_site_that_is_away_and_a_certificate_that_ends_are_told_in_their_time(
     for sql in [
         "UPDATE study SET held_at_site = 0",
         "UPDATE workitem SET state = 'COMPLETED'",
-        // signed long ago: nobody's news, but it waits for its site
-        "UPDATE delivery SET created_us = 5",
+        // its site delivers nowhere, and has said so; it waits for its site all the same
+        "INSERT INTO delivery_form (delivery_id, destination, form, state, sentence, since_us) VALUES ('d', 'none', 'sr', 'held', '', 0)",
     ] {
         run(&rows, sql).await;
     }
@@ -258,6 +366,32 @@ async fn a_stat_that_nobody_has_taken_is_told_after_ten_minutes() {
     );
 }
 
+/// The queues of a site that is connected since some minute, looked at now and then.
+struct Queues<'a> {
+    rows: &'a Rows,
+    begun: Timestamp,
+    sites: BTreeMap<String, Holding>,
+}
+
+/// Minutes after a time at which everything of [`CASE`] has long been due.
+fn minute(minutes: i64) -> Timestamp {
+    Timestamp(10_000_000_000 + minutes * 60_000_000)
+}
+
+impl Queues<'_> {
+    /// What is told, and what stands.
+    async fn look(&mut self, now: i64, since: Option<i64>) -> (Vec<String>, usize) {
+        let (now, bound) = (minute(now), Duration::from_secs(900));
+        let north = self.sites.entry("north".to_owned()).or_default();
+        north.note(since.map(minute), now);
+        let found = queue::look(self.rows, &self.sites, self.begun, bound, now).await;
+        let found = found.unwrap();
+        let told = found.iter().filter(|it| now.since(it.since) >= bound);
+        let told = told.map(|it| it.about.to_string()).collect();
+        (told, found.len())
+    }
+}
+
 #[tokio::test]
 async fn what_is_due_and_not_tried_is_found_on_both_databases_while_its_site_is_connected() {
     for (_folder, rows) in on_both().await {
@@ -266,29 +400,57 @@ async fn what_is_due_and_not_tried_is_found_on_both_databases_while_its_site_is_
         }
         run(&rows, "INSERT INTO deletion (site_id, agreement_id, study_uid, why, state, ordered_us, next_try_us) \
                     VALUES ('north', 'g', '1.3', 'recalled', 'ordered', 0, 0)").await;
-        let mut dog = queue::Watchdog::default();
-        let mut look = async |minutes: i64, since: Option<i64>| {
-            let at = |minutes: i64| Timestamp(10_000_000_000 + minutes * 60_000_000);
-            let connected = since.map(|it| ("north".to_owned(), at(it)));
-            let connected = connected.into_iter().collect();
-            let found = dog.look(&rows, &connected, at(minutes)).await;
-            let found = found.unwrap().into_iter();
-            found.map(|it| it.about.to_string()).collect::<Vec<_>>()
+        let of = |begun| Queues {
+            rows: &rows,
+            begun: minute(begun),
+            sites: BTreeMap::new(),
         };
-        assert!(look(0, None).await.is_empty());
-        assert!(look(14, None).await.is_empty());
-        assert_eq!(look(15, None).await, ["deletions"], "its site is away");
-        run(&rows, "UPDATE deletion SET attempts = 1").await;
-        assert!(look(16, Some(16)).await.is_empty(), "it was tried");
-        assert!(look(30, Some(16)).await.is_empty());
-        assert_eq!(
-            look(31, Some(16)).await,
-            ["deliveries-waiting north", "deletions"]
-        );
+        let mut queues = of(0);
+        assert!(queues.look(0, None).await.0.is_empty());
+        assert!(queues.look(14, None).await.0.is_empty());
+        let told = queues.look(15, None).await.0;
+        assert_eq!(told, ["deletions north"], "its site is away");
+        // it was tried, and is due again at the 16th minute
+        run(
+            &rows,
+            "UPDATE deletion SET attempts = 1, next_try_us = 10960000000",
+        )
+        .await;
+        assert!(queues.look(16, Some(16)).await.0.is_empty());
+        assert!(queues.look(30, Some(16)).await.0.is_empty());
+        let both = ["deliveries-waiting north", "deletions north"];
+        assert_eq!(queues.look(31, Some(16)).await.0, both);
+        // after a restart, and with its site away, it stands; it is told when there was time again
+        let mut queues = of(32);
+        assert_eq!(queues.look(32, None).await, (vec![], 2));
+        assert_eq!(queues.look(33, Some(33)).await, (vec![], 2));
+        assert_eq!(queues.look(48, Some(33)).await.0, both);
+        // one of another site moves nothing; one of this site does
         run(&rows, "UPDATE deletion SET state = 'done'").await;
+        for sql in BUSY {
+            run(&rows, sql).await;
+        }
+        assert_eq!(queues.look(49, Some(33)).await.0, both[..1]);
+        run(
+            &rows,
+            "UPDATE delivery SET site_id = 'north' WHERE id = 'e'",
+        )
+        .await;
+        assert_eq!(queues.look(50, Some(33)).await, (vec![], 0));
+        // but not for ever: this one is passed over
+        assert_eq!(queues.look(33 + 240, Some(33)).await.0, both[..1]);
         run(&rows, "UPDATE delivery SET state = 'delivered'").await;
         // a study that its site has not called whole for a day
-        assert!(look(16 + 1439, Some(16)).await.is_empty());
-        assert_eq!(look(16 + 1440, Some(16)).await, ["studies-open north"]);
+        assert!(queues.look(33 + 1439, Some(33)).await.0.is_empty());
+        let told = queues.look(33 + 1440, Some(33)).await.0;
+        assert_eq!(told, ["studies-open north"]);
     }
 }
+
+/// Another site, and a document of it that arrived at the 48th minute.
+const BUSY: &[&str] = &[
+    "INSERT INTO site (id, name, country, time_zone, language, phone, created_us) VALUES ('south', '', '', '', '', '', 0)",
+    "INSERT INTO report_document (sop_uid, report_id, site_id, agreement_id, study_uid, series_uid, sop_class, transfer_syntax, blob_key, \
+     digest, length) VALUES ('8', 'r', 'north', 'g', '1.2', '1', '1', '1', 'b', '', 0)",
+    "INSERT INTO delivery (id, sop_uid, site_id, state, due_us, created_us, changed_us) VALUES ('e', '8', 'south', 'delivered', 0, 0, 12880000000)",
+];

@@ -164,7 +164,9 @@ async fn start(
     let bounds = Bounds::default();
     run_http(health, "health", health_listener, pages, None, bounds);
     let tunnels = tunnels(config, &link_door, &rooms)?;
-    parts.tracker.spawn(watch(config, &opened, &rooms).run());
+    parts
+        .tracker
+        .spawn(watch(config, &opened, &rooms).run(parts.cancel.clone()));
     run_room(
         &parts,
         "enrolment",
@@ -200,7 +202,7 @@ fn watch(config: &Config, opened: &Opened, rooms: &link::Rooms) -> Watch {
         sites: rooms.sites.clone(),
         certificates: ready::certificate_ends(config, &opened.parts),
     };
-    Watch::new(watched, &config.alarms, &config.http.public_url)
+    watched.watch(&config.alarms, &config.http.public_url)
 }
 
 /// What carries the link over TCP, if it may.

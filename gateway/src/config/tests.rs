@@ -53,6 +53,10 @@ fn values_that_cannot_be_are_named() {
         ("[http]\nviewer = \"/nothing/ohif.tar\"", "http.viewer"),
         ("[link]\nnames = []", "link.names"),
         ("[link]\nnames = [\"not a name\"]", "link.names"),
+        (
+            "[link]\nmax_handshakes_per_address = 0",
+            "link: max_connections, max_handshakes_per_address",
+        ),
         ("[log]\nlevel = \"loud\"", "log.level"),
     ];
     for (text, key) in cases {

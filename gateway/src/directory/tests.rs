@@ -11,6 +11,7 @@ use std::time::Duration;
 use causeway_certs::authority::{LinkAuthority, SignerAuthority};
 use causeway_certs::enrol::{Answer, Ask, Code, Enrolled, NewKey, Request, Word};
 use causeway_certs::identity::{Peer, site_of};
+use causeway_proto::link::session::Known;
 use causeway_proto::random::Random;
 use causeway_proto::time::{Clock, Timestamp};
 
@@ -451,5 +452,34 @@ async fn who_is_not_in_the_directory_is_denied() {
             admit(&office.rows, clock, &nobody).await,
             Err(Denied::Site(_))
         ));
+    }
+}
+
+#[tokio::test]
+async fn from_where_a_site_came_is_kept_while_it_may_come() {
+    for office in offices().await {
+        let (site, other) = (office.site().await, office.site().await);
+        let code = office.code(&site).await;
+        office.enrol(&code).await.unwrap();
+        let (rows, clock) = (&office.rows, &office.with.clock);
+        let kept = async || came_from(rows, clock.now()).await.unwrap();
+        let comes = async |site: &Site, session, from: &str| {
+            let spool = "spool".to_owned();
+            let known = Known { spool, session };
+            session_admitted(rows, clock, &site.id, &known, from, None)
+                .await
+                .unwrap();
+        };
+        assert_eq!(kept().await, []);
+        comes(&site, 1, "192.0.2.1").await;
+        comes(&site, 2, "192.0.2.1 2001:db8::").await;
+        // through a tunnel after a start at which the rows did not answer
+        comes(&site, 3, "").await;
+        // one that has no certificate
+        comes(&other, 1, "192.0.2.7").await;
+        let expected = [(site.id.clone(), "192.0.2.1 2001:db8::".to_owned())];
+        assert_eq!(kept().await, expected);
+        office.hands.forward(DAY * 1000);
+        assert_eq!(kept().await, []);
     }
 }

@@ -306,6 +306,7 @@ impl From<ActError> for Problem {
             ActError::Already(done) => Self::conflict("already-signed", sentence)
                 .with("report", done.report)
                 .with("version", done.version),
+            ActError::TextWithdrawn => Self::conflict("text-withdrawn", sentence),
             ActError::NotTheLast => Self::conflict("not-the-newest", sentence),
             ActError::Report(report) => report.into(),
             ActError::Key(key) => key.into(),

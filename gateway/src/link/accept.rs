@@ -18,13 +18,15 @@ use causeway_proto::random::Random;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{
     Connection, ConnectionError, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig,
-    Incoming, RecvStream, SendStream, ServerConfig, TokioRuntime,
+    Incoming, RecvStream, SendStream, ServerConfig,
 };
 use rustls_pki_types::CertificateDer;
 use tokio::net::lookup_host;
+use tokio::time::Instant;
 
-use super::handshakes::{Handshake, Handshakes};
+use super::handshakes::{Handshake, Handshakes, Keeping, Most, Origin, take_up};
 use super::sites::{Connected, NotAdmitted, close};
+use super::told::{About, Told};
 use super::{Config, LinkError, Rooms, session};
 use crate::directory::{self, Denied, DirectoryError};
 use crate::parts::Parts;
@@ -69,7 +71,7 @@ impl Door {
                 address: config.listen.clone(),
                 source,
             })?;
-        let endpoint = Endpoint::new(endpoint, Some(server), socket, Arc::new(TokioRuntime));
+        let endpoint = Endpoint::new(endpoint, Some(server), socket, Arc::new(Keeping));
         let endpoint = endpoint.map_err(|source| LinkError::Listen {
             address: config.listen.clone(),
             source,
@@ -109,34 +111,41 @@ impl ConnectionIdGenerator for Names {
     }
 }
 
+/// How long the rows may take to say from where the sites came.
+const REMEMBERING: Duration = Duration::from_secs(5);
+
 /// Lets agents in until the gateway ends, then waits for the sessions to drain.
 pub async fn run(door: Door, rooms: Rooms) {
     let Door { endpoint } = door;
     let cancel = rooms.parts.cancel.clone();
-    let handshakes = Handshakes::default();
+    let handshakes = Handshakes::new(Most {
+        all: rooms.config.max_connections,
+        of_one: rooms.config.max_handshakes_per_address,
+    });
+    remember(&rooms, &handshakes).await;
+    let told = Told::default();
+    let mut tell = tokio::time::interval(Told::EVERY);
     loop {
         let incoming = tokio::select! {
             incoming = endpoint.accept() => incoming,
+            now = tell.tick() => {
+                told.rest(now);
+                continue;
+            }
             () = cancel.cancelled() => break,
         };
         let Some(incoming) = incoming else { break };
         let open = endpoint.open_connections();
-        if !is_let_through(&rooms.config, open, &incoming) {
-            turn_away(&rooms.config, open, incoming);
-            continue;
-        }
-        // an address that is not proved is anybody's: there are few of those, and who they say they are counts nothing
-        let proved = incoming.remote_address_validated();
-        let handshake = match proved.then(|| begin(&rooms, &handshakes, &incoming)) {
-            Some(None) => {
-                incoming.refuse();
+        let handshake = match begin(&rooms, &handshakes, open, &incoming) {
+            Ok(handshake) => handshake,
+            Err(away) => {
+                turn_away(away, &rooms, open, incoming, &told);
                 continue;
             }
-            begun => begun.flatten(),
         };
-        let rooms = rooms.clone();
+        let (rooms, told) = (rooms.clone(), told.clone());
         let tracker = rooms.parts.tracker.clone();
-        tracker.spawn(async move { Box::pin(one(rooms, incoming, handshake)).await });
+        tracker.spawn(async move { Box::pin(one(rooms, incoming, handshake, told)).await });
     }
     endpoint.set_server_config(None);
     let limit = Duration::from_secs(rooms.config.drain_s.saturating_add(5));
@@ -148,39 +157,88 @@ pub async fn run(door: Door, rooms: Rooms) {
     }
 }
 
+/// From where the sites came before this start. Nobody is held up when the rows do not say so.
+async fn remember(rooms: &Rooms, handshakes: &Handshakes) {
+    let parts = &rooms.parts;
+    let sites = directory::came_from(&parts.rows, parts.clock.now());
+    match tokio::time::timeout(REMEMBERING, sites).await {
+        Ok(Ok(sites)) => {
+            for (site, came_from) in sites {
+                handshakes.remember(site, &came_from);
+            }
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "each site is a stranger until it has come"),
+        Err(_) => {
+            tracing::warn!("the rows do not answer: each site is a stranger until it has come")
+        }
+    }
+}
+
 fn size(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
 
-fn is_let_through(config: &Config, open: usize, incoming: &Incoming) -> bool {
-    open < size(config.max_connections)
-        && (incoming.remote_address_validated() || open < size(config.retry_from_connections))
+/// Why a connection is not taken up.
+enum Away {
+    /// It may come again with a proof of its address.
+    Unproved,
+    /// There is no room for it.
+    Refused(&'static str),
 }
 
-fn begin(rooms: &Rooms, handshakes: &Handshakes, incoming: &Incoming) -> Option<Handshake> {
-    let reached_from = incoming.remote_address();
-    let from = rooms.sites.behind(reached_from).unwrap_or(reached_from);
-    let begun = handshakes.begin(from.ip(), rooms.config.max_handshakes_per_address);
-    if begun.is_none() {
-        tracing::info!(address = %from, "too many handshakes from one address, one was refused");
+fn begin(
+    rooms: &Rooms,
+    handshakes: &Handshakes,
+    open: usize,
+    incoming: &Incoming,
+) -> Result<Arc<Handshake>, Away> {
+    let (config, proved) = (&rooms.config, incoming.remote_address_validated());
+    if !proved && open >= size(config.retry_from_connections) {
+        return Err(Away::Unproved);
     }
-    begun
+    if open >= size(config.max_connections) {
+        return Err(Away::Refused("no room for another connection"));
+    }
+    let reached_from = incoming.remote_address();
+    let (from, away) = match rooms.sites.site_behind(reached_from) {
+        Some(site) => (
+            Origin::Tunnel(site),
+            Away::Refused("too many handshakes of one site"),
+        ),
+        None if proved => (
+            Origin::Proved(reached_from.ip()),
+            Away::Refused("too many handshakes"),
+        ),
+        // whoever writes somebody else's address keeps him from nothing: with a proof he has his own
+        None => (Origin::Claimed(reached_from.ip()), Away::Unproved),
+    };
+    handshakes.begin(&from, open).ok_or(away)
 }
 
-fn turn_away(config: &Config, open: usize, incoming: Incoming) {
-    if open >= size(config.max_connections) {
-        tracing::warn!(open, "no room for another connection");
-        incoming.refuse();
-    } else if let Err(error) = incoming.retry() {
-        error.into_incoming().refuse();
+fn turn_away(away: Away, rooms: &Rooms, open: usize, incoming: Incoming, told: &Told) {
+    match away {
+        Away::Unproved => {
+            if let Err(error) = incoming.retry() {
+                error.into_incoming().refuse();
+            }
+        }
+        Away::Refused(why) => {
+            let address = incoming.remote_address();
+            let address = rooms.sites.behind(address).unwrap_or(address);
+            if let Some(left_out) = told.more(About::Refused, address.ip(), Instant::now()) {
+                tracing::warn!(%address, open, left_out, why, "a connection was refused");
+            }
+            incoming.refuse();
+        }
     }
 }
 
 /// One connection from its first packet to its end.
-async fn one(rooms: Rooms, incoming: Incoming, handshake: Option<Handshake>) {
+async fn one(rooms: Rooms, incoming: Incoming, handshake: Arc<Handshake>, told: Told) {
     let address = incoming.remote_address();
+    let address = rooms.sites.behind(address).unwrap_or(address);
     let limit = rooms.config.greeting();
-    let connecting = match incoming.accept() {
+    let connecting = match take_up(incoming, Arc::clone(&handshake)) {
         Ok(connecting) => connecting,
         Err(error) => {
             tracing::debug!(%address, %error, "a connection ended before it began");
@@ -188,28 +246,33 @@ async fn one(rooms: Rooms, incoming: Incoming, handshake: Option<Handshake>) {
         }
     };
     let outcome = tokio::time::timeout(limit, connecting).await;
-    drop(handshake);
     let connection = match outcome.unwrap_or(Err(ConnectionError::TimedOut)) {
         Ok(connection) => connection,
         Err(error) => {
-            tracing::warn!(%address, sentence = %explain(&error), "no connection with an agent");
+            let about = match error {
+                ConnectionError::TimedOut => About::Silent,
+                _ => About::Failed,
+            };
+            if let Some(left_out) = told.more(about, address.ip(), Instant::now()) {
+                tracing::warn!(%address, sentence = %explain(&error), left_out, "no connection with an agent");
+            }
             return;
         }
     };
-    match tokio::time::timeout(limit.saturating_mul(2), greet(&rooms, &connection)).await {
-        Ok(Ok(greeting)) => {
-            let site = greeting.peer.site.clone();
-            Box::pin(session::run(&rooms, greeting)).await;
-            rooms.sites.ended(&rooms.config, &site, &connection).await;
-        }
-        Ok(Err(farewell)) => {
-            tracing::warn!(%address, code = farewell.code.name(), sentence = %farewell.sentence, "an agent was not let in");
+    let greeting = greet(&rooms, &connection, &handshake);
+    let greeted = tokio::time::timeout(limit.saturating_mul(2), greeting).await;
+    match greeted.unwrap_or_else(|_| Err(Farewell::from(Code::Silent))) {
+        Ok(greeting) => Box::pin(session::run(&rooms, greeting)).await,
+        Err(farewell) => {
+            if let Some(left_out) = told.more(About::Failed, address.ip(), Instant::now()) {
+                tracing::warn!(%address, code = farewell.code.name(), sentence = %farewell.sentence, left_out, "an agent was not let in");
+            }
             close(&connection, &farewell);
         }
-        Err(_) => {
-            tracing::warn!(%address, "an agent did not say HELLO in time");
-            close(&connection, &Farewell::from(Code::Silent));
-        }
+    }
+    // a greeting may fail after the site was admitted
+    if let Ok(Peer { site, .. }) = identity(&connection) {
+        rooms.sites.ended(&rooms.config, &site, &connection).await;
     }
 }
 
@@ -224,7 +287,11 @@ pub(super) struct Greeting {
     pub(super) agreements: Vec<Agreement>,
 }
 
-async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farewell> {
+async fn greet(
+    rooms: &Rooms,
+    connection: &Connection,
+    handshake: &Handshake,
+) -> Result<Greeting, Farewell> {
     let peer = identity(connection)?;
     let parts = &rooms.parts;
     let most = rooms.config.max_greeting_per_site;
@@ -234,21 +301,20 @@ async fn greet(rooms: &Rooms, connection: &Connection) -> Result<Greeting, Farew
     directory::admit(&parts.rows, &parts.clock, &peer)
         .await
         .map_err(|denied| denial(&denied))?;
+    if !handshake.is_of(&peer.site) {
+        return Err(Farewell::from(Code::Busy));
+    }
     let lost = |error: ConnectionError| Farewell::new(Code::Done, explain(&error));
     let (mut to_agent, mut from_agent) = connection.accept_bi().await.map_err(lost)?;
     let mut reader = Reader::control(Speaker::Agent);
     let greeted = hello(rooms, &mut from_agent, &mut reader).await?;
     let half = answer(rooms, &peer.site).await?;
     let agreements = half.agreements.clone();
-    admit(rooms, connection, &peer, &greeted).await?;
+    admit(rooms, connection, handshake, &peer, &greeted).await?;
     let mut frame = Vec::new();
     let ours = gateway_hello(parts.clock.now(), SOFTWARE, half);
     encode(&ours.into(), &mut frame)?;
     if to_agent.write_all(&frame).await.is_err() {
-        rooms
-            .sites
-            .ended(&rooms.config, &peer.site, connection)
-            .await;
         return Err(Farewell::from(Code::Truncated));
     }
     let skew = greeted.skew_sentence();
@@ -317,6 +383,7 @@ pub(super) async fn announced(
 async fn admit(
     rooms: &Rooms,
     connection: &Connection,
+    handshake: &Handshake,
     peer: &Peer,
     greeted: &Greeted<HelloAgent>,
 ) -> Result<(), Farewell> {
@@ -332,7 +399,14 @@ async fn admit(
     };
     let admitted = rooms
         .sites
-        .admit(parts, &rooms.config, connected, &greeted.half, connection)
+        .admit(
+            parts,
+            &rooms.config,
+            connected,
+            handshake,
+            &greeted.half,
+            connection,
+        )
         .await;
     match admitted {
         Ok(()) => Ok(()),

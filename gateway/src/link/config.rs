@@ -30,7 +30,10 @@ pub struct Config {
     pub max_connections: u32,
     /// From so many connections on, a newcomer first proves its address (a QUIC Retry).
     pub retry_from_connections: u32,
-    /// Handshakes of one address, that has proved to be it, at one time; of IPv6 of one /64.
+    /// Handshakes of one address from which a site came lately, of IPv6 of one /64, and four times as many of a /48; of a site that
+    /// comes over TCP as many, whoever shares its address; and connections of one site that were let in. Who failed or was closed counts
+    /// until its connection is forgotten. All other addresses together have half of the connections, and when they have a quarter one of
+    /// them has no more than this.
     pub max_handshakes_per_address: u32,
     /// Connections of one site that may be in their handshake at one time.
     pub max_greeting_per_site: u32,
@@ -97,6 +100,18 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Whether anybody can come in within these: no count is 0.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let counts = [
+            self.max_connections,
+            self.max_handshakes_per_address,
+            self.max_greeting_per_site,
+            self.max_streams,
+        ];
+        !counts.contains(&0)
+    }
+
     pub(super) fn greeting(&self) -> Duration {
         Duration::from_secs(self.greeting_timeout_s.max(1))
     }

@@ -23,10 +23,12 @@ use rustls::ServerConfig;
 use rustls::server::Acceptor;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
+use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
 use super::Tunnels;
+use super::told::{About, Told};
 use crate::directory::{self, DirectoryError, Wanted};
 use crate::parts::Parts;
 use places::Places;
@@ -113,7 +115,7 @@ impl Door {
 /// When the port is lost or TLS cannot be prepared. Rows that cannot be read for a while leave the door as it is.
 pub async fn run(door: Door, parts: Parts, tunnels: Option<Tunnels>) -> Result<(), EnrolError> {
     let address = door.address;
-    let places = Places::default();
+    let (places, told) = (Places::default(), Told::default());
     let mut held = Some(door);
     let mut wake = parts.wakes.directory.listen();
     while !parts.cancel.is_cancelled() {
@@ -132,6 +134,7 @@ pub async fn run(door: Door, parts: Parts, tunnels: Option<Tunnels>) -> Result<(
             let serving = Serving {
                 parts: parts.clone(),
                 places: places.clone(),
+                told: told.clone(),
                 tunnels: tunnels.clone(),
             };
             serving.serve(&listener, wanted).await?;
@@ -180,6 +183,7 @@ async fn again(address: SocketAddr, parts: &Parts) -> Result<Door, EnrolError> {
 struct Serving {
     parts: Parts,
     places: Places,
+    told: Told,
     tunnels: Option<Tunnels>,
 }
 
@@ -205,6 +209,7 @@ impl Serving {
                 () = wake.rung() => {}
                 () = self.parts.cancel.cancelled() => return Ok(()),
             }
+            self.told.rest(Instant::now());
             let now = look(&self.parts, wanted).await;
             if !now.any() && self.tunnels.is_none() {
                 return Ok(());
@@ -238,19 +243,33 @@ impl Serving {
 
     fn place(&self, stream: TcpStream, from: SocketAddr, enrolment: Option<Arc<ServerConfig>>) {
         let Some(place) = self.places.take(from.ip()) else {
-            tracing::warn!(%from, "too many handshakes over TCP at one time: one was turned away");
+            if let Some(left_out) = self.may_tell(About::Refused, from) {
+                tracing::warn!(%from, left_out, "too many handshakes over TCP at one time: one was turned away");
+            }
             return;
         };
         let serving = self.clone();
         self.parts.tracker.spawn(async move {
             let cancel = serving.parts.cancel.clone();
             let work = async {
-                let work = tokio::time::timeout(LIMIT, serving.one(stream, from, enrolment)).await;
+                let work = tokio::select! {
+                    work = tokio::time::timeout(LIMIT, serving.one(stream, from, enrolment)) => work,
+                    () = place.lost() => {
+                        if let Some(left_out) = serving.may_tell(About::Refused, from) {
+                            tracing::warn!(%from, left_out, "a handshake over TCP made room for another");
+                        }
+                        return;
+                    }
+                };
                 drop(place);
                 match work {
                     Ok(Some((stream, tunnels))) => tunnels.carry(stream, from).await,
                     Ok(None) => {}
-                    Err(_) => tracing::warn!(%from, limit_s = LIMIT.as_secs(), "an enrolment took too long and was dropped"),
+                    Err(_) => {
+                        if let Some(left_out) = serving.may_tell(About::Failed, from) {
+                            tracing::warn!(%from, left_out, limit_s = LIMIT.as_secs(), "an enrolment took too long and was dropped");
+                        }
+                    }
                 }
             };
             tokio::select! {
@@ -274,11 +293,13 @@ impl Serving {
         let start = match tokio::time::timeout(HELLO, hello).await {
             Ok(Ok(start)) => start,
             Ok(Err(error)) => {
-                refused(from, &error);
+                self.refused(from, &error);
                 return None;
             }
             Err(_) => {
-                tracing::info!(%from, "a connection that did not say what it wants was dropped");
+                if let Some(left_out) = self.may_tell(About::Failed, from) {
+                    tracing::info!(%from, left_out, "a connection that did not say what it wants was dropped");
+                }
                 return None;
             }
         };
@@ -300,17 +321,36 @@ impl Serving {
         let stream = match start.into_stream(config).await {
             Ok(stream) => stream,
             Err(error) => {
-                refused(from, &error);
+                self.refused(from, &error);
                 return None;
             }
         };
         if let Some(tunnels) = tunnels {
             return Some((stream, tunnels.clone()));
         }
-        if let Err(error) = answer::answer(stream, from, &self.parts).await {
-            tracing::warn!(%from, %error, "an enrolment broke off");
+        if let Err(error) = answer::answer(stream, from, &self.parts).await
+            && let Some(left_out) = self.may_tell(About::Failed, from)
+        {
+            tracing::warn!(%from, left_out, %error, "an enrolment broke off");
         }
         None
+    }
+
+    fn may_tell(&self, about: About, from: SocketAddr) -> Option<u64> {
+        self.told.more(about, from.ip(), Instant::now())
+    }
+
+    fn refused(&self, from: SocketAddr, error: &io::Error) {
+        let Some(left_out) = self.may_tell(About::Failed, from) else {
+            return;
+        };
+        let refusal = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            .map_or(Refusal::Other(None), |inner| {
+                Refusal::from_error(Side::Gateway, inner)
+            });
+        tracing::warn!(%from, left_out, refusal = refusal.word(), cause = sentence(error.to_string()), "{}", refusal.for_gateway());
     }
 }
 
@@ -318,14 +358,4 @@ fn asks_for_tunnel(start: &StartHandshake<TcpStream>) -> bool {
     let hello = start.client_hello();
     let mut protocols = hello.alpn().into_iter().flatten();
     protocols.any(|protocol| protocol == TUNNEL_ALPN)
-}
-
-fn refused(from: SocketAddr, error: &io::Error) {
-    let refusal = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-        .map_or(Refusal::Other(None), |inner| {
-            Refusal::from_error(Side::Gateway, inner)
-        });
-    tracing::warn!(%from, refusal = refusal.word(), cause = sentence(error.to_string()), "{}", refusal.for_gateway());
 }

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::Config;
+use super::handshakes::Handshake;
 use crate::directory::{self, DirectoryError};
 use crate::parts::Parts;
 
@@ -169,11 +170,20 @@ impl Sites {
         }
     }
 
-    /// Where what reaches the link from `own` came from, if through a tunnel.
-    pub(super) fn behind(&self, own: SocketAddr) -> Option<SocketAddr> {
+    fn tunnel<T>(&self, own: SocketAddr, what: impl FnOnce(&Open) -> T) -> Option<T> {
         let (tunnels, own) = (self.tunnels(), canonical(own));
         let open = tunnels.open.values().rev().find(|open| open.own == own);
-        open.map(|open| open.from)
+        open.map(what)
+    }
+
+    /// Where what reaches the link from `own` came from, if through a tunnel.
+    pub(super) fn behind(&self, own: SocketAddr) -> Option<SocketAddr> {
+        self.tunnel(own, |open| open.from)
+    }
+
+    /// The site through whose tunnel it came.
+    pub(super) fn site_behind(&self, own: SocketAddr) -> Option<SiteId> {
+        self.tunnel(own, |open| open.site.clone())
     }
 
     /// Who is connected now.
@@ -188,6 +198,7 @@ impl Sites {
         parts: &Parts,
         config: &Config,
         connected: Connected,
+        handshake: &Handshake,
         half: &HelloAgent,
         connection: &Connection,
     ) -> Result<(), NotAdmitted> {
@@ -208,7 +219,8 @@ impl Sites {
             spool: half.spool.clone(),
             session: half.session,
         };
-        directory::session_admitted(&parts.rows, &parts.clock, &site, &known, remark)
+        let came_from = handshake.came(&site);
+        directory::session_admitted(&parts.rows, &parts.clock, &site, &known, &came_from, remark)
             .await
             .map_err(NotAdmitted::Directory)?;
         if let Some(remark) = remark {
@@ -278,6 +290,7 @@ mod tests {
         drop(first);
         assert_eq!(sites.behind(at(1)), Some(at(103)));
         assert_eq!(sites.behind(at(2)), Some(at(102)));
+        assert_eq!(sites.site_behind(at(9)), Some(south));
         for open in [&other, &second, &third] {
             assert!(open.evicted().now_or_never().is_none());
         }

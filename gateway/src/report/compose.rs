@@ -51,6 +51,13 @@ impl Ground {
             .map_or(1, |(last, _)| last.version.saturating_add(1))
     }
 
+    /// When the next report of the case is signed that is signed `now`.
+    #[must_use]
+    pub fn signed_at(&self, now: Timestamp) -> Timestamp {
+        let last = self.last.as_ref();
+        last.map_or(now, |(last, _)| last.replaced_at(now))
+    }
+
     /// The report, once for each study of the case, in their order; `copies` names the documents.
     ///
     /// # Errors

@@ -20,7 +20,7 @@ pub struct Signed {
     pub author_id: String,
     /// Who verified it, when final.
     pub verifier_id: Option<String>,
-    /// The draft it was signed from.
+    /// The draft it was signed from; below zero for a withdrawal, which is signed from none.
     pub draft_version: i64,
     /// The text as typed, JSON of `Content`.
     pub content: String,
@@ -41,6 +41,13 @@ impl Signed {
     #[must_use]
     pub fn at(&self) -> Timestamp {
         Timestamp(self.signed_us)
+    }
+
+    /// When a report that takes its place `now` was signed: after it, although the clock may have been set back. By this a site knows
+    /// which of two a withdrawal takes back.
+    #[must_use]
+    pub fn replaced_at(&self, now: Timestamp) -> Timestamp {
+        now.max(Timestamp(self.signed_us.saturating_add(1)))
     }
 }
 

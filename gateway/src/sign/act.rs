@@ -112,6 +112,11 @@ pub enum ActError {
     /// This draft was signed already.
     #[error("this draft was signed already")]
     Already(Done),
+    /// What was signed from this draft was taken back.
+    #[error(
+        "the report that was signed from this text was withdrawn: change the text before you sign it again"
+    )]
+    TextWithdrawn,
     /// Draft, task or content do not allow it.
     #[error(transparent)]
     Report(#[from] ReportError),
@@ -146,7 +151,6 @@ impl Signing {
         signer: &Signer<'_>,
         wanted: &Wanted,
     ) -> Result<Done, ActError> {
-        let at = self.clock.now();
         let mut reading = self.rows.read().acquire().await?;
         let facts = worklist::case(&mut reading, &wanted.case).await?;
         let facts = facts.ok_or(ActError::Unknown)?;
@@ -157,6 +161,7 @@ impl Signing {
         let key = self.unlocked(signer.session, &signer.subject.account)?;
         let ground = report::gather(&mut reading, facts).await?;
         drop(reading);
+        let at = ground.signed_at(self.clock.now());
         let correction = self.reason_of(&ground, signer).await?;
         let reasons = [&wanted.override_reason, &correction];
         undated(&ground.facts, &draft.content, reasons)?;
@@ -251,7 +256,7 @@ impl Signing {
         let now = now.ok_or(ActError::Unknown)?;
         let again = report::draft(&mut tx, &wanted.case).await?;
         as_previewed(&now, &again.ok_or(ReportError::NoDraft)?, signer, wanted)?;
-        self.still_usable(&mut tx, key).await?;
+        self.still_usable(&mut tx, key, at).await?;
         same_ground(ground, &report::gather(&mut tx, now).await?)?;
         let row = self.row(signer, wanted, ground, (draft, reports), at)?;
         let language = reports.first().map_or("", |r| r.language.as_str());
@@ -326,17 +331,19 @@ impl Signing {
         })
     }
 
-    /// The certificate was not revoked while the documents were made.
+    /// The certificate was not revoked while the documents were made, and holds now and at the time that stands in them: after a clock was
+    /// set back that is a later one.
     pub(super) async fn still_usable(
         &self,
         tx: &mut Transaction<'_, Any>,
         key: &Unlocked,
+        at: Timestamp,
     ) -> Result<(), ActError> {
         let usable: Option<(String,)> = sqlx::query_as(
             "SELECT serial FROM signing_key WHERE serial = $1 AND revoked_us IS NULL AND usable_until_us > $2",
         )
         .bind(key.serial())
-        .bind(self.clock.now().0)
+        .bind(self.clock.now().max(at).0)
         .fetch_optional(&mut **tx)
         .await?;
         usable.map(|_| ()).ok_or(ActError::Key(SignError::NoKey))

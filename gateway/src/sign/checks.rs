@@ -99,15 +99,17 @@ pub(super) fn same_ground(made: &Ground, now: &Ground) -> Result<(), ActError> {
 }
 
 /// The report that was signed from this draft: for the task that is held, or for any task of the case when none is, so that a
-/// repeated request is answered with what stands. A later task may sign the same text again.
+/// repeated request is answered with what stands. A later task may sign the same text again. What a later version takes back does not
+/// stand, and its text is not signed a second time.
 pub(super) async fn already(
     tx: &mut Transaction<'_, Any>,
     wanted: &Wanted,
     held: Option<&str>,
-) -> Result<Option<Done>, sqlx::Error> {
-    let found: Option<(String, i64)> = sqlx::query_as(
-        "SELECT id, version FROM report WHERE case_id = $1 AND draft_version = $2 AND status = $3 AND ($4 = '' OR workitem_uid = $4)
-         ORDER BY version DESC LIMIT 1",
+) -> Result<Option<Done>, ActError> {
+    let found: Option<(String, i64, i64)> = sqlx::query_as(
+        "SELECT r.id, r.version, (SELECT count(*) FROM report w WHERE w.case_id = r.case_id AND w.version > r.version AND w.status = 'withdrawn')
+         FROM report r WHERE r.case_id = $1 AND r.draft_version = $2 AND r.status = $3 AND ($4 = '' OR r.workitem_uid = $4)
+         ORDER BY r.version DESC LIMIT 1",
     )
     .bind(&wanted.case)
     .bind(wanted.draft_version)
@@ -115,5 +117,8 @@ pub(super) async fn already(
     .bind(held.unwrap_or_default())
     .fetch_optional(&mut **tx)
     .await?;
-    Ok(found.map(|(report, version)| Done { report, version }))
+    match found {
+        Some((_, _, 1..)) => Err(ActError::TextWithdrawn),
+        found => Ok(found.map(|(report, version, _)| Done { report, version })),
+    }
 }

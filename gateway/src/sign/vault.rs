@@ -114,7 +114,7 @@ impl Vault {
         Some(key.clone())
     }
 
-    fn until(&mut self, session: &str, now: Timestamp) -> Option<Timestamp> {
+    pub(super) fn until(&mut self, session: &str, now: Timestamp) -> Option<Timestamp> {
         self.sweep(now);
         self.held.get(session).map(|(_, until)| *until)
     }
@@ -123,8 +123,13 @@ impl Vault {
         self.held.retain(|_, (key, _)| key.0.account != account);
     }
 
+    /// Wipes what has lapsed. No key stays open for longer than if it were used now: a clock that is set back keeps none open.
     fn sweep(&mut self, now: Timestamp) {
-        self.held.retain(|_, (_, until)| now < *until);
+        let longest = now.plus(self.idle);
+        self.held.retain(|_, (_, until)| {
+            *until = (*until).min(longest);
+            now < *until
+        });
     }
 }
 

@@ -43,7 +43,6 @@ impl Signing {
         signer: &Signer<'_>,
         wanted: &Withdrawn<'_>,
     ) -> Result<Done, ActError> {
-        let at = self.clock.now();
         let mut reading = self.rows.read().acquire().await?;
         let facts = worklist::case(&mut reading, wanted.case).await?;
         let facts = facts.ok_or(ActError::Unknown)?;
@@ -51,6 +50,7 @@ impl Signing {
         let last = last.ok_or(ReportError::NoDraft)?;
         may(signer, &facts, &last)?;
         stands(&last, wanted)?;
+        let at = last.replaced_at(self.clock.now());
         let reason = Some(wanted.reason.to_owned());
         undated(&facts, &Content::default(), [&None, &reason])?;
         let documents = report::documents(&mut reading, &last.id).await?;
@@ -78,7 +78,7 @@ impl Signing {
         worklist::lock(&mut tx, wanted.case).await?;
         let now = report::of_case(&mut tx, wanted.case).await?.pop();
         stands(&now.ok_or(ReportError::NoDraft)?, wanted)?;
-        self.still_usable(&mut tx, &key).await?;
+        self.still_usable(&mut tx, &key, at).await?;
         insert(&mut tx, &last, new).await?;
         for document in &rows {
             let id = self.random.token();
@@ -113,15 +113,17 @@ impl Signing {
         at: Timestamp,
     ) -> Result<Signed, ActError> {
         let account = &signer.subject.account;
+        let version = last.version.saturating_add(1);
         Ok(Signed {
             id: self.random.token(),
             case_id: last.case_id.clone(),
-            version: last.version.saturating_add(1),
+            version,
             predecessor_id: Some(last.id.clone()),
             status: delivery::WITHDRAWN.to_owned(),
             author_id: account.clone(),
             verifier_id: Some(account.clone()),
-            draft_version: last.draft_version,
+            // of no draft: one text may be signed, and withdrawn, as preliminary and as final
+            draft_version: version.saturating_neg(),
             content: to_json(&content(reports))?,
             model: to_json(reports)?,
             signed_us: at.0,

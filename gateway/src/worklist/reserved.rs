@@ -37,11 +37,21 @@ impl Reservations {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is held at `now`: nothing for longer than if it were reserved now, so that a clock that is set back keeps no task from
+    /// anybody.
+    fn held_at(&self, now: Timestamp) -> MutexGuard<'_, HashMap<String, Reserved>> {
+        let (mut held, longest) = (self.held(), until(now));
+        held.retain(|_, one| {
+            one.until = one.until.min(longest);
+            one.until > now
+        });
+        held
+    }
+
     /// For whom a task is reserved now.
     #[must_use]
     pub fn of(&self, workitem: &str, now: Timestamp) -> Option<Reserved> {
-        let held = self.held();
-        held.get(workitem).filter(|one| one.until > now).cloned()
+        self.held_at(now).get(workitem).cloned()
     }
 
     /// Who keeps `account` from taking this task now. A STAT task is kept from nobody.
@@ -58,8 +68,7 @@ impl Reservations {
 
     /// Holds the task for one who has no other from now on; not when somebody else holds it.
     fn hold(&self, workitem: &str, wanted: Reserved, now: Timestamp) -> Result<(), Reserved> {
-        let mut held = self.held();
-        held.retain(|_, one| one.until > now);
+        let mut held = self.held_at(now);
         if let Some(other) = held.get(workitem)
             && other.account != wanted.account
         {
@@ -74,6 +83,10 @@ impl Reservations {
     pub(super) fn end(&self, workitem: &str) {
         self.held().remove(workitem);
     }
+}
+
+fn until(from: Timestamp) -> Timestamp {
+    Timestamp(from.0.saturating_add(HELD_US))
 }
 
 /// Reserves a waiting task for the person who asks, for two minutes from now; what he had reserved before is free again. Answers its case
@@ -104,7 +117,7 @@ pub async fn reserve(
         account: subject.account.clone(),
     };
     found.state.clone().after(Step::Claim(as_if))?;
-    let until = Timestamp(at.0.saturating_add(HELD_US));
+    let until = until(at);
     let wanted = Reserved {
         name: holder(&mut tx, &subject.account, at.0).await?.name,
         account: subject.account.clone(),

@@ -264,14 +264,21 @@ pub(super) struct NewWorkitem<'a> {
 }
 
 impl NewWorkitem<'_> {
+    /// To be called while the case is locked: its tasks stand in the order in which they came, whatever was done to the clock meanwhile.
     pub(super) async fn insert(
         &self,
         tx: &mut Transaction<'_, Any>,
         at: Timestamp,
     ) -> Result<(), sqlx::Error> {
+        let (last,): (Option<i64>,) =
+            sqlx::query_as("SELECT max(created_us) FROM workitem WHERE case_id = $1")
+                .bind(self.case)
+                .fetch_one(&mut **tx)
+                .await?;
+        let created = last.map_or(at.0, |last| at.0.max(last.saturating_add(1)));
         sqlx::query(
             "INSERT INTO workitem (uid, case_id, code, state, readiness, priority, replaces_uid, created_us, changed_us, reason)
-             VALUES ($1, $2, $3, 'SCHEDULED', $4, $5, $6, $7, $7, $8)",
+             VALUES ($1, $2, $3, 'SCHEDULED', $4, $5, $6, $7, $9, $8)",
         )
         .bind(&self.uid)
         .bind(self.case)
@@ -279,8 +286,9 @@ impl NewWorkitem<'_> {
         .bind(self.readiness)
         .bind(self.priority)
         .bind(self.replaces)
-        .bind(at.0)
+        .bind(created)
         .bind(self.reason)
+        .bind(at.0)
         .execute(&mut **tx)
         .await?;
         Ok(())

@@ -161,7 +161,7 @@ export class Signing {
       if (error.kind === 'incomplete') this.incomplete = true;
       await this.page.reload();
       await this.refresh(true);
-      const again = ['blocked-by-site', 'dated'].includes(error.kind) ? '' : ' The preview below is new: read it again.';
+      const again = ['blocked-by-site', 'dated', 'text-withdrawn'].includes(error.kind) ? '' : ' The preview below is new: read it again.';
       this.dialog.say(`Not signed. ${error.message}${again}`);
       if (this.override && !this.overrideReason) this.reason.focus();
       return false;

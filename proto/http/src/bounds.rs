@@ -26,8 +26,8 @@ pub(crate) const CONNECTION_WINDOW: u32 = 256 << 10;
 pub struct Bounds {
     /// Connections at the same time.
     pub max_connections: usize,
-    /// The share of one address, of IPv6 of one /64: what it holds beyond this goes to others when there are no more places. A proxy is
-    /// one address.
+    /// The share of one address, of IPv6 of one /64, and four times that of a /48: what it holds beyond this goes to others when there are
+    /// no more places. A proxy is one address.
     pub max_connections_per_address: usize,
     /// Within how many seconds a new connection has sent its first request's head.
     pub head_timeout_s: u64,

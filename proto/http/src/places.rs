@@ -1,10 +1,14 @@
 //! Who is connected: a place for each, given to the next when its holder asks nothing or keeps us waiting, and taken when he lets time run.
 //!
 //! An address may hold more than its share while there are places. When there are none, what it holds beyond its share is lent: it
-//! goes to whoever comes from an address that has its share not yet, and it comes back from those who are silent first.
+//! goes to whoever comes from an address that has its share not yet, and it comes back from those who are silent first. Who never asked
+//! anything has no share to speak of: after two seconds his place is anybody's.
 
+mod standing;
+
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,11 +16,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::bounds::Bounds;
+use crate::near::Near;
+
+use standing::{Standing, Turn, Waits};
 
 /// How often it is looked whose time is over.
 const LOOK: Duration = Duration::from_millis(500);
 /// How often the log says who had to go.
 const TELL: Duration = Duration::from_secs(60);
+/// For so long nobody is expected to ask.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All places of one listener.
 #[derive(Debug)]
@@ -28,7 +37,7 @@ pub(crate) struct Places {
 #[derive(Debug, Default)]
 struct Taken {
     connections: HashMap<u64, Arc<Connection>>,
-    of: HashMap<IpAddr, usize>,
+    of: HashMap<Near, usize>,
     last: u64,
     told: Told,
 }
@@ -47,34 +56,58 @@ pub(crate) struct Told {
 impl Taken {
     fn free(&mut self, number: u64) -> Option<Arc<Connection>> {
         let gone = self.connections.remove(&number)?;
-        if let Some(count) = self.of.get_mut(&gone.from) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.of.remove(&gone.from);
+        for near in &gone.from {
+            if let Some(count) = self.of.get_mut(near) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.of.remove(near);
+                }
             }
         }
         Some(gone)
     }
 
-    fn share_is_full(&self, from: IpAddr, share: usize) -> bool {
-        self.of.get(&from).is_some_and(|held| *held >= share)
+    fn held(&self, near: &Near) -> usize {
+        self.of.get(near).copied().unwrap_or_default()
     }
 
-    /// Ends a connection for a newcomer from this address; says whether there was one. Of those who hold more than their share, who
-    /// waits for longest, or else the first that came; then, of all others, who waits for longest. Whoever has his share already takes
-    /// only from those who have more than theirs, and from his own address, and nobody who is being answered.
-    fn give_way(&mut self, newcomer: IpAddr, share: usize) -> bool {
-        let greedy = self.share_is_full(newcomer, share);
+    /// In whose order it comes back when it is lent: first what is beyond the share of the nearest, then of them who have the most.
+    fn lent(&self, one: &Connection, share: impl Fn(&Near) -> usize) -> Option<Reverse<usize>> {
+        let (nearest, rest) = one.from.split_first()?;
+        let held = self.held(nearest);
+        match held > share(nearest) {
+            true => Some(Reverse(usize::MAX)),
+            false => {
+                let lent = rest.iter().any(|near| self.held(near) > share(near));
+                lent.then_some(Reverse(held))
+            }
+        }
+    }
+
+    /// Ends a connection for a newcomer; says whether there was one. In this order, and of each who waits for longest: who holds more
+    /// than his share and waits; who never asked and had the time to; who holds more than his share, in the order in which they came; who
+    /// else waits and had the time not to; who else waits. A newcomer who has his share already takes from nobody who is being answered, and of the last only from his own
+    /// address, and then from whoever has asked nothing for a while. Where only a range that neighbours share holds too much, those go
+    /// first who hold the most of it.
+    fn give_way(&mut self, newcomer: &[Near], share: usize, now: Instant) -> bool {
+        let share = |near: &Near| share.saturating_mul(usize::from(near.times()));
+        let full = newcomer.iter().find(|near| self.held(near) >= share(near));
+        let long = |since: Instant| now.saturating_duration_since(since) > PATIENCE;
         let rank = |one: &Arc<Connection>| {
-            let lent = self.of.get(&one.from).is_some_and(|held| *held > share);
+            let lent = self.lent(one, share);
+            let may = full.is_none_or(|full| one.from.contains(full));
             let waits = one.standing().waits();
-            let may = match (greedy, lent, waits.is_some()) {
-                (_, true, true) | (false, true, false) | (false, false, true) => true,
-                (true, false, true) => one.from == newcomer,
-                (_, false, false) | (true, true, false) => false,
+            let order = match (lent, waits) {
+                (Some(_), Some(_)) => 0,
+                (None, Some(Waits::Silent(since))) if long(since) => 1,
+                (Some(_), None) if full.is_none() => 2,
+                (None, Some(waits)) if may && long(waits.since()) => 3,
+                (None, Some(_)) if may => 4,
+                (None, Some(Waits::Idle(since))) if long(since) => 5,
+                _ => return None,
             };
-            // `None` would be less than any time: who is being answered comes last
-            may.then(|| (!lent, waits.is_none(), waits, one.number))
+            let kind = if order == 3 { None } else { waits };
+            Some((order, lent, kind, waits.map(Waits::since), one.number))
         };
         let longest = self.connections.values().filter_map(rank).min();
         let Some(gone) = longest.and_then(|(.., number)| self.free(number)) else {
@@ -100,21 +133,27 @@ impl Places {
 
     /// A place for a new connection; none when everybody else is being answered and nobody has more than his share.
     pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let from = neighbourhood(address);
+        self.take_at(address, Instant::now())
+    }
+
+    fn take_at(self: &Arc<Self>, address: IpAddr, now: Instant) -> Option<Place> {
+        let from = Near::of(address);
         let mut taken = self.taken();
         let share = self.bounds.max_connections_per_address;
-        let room =
-            taken.connections.len() < self.bounds.max_connections || taken.give_way(from, share);
+        let room = taken.connections.len() < self.bounds.max_connections
+            || taken.give_way(&from, share, now);
         if !room {
             taken.told.turned_away = taken.told.turned_away.saturating_add(1);
             return None;
         }
         taken.last += 1;
+        for near in &from {
+            *taken.of.entry(*near).or_default() += 1;
+        }
         let connection = Arc::new(Connection::new(taken.last, from));
         taken
             .connections
             .insert(connection.number, Arc::clone(&connection));
-        *taken.of.entry(from).or_default() += 1;
         Some(Place {
             places: Arc::clone(self),
             connection,
@@ -173,14 +212,6 @@ impl Places {
     }
 }
 
-/// Those who share an address: of IPv6 the /64 that one subscriber has.
-fn neighbourhood(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(long) => IpAddr::V6(Ipv6Addr::from_bits(long.to_bits() >> 64 << 64)),
-        short => short,
-    }
-}
-
 /// A place, held for as long as this is not dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
@@ -198,96 +229,19 @@ impl Drop for Place {
 #[derive(Debug)]
 pub(crate) struct Connection {
     number: u64,
-    from: IpAddr,
+    from: Vec<Near>,
     /// Cancelled when the place is taken away.
     pub(crate) end: CancellationToken,
     standing: Mutex<Standing>,
 }
 
-/// What a connection is about.
-#[derive(Debug)]
-struct Standing {
-    /// Since when nothing is asked.
-    since: Instant,
-    /// Whether anything was ever asked.
-    asked: bool,
-    /// What is being answered.
-    answers: HashMap<u64, Turn>,
-    /// Since when the socket takes nothing.
-    full: Option<Instant>,
-    last: u64,
-}
-
-/// On whom an answer waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    /// On us.
-    Ours,
-    /// On the rest of the request's body, which was first asked for at that time.
-    Body(Instant),
-    /// On the peer, who has had a piece since then and has not asked for the next.
-    Taking(Instant),
-}
-
-/// In whose order places are taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Waits {
-    /// Who never asked anything, since he came.
-    Silent(Instant),
-    /// Who asks nothing any more.
-    Idle(Instant),
-    /// Who keeps each of his answers waiting.
-    Slow(Instant),
-}
-
-impl Standing {
-    /// None while something is being answered that waits on us.
-    fn waits(&self) -> Option<Waits> {
-        if self.answers.is_empty() {
-            return Some(match self.asked {
-                true => Waits::Idle(self.since),
-                false => Waits::Silent(self.since),
-            });
-        }
-        let mut latest = None;
-        for turn in self.answers.values() {
-            match turn {
-                Turn::Ours => return None,
-                Turn::Body(since) | Turn::Taking(since) => latest = latest.max(Some(*since)),
-            }
-        }
-        latest.map(Waits::Slow)
-    }
-
-    fn overdue(&self, now: Instant, bounds: &Bounds) -> bool {
-        let over = |since: Instant, limit| now.saturating_duration_since(since) > limit;
-        let silent = if self.asked {
-            bounds.idle()
-        } else {
-            bounds.head()
-        };
-        // one answer that nobody takes ends no others on the connection; a socket that takes nothing ends them all
-        let untaken = |since: &Instant| over(*since, bounds.untaken());
-        let stuck = |turn: &Turn| matches!(turn, Turn::Taking(since) if untaken(since));
-        (self.answers.is_empty() && over(self.since, silent))
-            || (!self.answers.is_empty() && self.answers.values().all(stuck))
-            || self.full.iter().any(untaken)
-    }
-}
-
 impl Connection {
-    fn new(number: u64, from: IpAddr) -> Self {
+    fn new(number: u64, from: Vec<Near>) -> Self {
         Self {
             number,
             from,
             end: CancellationToken::new(),
-            standing: Mutex::new(Standing {
-                since: Instant::now(),
-                asked: false,
-                answers: HashMap::new(),
-                full: None,
-                last: 0,
-            }),
+            standing: Mutex::new(Standing::new(Instant::now())),
         }
     }
 
@@ -297,34 +251,23 @@ impl Connection {
 
     /// The socket took something, or takes nothing at the moment.
     pub(crate) fn wrote(&self, taken: bool) {
-        let mut standing = self.standing();
-        if taken {
-            standing.full = None;
-            // the rest of the last answer is still under way
-            if standing.asked && standing.answers.is_empty() {
-                standing.since = Instant::now();
-            }
-        } else {
-            standing.full.get_or_insert_with(Instant::now);
-        }
+        self.standing().wrote(taken, Instant::now());
+    }
+
+    /// The socket took all that there was to say.
+    pub(crate) fn flushed(&self) {
+        self.standing().flushed();
     }
 
     fn turn(&self, answer: u64, turn: Turn) {
-        if let Some(mine) = self.standing().answers.get_mut(&answer) {
-            *mine = turn;
-        }
+        self.standing().turn(answer, turn);
     }
 
     /// A request's head is complete.
     pub(crate) fn begin(self: &Arc<Self>) -> Answering {
-        let mut standing = self.standing();
-        standing.asked = true;
-        standing.last += 1;
-        let number = standing.last;
-        standing.answers.insert(number, Turn::Ours);
         Answering {
             connection: Arc::clone(self),
-            number,
+            number: self.standing().begin(),
         }
     }
 }
@@ -373,10 +316,9 @@ impl Asking {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        let mut standing = self.connection.standing();
-        standing.answers.remove(&self.number);
-        if standing.answers.is_empty() {
-            standing.since = Instant::now();
-        }
+        self.connection.standing().end(self.number, Instant::now());
     }
 }
+
+#[cfg(test)]
+mod tests;

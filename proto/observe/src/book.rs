@@ -33,19 +33,43 @@ pub struct Entry {
     pub raised: Timestamp,
     /// When it was told last.
     pub told: Timestamp,
+    /// When a channel took it last; none while none has. Taken before `told`, it was an earlier word.
+    pub sent: Option<Timestamp>,
     /// How often it was told.
     pub times: u64,
     /// How much it was when it was told last.
     pub weight: u64,
-    /// Who knows of it: it is not told again unless it becomes more.
+    /// Who knows of it: it is not told again unless it becomes more, and told with nobody knowing of it when it has doubled.
     pub acknowledged: Option<Acknowledged>,
 }
 
-type Key = (String, About);
+impl Entry {
+    /// Whether somebody outside this process has what was told last.
+    fn is_heard(&self) -> bool {
+        self.sent.is_some_and(|sent| sent >= self.told)
+    }
+
+    /// How often it was told, in words, and whether that went anywhere.
+    #[must_use]
+    pub fn telling(&self) -> String {
+        let heard = match self.is_heard() {
+            true => "",
+            false => ", which no channel has taken yet",
+        };
+        format!("told {} time(s){heard}", self.times)
+    }
+}
+
+/// Rule and subject: what makes it one alarm.
+pub(crate) type Key = (String, About);
 
 /// Everything that stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Book(BTreeMap<Key, Entry>);
+pub struct Book {
+    standing: BTreeMap<Key, Entry>,
+    /// What has begun in the future, as a clock says that was set back since: when it was seen first.
+    ahead: BTreeMap<Key, Timestamp>,
+}
 
 /// What came of one look.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,85 +106,154 @@ impl Book {
     /// What was kept.
     #[must_use]
     pub fn of(entries: impl IntoIterator<Item = Entry>) -> Self {
+        let mut book = Self::default();
+        book.read(entries);
+        book
+    }
+
+    /// What was kept is what stands.
+    pub(crate) fn read(&mut self, entries: impl IntoIterator<Item = Entry>) {
         let keyed = entries
             .into_iter()
             .map(|entry| ((entry.rule.clone(), entry.about.clone()), entry));
-        Self(keyed.collect())
+        self.standing = keyed.collect();
     }
 
     /// What stands.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
-        self.0.values()
+        self.standing.values()
     }
 
-    /// Judges what a look found: what has stood for too long, what is to be told again, what is over.
+    /// Notes that a channel took a message at `now`; answers what is to be written of that.
+    pub(crate) fn taken(&mut self, telling: &Telling, now: Timestamp) -> Vec<Entry> {
+        let mut kept = Vec::new();
+        for about in std::iter::once(&telling.about).chain(&telling.also) {
+            let key = (telling.rule.clone(), about.clone());
+            let entry = self.standing.get_mut(&key);
+            // an earlier word of it, or an end that was no end
+            let entry = entry.filter(|it| it.told == telling.at && telling.phase != Phase::Over);
+            if let Some(entry) = entry {
+                entry.sent = Some(now.max(entry.told));
+                kept.push(entry.clone());
+            }
+        }
+        kept
+    }
+
+    /// Judges what a look found: what has stood for too long, what is to be told again, what is over. `carried` is what still waits for a
+    /// channel: what no channel has taken and none carries any more is told again at once.
     pub fn judge(
         &mut self,
         looked: &Looked,
         bounds: &Bounds,
         source: &Source,
+        carried: &BTreeSet<(String, About)>,
         now: Timestamp,
     ) -> Judged {
         let mut told = Vec::new();
         let mut judged = Judged::default();
-        let mut standing = BTreeSet::new();
+        let (mut seen, mut standing) = (BTreeSet::new(), BTreeSet::new());
         for finding in &looked.findings {
             let Some(bound) = bounds.patience(finding.rule) else {
                 continue;
             };
             let key = (finding.rule.to_owned(), finding.about.clone());
-            let known = self.0.get(&key);
-            if known.is_none() && now.since(finding.since) < bound {
+            let since = self.begun(&key, finding.since, now);
+            let known = self.standing.get(&key);
+            if known.is_none() && now.since(since) < bound {
+                seen.insert(key);
                 continue;
             }
             let phase = known.map_or(Some(Phase::Raised), |entry| {
-                due(entry, finding, bounds, now)
+                let carried = carried.contains(&key);
+                due(entry, finding, bounds, carried, now)
             });
             if let Some(phase) = phase {
-                let entry = next(known, finding, phase, now);
+                let entry = next(known, finding, since, now);
                 told.push((phase, entry.clone()));
                 judged.kept.push(entry.clone());
-                self.0.insert(key.clone(), entry);
+                self.standing.insert(key.clone(), entry);
             }
             standing.insert(key);
         }
         let over: Vec<Key> = self
-            .0
+            .standing
             .keys()
             .filter(|key| !standing.contains(*key) && !looked.blind.contains(&key.0.as_str()))
             .cloned()
             .collect();
         for key in over {
-            told.extend(self.0.remove(&key).map(|entry| (Phase::Over, entry)));
+            told.extend(self.standing.remove(&key).map(|entry| (Phase::Over, entry)));
             judged.gone.push(key);
         }
+        self.ahead.retain(|key, _| {
+            let blind = looked.blind.contains(&key.0.as_str());
+            blind || seen.contains(key) || standing.contains(key)
+        });
         judged.tellings = gathered(told, source, now);
         judged
+    }
+
+    /// Since when it is so. What begins in the future began under a clock that was set back since, or by another's: its time is counted from when
+    /// it was seen first.
+    fn begun(&mut self, key: &Key, since: Timestamp, now: Timestamp) -> Timestamp {
+        if since <= now {
+            return since;
+        }
+        let seen = self.ahead.entry(key.clone()).or_insert(now);
+        *seen = (*seen).min(now);
+        *seen
     }
 }
 
 /// Why a standing alarm is told now, if it is.
-fn due(entry: &Entry, finding: &Finding, bounds: &Bounds, now: Timestamp) -> Option<Phase> {
-    if finding.weight > entry.weight {
-        return Some(Phase::Raised);
-    }
+fn due(
+    entry: &Entry,
+    finding: &Finding,
+    bounds: &Bounds,
+    carried: bool,
+    now: Timestamp,
+) -> Option<Phase> {
     // a clock that was set back must not silence it
     let long_ago = now.since(entry.told) >= bounds.again() || now < entry.told;
-    (entry.acknowledged.is_none() && long_ago).then_some(Phase::Again)
+    let more = finding.weight > entry.weight;
+    if has_doubled(entry, finding) || (more && long_ago) {
+        return Some(Phase::Raised);
+    }
+    if entry.acknowledged.is_some() {
+        return None;
+    }
+    match entry.sent {
+        None => (!carried).then_some(Phase::Raised),
+        Some(_) if !entry.is_heard() => (!carried).then_some(Phase::Again),
+        Some(_) => long_ago.then_some(Phase::Again),
+    }
 }
 
-fn next(known: Option<&Entry>, finding: &Finding, phase: Phase, now: Timestamp) -> Entry {
-    let before = known.filter(|_| phase == Phase::Again);
+/// So much more is told at once, whoever knows of it. Less more than that waits for its repetition: what grows by one with each look
+/// is not a message each time.
+fn has_doubled(entry: &Entry, finding: &Finding) -> bool {
+    finding.weight > entry.weight && finding.weight / 2 >= entry.weight
+}
+
+fn next(known: Option<&Entry>, finding: &Finding, since: Timestamp, now: Timestamp) -> Entry {
+    let same = known.filter(|entry| !has_doubled(entry, finding));
+    // what nobody has heard was not told
+    let times = match known {
+        Some(entry) if entry.sent.is_some() => entry.times.saturating_add(1),
+        _ => 1,
+    };
     Entry {
         rule: finding.rule.to_owned(),
         about: finding.about.clone(),
         sentence: finding.sentence.clone(),
-        since: finding.since,
+        since,
         raised: known.map_or(now, |entry| entry.raised),
         told: now,
-        times: known.map_or(0, |entry| entry.times).saturating_add(1),
-        weight: finding.weight.max(before.map_or(0, |entry| entry.weight)),
-        acknowledged: before.and_then(|entry| entry.acknowledged.clone()),
+        sent: known.and_then(|entry| entry.sent),
+        times,
+        weight: finding.weight.max(known.map_or(0, |entry| entry.weight)),
+        acknowledged: same.and_then(|entry| entry.acknowledged.clone()),
     }
 }
 

@@ -143,28 +143,37 @@ impl Channel {
         self.kind
     }
 
-    /// Tries once, for at most ten seconds.
+    /// Tries once, for at most ten seconds. It has left when somebody behind the channel took it; answers who did not, and why.
     ///
     /// # Errors
-    /// When it did not take the message, or nobody knows.
-    pub async fn send(&self, telling: &Telling) -> Result<(), ChannelError> {
+    /// When nobody took the message, or nobody knows.
+    pub async fn send(&self, telling: &Telling) -> Result<Option<String>, ChannelError> {
         self.send_within(telling, LIMIT).await
     }
 
-    async fn send_within(&self, telling: &Telling, limit: Duration) -> Result<(), ChannelError> {
-        let sending = async {
-            match &self.way {
-                Way::Mail(mailer) => mailer.send(telling).await,
-                Way::Webhook(post) => post.send(telling).await,
-                Way::Syslog(writer) => writer.send(telling).await,
-                Way::Command(hook) => hook.send(telling).await,
-                Way::Closed(sentence) => Err(ChannelError::Configured(sentence.clone())),
-            }
+    async fn send_within(
+        &self,
+        telling: &Telling,
+        limit: Duration,
+    ) -> Result<Option<String>, ChannelError> {
+        let sent = match &self.way {
+            // each letter has this limit to itself
+            Way::Mail(mailer) => return mailer.send(telling, limit).await,
+            Way::Webhook(post) => within(limit, post.send(telling)).await,
+            Way::Syslog(writer) => within(limit, writer.send(telling)).await,
+            Way::Command(hook) => within(limit, hook.send(telling)).await,
+            Way::Closed(sentence) => Err(ChannelError::Configured(sentence.clone())),
         };
-        tokio::time::timeout(limit, sending)
-            .await
-            .unwrap_or(Err(ChannelError::Late(limit)))
+        sent.map(|()| None)
     }
+}
+
+async fn within(
+    limit: Duration,
+    sending: impl Future<Output = Result<(), ChannelError>>,
+) -> Result<(), ChannelError> {
+    let sent = tokio::time::timeout(limit, sending).await;
+    sent.unwrap_or(Err(ChannelError::Late(limit)))
 }
 
 pub(crate) fn read(file: &Path) -> Result<String, ChannelError> {

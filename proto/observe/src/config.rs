@@ -61,7 +61,7 @@ pub enum MailTls {
     Starttls,
     /// From the first byte.
     Implicit,
-    /// Not at all: for a server on this machine.
+    /// Not at all: for a server on this machine, that is given no password.
     None,
 }
 
@@ -97,7 +97,7 @@ pub struct Mail {
 pub struct Webhook {
     /// What it is called here.
     pub name: String,
-    /// `https://…`; `http://` for this machine and a network of one's own.
+    /// `https://…`; `http://` for this machine and a network of one's own, without a secret.
     pub url: String,
     /// A file whose first line is the value of the header `Authorization`, such as `Bearer …`.
     #[serde(default)]
@@ -256,10 +256,18 @@ impl Config {
                 let what = "user and password_file belong together";
                 return Some(("mail.user", right(&one.name, what)));
             }
+            if one.user.is_some() && one.tls == MailTls::None {
+                let what = "a password does not go over a line that anybody can read: write tls = \"starttls\" or \"implicit\", or leave user and password_file out";
+                return Some(("mail.tls", right(&one.name, what)));
+            }
         }
         for one in &self.webhook {
             if !one.url.starts_with("https://") && !one.url.starts_with("http://") {
                 return Some(("webhook.url", right(&one.name, "write https://…")));
+            }
+            if has_secret(one) && one.url.starts_with("http://") {
+                let what = "a secret does not go over a line that anybody can read: write https://…, or leave authorization_file and the name before the @ out";
+                return Some(("webhook.url", right(&one.name, what)));
             }
         }
         for one in &self.syslog {
@@ -287,6 +295,13 @@ fn right(name: &str, what: &str) -> String {
 fn named(name: &str) -> bool {
     let legal = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
     (1..=40).contains(&name.len()) && name.bytes().all(legal)
+}
+
+/// Whether it says who asks, in a header or in the address.
+fn has_secret(hook: &Webhook) -> bool {
+    let (_, place) = hook.url.split_once("://").unwrap_or_default();
+    let host = place.split(['/', '?', '#']).next().unwrap_or_default();
+    hook.authorization_file.is_some() || host.contains('@')
 }
 
 fn has_port(address: &str) -> bool {

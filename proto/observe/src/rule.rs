@@ -19,6 +19,40 @@ pub struct Rule {
     pub meaning: &'static str,
 }
 
+impl Rule {
+    /// The watch's own, of every program: its rows.
+    pub const ROWS: Self = Self::new(
+        "rows",
+        60,
+        "the rows cannot be read or written, or do not answer",
+    );
+    /// The watch's own, of every program: its channels.
+    pub const CHANNEL: Self =
+        Self::new("channel", 300, "alarms do not leave by one of the channels");
+
+    /// One that tells what has been so for `bound_s` seconds.
+    #[must_use]
+    pub const fn new(name: &'static str, bound_s: u64, meaning: &'static str) -> Self {
+        Self {
+            name,
+            bound_s,
+            ahead: false,
+            meaning,
+        }
+    }
+
+    /// One that tells what comes about in `bound_s` seconds.
+    #[must_use]
+    pub const fn ahead(name: &'static str, bound_s: u64, meaning: &'static str) -> Self {
+        Self {
+            name,
+            bound_s,
+            ahead: true,
+            meaning,
+        }
+    }
+}
+
 /// What an alarm is about. There is no way to make one of a name that was received.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -83,11 +117,35 @@ pub struct Finding {
     pub weight: u64,
 }
 
+impl Finding {
+    /// Of a rule, about something, since when, in a sentence without anything that was received; more of it is nothing new.
+    pub fn new(
+        rule: &'static str,
+        about: About,
+        since: Timestamp,
+        sentence: impl Into<String>,
+    ) -> Self {
+        Self {
+            rule,
+            about,
+            since,
+            sentence: sentence.into(),
+            weight: 0,
+        }
+    }
+
+    /// As much as that: more of it is told anew.
+    #[must_use]
+    pub fn weighing(self, weight: u64) -> Self {
+        Self { weight, ..self }
+    }
+}
+
 /// What one look found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Looked {
     /// Everything that is so.
     pub findings: Vec<Finding>,
-    /// Rules about which nothing could be found out: what stands of them goes on standing.
+    /// Rules about which nothing, or not everything, could be found out: what stands of them goes on standing.
     pub blind: Vec<&'static str>,
 }

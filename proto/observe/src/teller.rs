@@ -1,6 +1,6 @@
 //! Hands messages to the channels and keeps at it: a queue and a worker for each, so that one that hangs holds up no other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::book::Key;
 use crate::channel::Channel;
 use crate::config::Config;
 use crate::telling::{Phase, Telling};
@@ -43,6 +44,9 @@ pub struct ChannelState {
     pub failing_since: Option<Timestamp>,
     /// Why; empty when the last try succeeded.
     pub failure: String,
+    /// Who behind the channel did not get what it took last, and why; empty when everybody did.
+    #[serde(default)]
+    pub remark: String,
 }
 
 /// Hands out messages. Cheap to clone.
@@ -53,6 +57,19 @@ pub struct Teller(Arc<Inner>);
 struct Inner {
     lines: Vec<Line>,
     clock: Clock,
+    taken: Taken,
+}
+
+/// Messages that a channel took, each when, until somebody asks.
+type Taken = Mutex<VecDeque<(Telling, Timestamp)>>;
+
+fn note(taken: &Taken, telling: &Telling, now: Timestamp) {
+    let mut taken = locked(taken);
+    // of what gives way it is not known that it was taken: it is told once more
+    if taken.len() >= 4 * MOST {
+        taken.pop_front();
+    }
+    taken.push_back((telling.clone(), now));
 }
 
 /// A channel and what waits for it.
@@ -68,6 +85,20 @@ struct Line {
 struct Waiting {
     telling: Telling,
     failed: usize,
+    /// When its next try is due, after one that failed.
+    due: Option<Instant>,
+}
+
+impl Waiting {
+    /// Answers when it is tried again, if it is. One that was tried before its time, since another message came, has lost no try by that.
+    fn fail(&mut self, pauses: &[Duration], now: Instant) -> Option<Instant> {
+        if self.due.is_none_or(|due| due <= now) {
+            let pause = pauses.get(self.failed);
+            self.failed = self.failed.saturating_add(1);
+            self.due = pause.map(|pause| now + *pause);
+        }
+        self.due
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -89,7 +120,11 @@ impl Teller {
             channel,
         };
         let lines = Channel::all(config).into_iter().map(line).collect();
-        Self(Arc::new(Inner { lines, clock }))
+        Self(Arc::new(Inner {
+            lines,
+            clock,
+            taken: Taken::default(),
+        }))
     }
 
     /// Says it in the log and lays it before every channel. Waits for nobody.
@@ -106,9 +141,30 @@ impl Teller {
                 tracing::info!(rule, %about, also, phase, "alarm: {sentence}");
             }
         }
+        if self.0.lines.is_empty() {
+            // the log is all there is, and has it
+            note(&self.0.taken, telling, self.0.clock.now());
+        }
         for line in &self.0.lines {
             line.lay(telling.clone());
         }
+    }
+
+    /// What channels took since this was asked last, each when.
+    pub(crate) fn taken(&self) -> VecDeque<(Telling, Timestamp)> {
+        std::mem::take(&mut *locked(&self.0.taken))
+    }
+
+    /// Of which alarms a message waits for a channel.
+    pub(crate) fn carried(&self) -> BTreeSet<Key> {
+        let mut carried = BTreeSet::new();
+        for line in &self.0.lines {
+            for Waiting { telling, .. } in &*locked(&line.waiting) {
+                let about = std::iter::once(&telling.about).chain(&telling.also);
+                carried.extend(about.map(|about| (telling.rule.clone(), about.clone())));
+            }
+        }
+        carried
     }
 
     /// How the channels stand.
@@ -118,15 +174,16 @@ impl Teller {
         lines.map(|line| locked(&line.state).clone()).collect()
     }
 
-    /// Sends what is laid before the channels until `cancel` fires; what waits then is lost to its channel, and
-    /// is told again with the next repetition if it still stands.
+    /// Sends what is laid before the channels until `cancel` fires; what waits then is lost to its channel. What none has taken is told again
+    /// after the next start, if it still stands.
     pub async fn run(&self, cancel: &CancellationToken) {
         self.run_with(&PAUSES, cancel).await;
     }
 
     pub(crate) async fn run_with(&self, pauses: &[Duration], cancel: &CancellationToken) {
         let clock = &self.0.clock;
-        let working = self.0.lines.iter().map(|line| line.work(pauses, clock));
+        let lines = self.0.lines.iter();
+        let working = lines.map(|line| line.work(pauses, clock, &self.0.taken));
         tokio::select! {
             _ = futures::future::join_all(working) => cancel.cancelled().await,
             () = cancel.cancelled() => {}
@@ -141,13 +198,17 @@ impl Line {
             waiting.pop_front();
             self.give_up("too many messages wait for it");
         }
-        waiting.push_back(Waiting { telling, failed: 0 });
+        waiting.push_back(Waiting {
+            telling,
+            failed: 0,
+            due: None,
+        });
         locked(&self.state).waiting = waiting.len() as u64;
         self.more.notify_one();
     }
 
     /// One message after the other, for ever. What is new is tried at once, with all that waits before it.
-    async fn work(&self, pauses: &[Duration], clock: &Clock) {
+    async fn work(&self, pauses: &[Duration], clock: &Clock, all: &Taken) {
         loop {
             // what rang for the messages that are there now does not ring for them again when they fail
             let _rung = self.more.notified().now_or_never();
@@ -155,7 +216,10 @@ impl Line {
             while let Some(telling) = self.first() {
                 let sent = self.channel.send(&telling).await;
                 match sent {
-                    Ok(()) => self.taken(&telling, clock.now()),
+                    Ok(remark) => {
+                        note(all, &telling, clock.now());
+                        self.taken(&telling, remark, clock.now());
+                    }
                     Err(error) => {
                         let sentence = error.sentence();
                         next = self.failed(&telling, &sentence, pauses, clock.now());
@@ -180,7 +244,11 @@ impl Line {
         waiting.front().map(|first| first.telling.clone())
     }
 
-    fn taken(&self, telling: &Telling, now: Timestamp) {
+    fn taken(&self, telling: &Telling, remark: Option<String>, now: Timestamp) {
+        if let Some(remark) = &remark {
+            let channel = self.channel.name();
+            tracing::error!(channel, remark, "an alarm left, but not to everybody");
+        }
         let mut waiting = locked(&self.waiting);
         // it may have given way while it was being sent
         waiting.pop_front_if(|first| first.telling == *telling);
@@ -189,6 +257,7 @@ impl Line {
         state.taken = Some(now);
         state.failing_since = None;
         state.failure.clear();
+        state.remark = remark.unwrap_or_default();
     }
 
     /// Answers when it is tried again; none when it was given up, or has given way to a newer one while it was being sent.
@@ -204,11 +273,8 @@ impl Line {
         let mut waiting = locked(&self.waiting);
         let first = waiting.front_mut();
         let first = first.filter(|first| first.telling == *telling);
-        let pause = first.map(|first| {
-            first.failed = first.failed.saturating_add(1);
-            pauses.get(first.failed.saturating_sub(1)).copied()
-        });
-        if pause == Some(None) {
+        let next = first.map(|first| first.fail(pauses, Instant::now()));
+        if next == Some(None) {
             waiting.pop_front();
             self.give_up(sentence);
         }
@@ -216,7 +282,7 @@ impl Line {
         state.waiting = waiting.len() as u64;
         state.failing_since.get_or_insert(now);
         sentence.clone_into(&mut state.failure);
-        pause.flatten().map(|pause| Instant::now() + pause)
+        next.flatten()
     }
 
     fn give_up(&self, why: &str) {
@@ -240,17 +306,23 @@ pub struct Outcome {
     pub kind: &'static str,
     /// Why it did not take the message.
     pub failure: Option<String>,
+    /// Who behind it did not get the message, although it took it.
+    pub remark: Option<String>,
 }
 
 /// Sends one message through every channel, once and all at the same time, and answers what each made of it.
 pub async fn test(config: &Config, telling: &Telling) -> Vec<Outcome> {
     let channels = Channel::all(config);
     let trying = channels.iter().map(|channel| async move {
-        let sent = channel.send(telling).await;
+        let (failure, remark) = match channel.send(telling).await {
+            Ok(remark) => (None, remark),
+            Err(error) => (Some(error.sentence()), None),
+        };
         Outcome {
             name: channel.name().to_owned(),
             kind: channel.kind(),
-            failure: sent.err().map(|error| error.sentence()),
+            failure,
+            remark,
         }
     });
     futures::future::join_all(trying).await

@@ -66,6 +66,12 @@ impl Deaf {
         self.heard.load(Ordering::Relaxed)
     }
 
+    /// How often something went out, lost or not.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     fn loses(&self) -> u8 {
         self.loses.load(Ordering::Relaxed)
     }

@@ -164,6 +164,19 @@ pub fn tail(log: &Path) -> String {
     })
 }
 
+/// Whether a process, in any of its lives, panicked: the task alone dies of it, and what it did may be done again.
+///
+/// # Errors
+/// When it did.
+pub fn fell_nowhere(log: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    match text.lines().find(|line| line.contains("panicked at")) {
+        Some(line) => bail!("{}: {line}", log.display()),
+        None => Ok(()),
+    }
+}
+
 /// A password that nobody has used before.
 ///
 /// # Errors

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
 use super::draw;
-use super::record::Recorded;
 use crate::calls::log::Asked;
 
 /// A sector: a write is torn between two of these.
@@ -15,7 +14,7 @@ const SECTOR: usize = 512;
 
 /// A change of what is on the disk.
 #[derive(Clone, Debug)]
-pub(super) struct Change {
+pub(crate) struct Change {
     what: What,
     /// When it was made.
     at: usize,
@@ -56,17 +55,29 @@ impl What {
 
 /// A recording, put in order.
 #[derive(Debug, Default)]
-pub(super) struct Layout {
-    pub(super) changes: Vec<Change>,
+pub(crate) struct Layout {
+    pub(crate) changes: Vec<Change>,
     /// When each answer was about to leave, and its bytes.
-    pub(super) answers: Vec<(usize, Vec<u8>)>,
+    pub(crate) answers: Vec<(usize, Vec<u8>)>,
     /// How many moments there are.
-    pub(super) moments: usize,
-    /// What the files held when the recording began, without the zeros at the end, and their lengths.
-    bases: Vec<(Vec<u8>, u64)>,
+    pub(crate) moments: usize,
+    /// What the files held when the recording began.
+    bases: Vec<Base>,
     first_names: BTreeMap<String, usize>,
     first_folders: BTreeSet<String>,
 }
+
+/// What a file held when the recording began.
+#[derive(Debug)]
+enum Base {
+    /// Its bytes without the zeros at the end, and its length.
+    Bytes(Vec<u8>, u64),
+    /// The file itself: it is not written again.
+    Whole(PathBuf),
+}
+
+/// Below this name each file is written once, and then only moved or removed.
+pub(crate) const WRITTEN_ONCE: &str = "blobs";
 
 /// While a recording is read.
 #[derive(Default)]
@@ -91,12 +102,13 @@ enum Number {
 }
 
 impl Layout {
-    pub(super) fn of(recorded: &Recorded) -> anyhow::Result<Self> {
+    /// What was asked of a folder that was this one before.
+    pub(crate) fn of(base: &Path, all: &[Asked]) -> anyhow::Result<Self> {
         let mut reading = Reading::default();
-        reading.base(&recorded.base, "")?;
+        reading.base(base, "")?;
         reading.it.first_names.clone_from(&reading.names);
         reading.it.first_folders.clone_from(&reading.folders);
-        for asked in &recorded.asked {
+        for asked in all {
             reading.it.moments += 1;
             reading.asked(asked)?;
         }
@@ -104,7 +116,7 @@ impl Layout {
     }
 
     /// Makes the folder that this choice is.
-    pub(super) fn lay_out(&self, choice: &Choice, to: &Path) -> anyhow::Result<()> {
+    pub(crate) fn lay_out(&self, choice: &Choice, to: &Path) -> anyhow::Result<()> {
         let (mut names, mut folders) = (self.first_names.clone(), self.first_folders.clone());
         let mut contents: HashMap<usize, Vec<&Change>> = HashMap::new();
         for index in &choice.kept {
@@ -137,11 +149,17 @@ impl Layout {
             if !path.parent().is_some_and(Path::is_dir) {
                 continue;
             }
+            let base = self.bases.get(*file);
+            if let Some(Base::Whole(whole)) = base {
+                let linked = std::fs::hard_link(whole, &path);
+                linked.with_context(|| format!("linking {}", path.display()))?;
+                continue;
+            }
             let mut options = std::fs::OpenOptions::new();
             let made = options.write(true).create(true).truncate(true).open(&path);
             let made = made.with_context(|| format!("making {}", path.display()))?;
             made.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-            if let Some((base, length)) = self.bases.get(*file) {
+            if let Some(Base::Bytes(base, length)) = base {
                 made.write_all_at(base, 0)?;
                 made.set_len(*length)?;
             }
@@ -175,20 +193,34 @@ impl Reading {
             if kind.is_dir() {
                 self.base(folder, &path)?;
             } else if kind.is_file() {
-                let file = self.file(std::fs::read(entry.path())?);
+                let file = match Path::new(&path).starts_with(WRITTEN_ONCE) {
+                    true => self.file(Base::Whole(entry.path()), entry.metadata()?.len()),
+                    false => self.bytes(std::fs::read(entry.path())?),
+                };
                 self.names.insert(path, file);
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, mut base: Vec<u8>) -> usize {
+    fn bytes(&mut self, mut base: Vec<u8>) -> usize {
         let length = base.len() as u64;
         let end = base.iter().rposition(|byte| *byte != 0);
         base.truncate(end.map_or(0, |end| end + 1));
+        self.file(Base::Bytes(base, length), length)
+    }
+
+    fn file(&mut self, base: Base, length: u64) -> usize {
         self.lengths.push(length);
-        self.it.bases.push((base, length));
+        self.it.bases.push(base);
         self.it.bases.len() - 1
+    }
+
+    /// The file has changed, and may only if it is not one that is written once.
+    fn length_of(&mut self, file: usize) -> anyhow::Result<&mut u64> {
+        let may = matches!(self.it.bases.get(file), Some(Base::Bytes(..)));
+        ensure!(may, "a file that is written once was written again");
+        self.lengths.get_mut(file).context("a file without length")
     }
 
     fn change(&mut self, what: What) -> usize {
@@ -233,12 +265,11 @@ impl Reading {
         );
     }
 
-    fn length(&mut self, file: usize, length: u64) {
+    fn length(&mut self, file: usize, length: u64) -> anyhow::Result<()> {
+        *self.length_of(file)? = length;
         let index = self.change(What::Length { file, length });
         self.of_file.entry(file).or_default().push(index);
-        if let Some(known) = self.lengths.get_mut(file) {
-            *known = length;
-        }
+        Ok(())
     }
 
     fn asked(&mut self, asked: &Asked) -> anyhow::Result<()> {
@@ -248,7 +279,7 @@ impl Reading {
                 path,
                 made,
                 emptied,
-            } => self.opened(*number, path, *made, *emptied),
+            } => self.opened(*number, path, *made, *emptied)?,
             Asked::Written {
                 number,
                 at,
@@ -257,7 +288,7 @@ impl Reading {
             } => self.written(*number, *at, *length_before, bytes)?,
             Asked::Truncated { number, length } => {
                 if let Some(Number::File(file)) = self.numbers.get(number).cloned() {
-                    self.length(file, *length);
+                    self.length(file, *length)?;
                 }
             }
             Asked::SyncBegins { number, token } => {
@@ -303,39 +334,40 @@ impl Reading {
         Ok(())
     }
 
-    fn opened(&mut self, number: u64, path: &str, made: bool, emptied: bool) {
+    fn opened(&mut self, number: u64, path: &str, made: bool, emptied: bool) -> anyhow::Result<()> {
         let path = path.trim_end_matches('/');
         if self.folders.contains(path) {
             let folder = Number::Folder(path.to_owned());
             self.numbers.insert(number, folder);
-            return;
+            return Ok(());
         }
         let file = match self.names.get(path) {
             Some(file) if !made => *file,
             _ => {
-                let file = self.file(Vec::new());
+                let file = self.bytes(Vec::new());
                 self.name(path, file);
                 file
             }
         };
         self.numbers.insert(number, Number::File(file));
         if emptied && self.lengths.get(file).is_some_and(|length| *length > 0) {
-            self.length(file, 0);
+            self.length(file, 0)?;
         }
+        Ok(())
     }
 
     fn written(&mut self, number: u64, at: u64, before: u64, bytes: &[u8]) -> anyhow::Result<()> {
         let Some(Number::File(file)) = self.numbers.get(&number).cloned() else {
             anyhow::bail!("a write into a file that was never opened");
         };
-        let known = self.lengths.get(file).copied().unwrap_or(0);
+        let known = *self.length_of(file)?;
         ensure!(
             known <= before,
             "a file is shorter than what was seen of it"
         );
         if known < before {
             // by a call that does not go through libc
-            self.length(file, before);
+            self.length(file, before)?;
         }
         let index = self.change(What::Write {
             file,
@@ -343,22 +375,20 @@ impl Reading {
             bytes: bytes.to_vec(),
         });
         self.of_file.entry(file).or_default().push(index);
-        if let Some(known) = self.lengths.get_mut(file) {
-            *known = before.max(at.saturating_add(bytes.len() as u64));
-        }
+        *self.length_of(file)? = before.max(at.saturating_add(bytes.len() as u64));
         Ok(())
     }
 }
 
 /// One of the states of a moment.
 #[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Choice {
+pub(crate) struct Choice {
     /// The changes that are on the disk, in order.
     kept: Vec<usize>,
     /// How many bytes of a torn write are there, by the moment of the write.
-    pub(super) torn: BTreeMap<usize, usize>,
+    pub(crate) torn: BTreeMap<usize, usize>,
     /// Whether something is missing.
-    pub(super) leaves_out: bool,
+    pub(crate) leaves_out: bool,
 }
 
 /// Which of the changes that may be missing are.
@@ -376,11 +406,8 @@ enum Rule {
 
 impl Choice {
     /// Draws a state of a moment: what is durable, and any of the rest.
-    pub(super) fn draw(layout: &Layout, moment: usize, random: &mut u64) -> Self {
-        let made = layout.changes.iter().enumerate();
-        let made = made.take_while(|(_, change)| change.at <= moment);
-        let open: Vec<usize> = made
-            .clone()
+    pub(crate) fn draw(layout: &Layout, moment: usize, random: &mut u64) -> Self {
+        let open: Vec<usize> = made_until(layout, moment)
             .filter(|(_, change)| change.durable > moment)
             .map(|(index, _)| index)
             .collect();
@@ -395,9 +422,18 @@ impl Choice {
             6 => Rule::Journal(one),
             _ => Rule::Before(one),
         };
+        Self::by(layout, moment, rule, random)
+    }
+
+    /// The state at the end in which everything is missing that no sync has made durable.
+    pub(crate) fn forgets_all(layout: &Layout) -> Self {
+        Self::by(layout, layout.moments, Rule::None, &mut 0)
+    }
+
+    fn by(layout: &Layout, moment: usize, rule: Rule, random: &mut u64) -> Self {
         let mut choice = Self::default();
         let mut missing = BTreeSet::new();
-        for (index, change) in made {
+        for (index, change) in made_until(layout, moment) {
             let stays = change.durable <= moment
                 || match rule {
                     Rule::All => true,
@@ -436,4 +472,9 @@ impl Choice {
             ..Self::default()
         }
     }
+}
+
+fn made_until(layout: &Layout, moment: usize) -> impl Iterator<Item = (usize, &Change)> {
+    let made = layout.changes.iter().enumerate();
+    made.take_while(move |(_, change)| change.at <= moment)
 }

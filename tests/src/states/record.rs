@@ -13,7 +13,7 @@ use super::draw;
 use super::layout::{Choice, Layout};
 use crate::calls;
 use crate::calls::log::{self, Asked};
-use crate::calls::{Call, Calls};
+use crate::calls::{Call, Calls, Copies};
 use crate::hospital::Hospital;
 use crate::long::write_small;
 use crate::sender::{Answer, file};
@@ -55,7 +55,9 @@ pub async fn record(plan: Plan) -> anyhow::Result<Vec<Recorded>> {
     let folder = std::sync::Arc::new(tempfile::tempdir()?);
     let library = calls::library(folder.path()).await?;
     let calls = Calls::of(folder.path(), library.clone())?;
-    let words = words(folder.path(), &library, calls.page());
+    let page = format!("CALLS_PAGE={} CALLS_KEEP=1", calls.page().display());
+    let spool = ("agent-spool", Copies::Before);
+    let words = calls::words_of_each_start(folder.path(), &library, spool, &page);
     let mut hospital = Hospital::with_both_under(&words, &[]).await?;
     let config = folder.path().join("agent.toml");
     std::fs::copy(hospital.stack.options.folder.join("agent.toml"), &config)?;
@@ -79,8 +81,15 @@ pub async fn record(plan: Plan) -> anyhow::Result<Vec<Recorded>> {
             sent,
             _folder: folder.clone(),
         };
+        let layout = Layout::of(&recorded.base, &recorded.asked)?;
+        let owed = recorded.owed(&layout.answers, layout.moments).len();
+        let answered = before.len() + recorded.sent.values().map(Vec::len).sum::<usize>();
+        ensure!(
+            plan.fails || owed == answered,
+            "{owed} answers were seen leaving, {answered} arrived"
+        );
         before.extend(recorded.sent.values().flatten().copied());
-        compare(&recorded, &spool)?;
+        compare(&layout, &spool)?;
         all.push(recorded);
     }
     hospital.close().await?;
@@ -96,17 +105,6 @@ async fn quiet(log: &Path) -> anyhow::Result<()> {
         Ok((before == last).then_some(()))
     })
     .await
-}
-
-/// Before each start the folder is copied, for what lies in it then is durable; then the agent runs with the library in it.
-fn words(folder: &Path, library: &Path, page: &Path) -> Vec<String> {
-    let (folder, library, page) = (folder.display(), library.display(), page.display());
-    let shell = format!(
-        "n=$(ls -d {folder}/base.* 2>/dev/null | wc -l); \
-         cp -a --sparse=always \"$(dirname \"$3\")/agent-spool\" {folder}/base.$n; \
-         exec env LD_PRELOAD={library} CALLS_BELOW={BELOW} CALLS_PAGE={page} CALLS_KEEP=1 CALLS_LOG={folder}/log.$n \"$@\""
-    );
-    ["sh", "-c", &shell, "sh"].map(str::to_owned).to_vec()
 }
 
 /// Sends studies, some objects twice and some UIDs with other bytes.
@@ -163,11 +161,10 @@ async fn send(
 }
 
 /// Whether what was written down, all of it, is what lies in the folder.
-fn compare(recorded: &Recorded, spool: &Path) -> anyhow::Result<()> {
-    let layout = Layout::of(recorded)?;
+fn compare(layout: &Layout, spool: &Path) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let laid = folder.path().join("agent-spool");
-    layout.lay_out(&Choice::whole(&layout), &laid)?;
+    layout.lay_out(&Choice::whole(layout), &laid)?;
     let mut left = vec![PathBuf::new()];
     let mut files = 0;
     while let Some(inside) = left.pop() {

@@ -10,7 +10,9 @@ use causeway_proto::link::codec::{Message, Part, Reader, Speaker, encode};
 use causeway_proto::link::message::{Hello, HelloAgent};
 use causeway_proto::link::session::agent_hello;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{
+    ClientConfig, Connection, ConnectionError, Endpoint, RecvStream, SendStream, TransportConfig,
+};
 
 use super::centre::clock;
 
@@ -36,9 +38,20 @@ pub(super) fn hello(spool: &str, session: u64) -> Hello {
 
 impl Stranger {
     pub(super) async fn dial(tls: &ClientTls, gateway: SocketAddr) -> anyhow::Result<Self> {
+        Self::with(tls, gateway, TransportConfig::default()).await
+    }
+
+    /// With other transport parameters.
+    pub(super) async fn with(
+        tls: &ClientTls,
+        gateway: SocketAddr,
+        transport: TransportConfig,
+    ) -> anyhow::Result<Self> {
         let mut endpoint = Endpoint::client("127.0.0.1:0".parse()?)?;
         let crypto = QuicClientConfig::try_from(Arc::clone(&tls.config))?;
-        endpoint.set_default_client_config(ClientConfig::new(Arc::new(crypto)));
+        let mut config = ClientConfig::new(Arc::new(crypto));
+        config.transport_config(Arc::new(transport));
+        endpoint.set_default_client_config(config);
         let connection = endpoint.connect(gateway, "localhost")?.await?;
         let (to_gateway, from_gateway) = connection.open_bi().await?;
         Ok(Self {

@@ -37,13 +37,17 @@ pub(super) async fn act(config: &Config, verb: Option<Verb>) -> anyhow::Result<(
 async fn list(config: &Config) -> anyhow::Result<()> {
     let (mut out, status) = (io::stdout(), status_of(config).await?);
     for alarm in status.told {
-        let known = alarm.acknowledged.map_or_else(String::new, |by| {
+        let known = alarm.acknowledged.as_ref().map_or_else(String::new, |by| {
             format!("; acknowledged {} by {}", by.at, by.by)
         });
         writeln!(
             out,
-            "{}  {}  since {}, told {} time(s){known}: {}",
-            alarm.rule, alarm.about, alarm.since, alarm.times, alarm.sentence
+            "{}  {}  since {}, {}{known}: {}",
+            alarm.rule,
+            alarm.about,
+            alarm.since,
+            alarm.telling(),
+            alarm.sentence
         )?;
     }
     Ok(())

@@ -9,9 +9,12 @@ use causeway_proto::report::{signature, sr};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
-use super::super::tests::{Pacs, bench_with_study, hear, offer, open, word};
+use super::super::tests::withdrawn::withdrawal;
+use super::super::tests::{
+    Pacs, bench_with_study, destination, hear, offer, offer_by, open, open_with, word,
+};
 use super::*;
-use crate::delivery::SendOutcome;
+use crate::delivery::{Destination, SendOutcome, Store};
 use crate::restore::sample::{as_sent, document};
 use crate::restore::{Config, Find, Truth, Unseal};
 use crate::spool::tests::{Bench, What};
@@ -209,6 +212,27 @@ async fn a_refused_report_is_not_offered_by_a_retry() {
 }
 
 #[tokio::test]
+async fn what_a_person_decides_brings_nothing_back_that_was_withdrawn() {
+    for ruling in [Ruling::Ours, Ruling::Refuse] {
+        let (_bench, deliveries, _) = at_site().await;
+        assert!(ask(&deliveries, &asking([says("PID-2", "Other^One")])).await);
+        let (report, _) = nameless("1.2.3", "2.25.1");
+        let (back, bytes) = withdrawal(&report, "2.25.2", 60);
+        deliveries.accept(&back, bytes).await.unwrap();
+        let id = held(&deliveries).await[0].report;
+        assert_eq!(deliveries.rule(id, ruling, "rita").await.unwrap(), 1);
+        let state: String = sqlx::query_scalar(
+            "SELECT state FROM delivery WHERE report_id = $1 AND destination = 'pacs'",
+        )
+        .bind(id)
+        .fetch_one(deliveries.inner.spool.rows().read())
+        .await
+        .unwrap();
+        assert_eq!(state, "held");
+    }
+}
+
+#[tokio::test]
 async fn an_outage_of_the_question_waits_and_a_retry_asks_again() {
     let (bench, deliveries, _) = at_site().await;
     let gone = || Asked::Failed("no connection".to_owned());
@@ -255,6 +279,107 @@ async fn what_the_pacs_said_grows_old_while_it_takes_nothing() {
     assert!(ask(&deliveries, &restoring).await);
     assert!(offer(&deliveries, &pacs).await);
     assert_eq!(filed(&pacs)[1], "Test^Married");
+}
+
+/// How old a decision is that the clock calls a later one nobody knows: it is asked about again (R18).
+#[tokio::test]
+async fn what_the_pacs_said_under_a_clock_that_was_set_back_is_old() {
+    let (bench, deliveries, _) = at_site().await;
+    let restoring = asking([says("PID-1", "Test^One"), says("PID-1", "Test^Married")]);
+    assert!(ask(&deliveries, &restoring).await);
+    bench.pass(-3600);
+    let pacs = Pacs::default();
+    assert!(!offer(&deliveries, &pacs).await, "it is asked about first");
+    assert!(ask(&deliveries, &restoring).await);
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(filed(&pacs)[1], "Test^Married");
+}
+
+/// Its next try lies in the time of a clock that was ahead, and what the PACS said has grown old since: it does not wait for that time.
+#[tokio::test]
+async fn what_has_grown_old_is_asked_about_although_its_next_try_lies_far_ahead() {
+    let (bench, deliveries, _) = at_site().await;
+    let restoring = asking([says("PID-1", "Test^One")]);
+    assert!(ask(&deliveries, &restoring).await);
+    // the clock is ahead while it is offered, and right again before the next try
+    let (begins, begun) = tokio::sync::oneshot::channel();
+    let (ends, ended) = tokio::sync::oneshot::channel();
+    let once = Mutex::new(Some((begins, ended)));
+    let store = Store::new(move |_, _| {
+        let (begins, ended) = once.lock().unwrap().take().unwrap();
+        begins.send(()).unwrap();
+        Box::pin(async move {
+            ended.await.unwrap();
+            SendOutcome::Failed("no connection".to_owned())
+        })
+    });
+    let clock = async {
+        begun.await.unwrap();
+        bench.pass(86_400);
+        ends.send(()).unwrap();
+    };
+    let to = destination();
+    let (offered, ()) = tokio::join!(offer_by(&deliveries, &to, &store), clock);
+    assert!(offered);
+    bench.pass(1000 - 86_400);
+    assert!(ask(&deliveries, &restoring).await);
+    let pacs = Pacs::default();
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(filed(&pacs)[1], "Test^One");
+}
+
+/// Bytes that are found damaged when their patient is looked for are asked for, as those are that were to be offered.
+#[tokio::test]
+async fn a_damaged_report_comes_again_and_is_asked_about_then() {
+    let (bench, deliveries, bytes) = at_site().await;
+    bench.disk.damage(|data| {
+        data[9] ^= 1;
+        true
+    });
+    let restoring = asking([says("PID-1", "Test^One")]);
+    assert!(ask(&deliveries, &restoring).await);
+    let expect = [
+        word("site", "waiting", false),
+        word("pacs", "waiting", true),
+    ];
+    assert_eq!(hear(&deliveries).await, expect);
+    assert!(!ask(&deliveries, &restoring).await, "nothing can be read");
+    let (report, _) = nameless("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    assert!(ask(&deliveries, &restoring).await);
+    let pacs = Pacs::default();
+    assert!(offer(&deliveries, &pacs).await);
+    assert_eq!(filed(&pacs)[0], "PID-1");
+}
+
+#[tokio::test]
+async fn what_a_person_has_decided_stands_when_the_bytes_come_again() {
+    let (bench, deliveries, bytes) = at_site().await;
+    let restoring = asking([says("PID-2", "Other^One"), says("PID-1", "Test^One")]);
+    assert!(ask(&deliveries, &restoring).await);
+    let report = held(&deliveries).await[0].report;
+    let ruled = deliveries.rule(report, Ruling::Refuse, "rita").await;
+    assert_eq!(ruled.unwrap(), 1);
+    drop(deliveries);
+    bench.disk.damage(|data| {
+        data.truncate(9);
+        true
+    });
+    let bench = bench.restart().await;
+    let archive = Destination {
+        name: "archive".to_owned(),
+        ..destination()
+    };
+    let deliveries = open_with(&bench, vec![destination(), archive]).await;
+    let (again, _) = nameless("1.2.3", "2.25.1");
+    deliveries.accept(&again, bytes).await.unwrap();
+    let told = hear(&deliveries).await;
+    let expect = [word("site", "at-site", false), word("pacs", "held", false)];
+    assert_eq!(told, expect, "it goes where it went when it came first");
+    assert!(!ask(&deliveries, &restoring).await);
+    let retried = deliveries.retry(&again.case, "rita").await;
+    assert_eq!(retried.unwrap(), 0);
+    assert_eq!(held(&deliveries).await[0].state, "refused");
 }
 
 #[tokio::test]

@@ -12,28 +12,37 @@ use super::*;
 use crate::restore::{Asked, Config as Restore, Find, Unseal, home_uid};
 use crate::spool::{Config, Stored};
 
-const STUDY: &str = "1.3.12.2.1107.5.1.4.1";
+pub(in crate::delivery) const STUDY: &str = "1.3.12.2.1107.5.1.4.1";
 const INSTANCE: &str = "1.3.12.2.1107.5.1.4.3";
 
-/// A site that replaces UIDs, with one object whose UIDs were said.
-async fn site() -> (Bench, Deliveries) {
+/// Of a site that replaces UIDs.
+pub(in crate::delivery) fn replacing() -> Config {
     let mut config = Config::default();
     config.agreement.require = vec!["replace-uids".to_owned()];
-    let bench = Bench::strict(config).await;
+    config
+}
+
+async fn site() -> (Bench, Deliveries) {
+    let bench = Bench::strict(replacing()).await;
+    sent(&bench).await;
+    let deliveries = open(&bench).await;
+    (bench, deliveries)
+}
+
+/// One object has left whose UIDs were said.
+pub(in crate::delivery) async fn sent(bench: &Bench) {
     bench.greet(1, 0).await;
     bench.store(&What::image(STUDY, INSTANCE)).await.unwrap();
-    let pairs = [STUDY, "1.2.3.4", INSTANCE].map(|home| (home.to_owned(), said(&bench, home)));
+    let pairs = [STUDY, "1.2.3.4", INSTANCE].map(|home| (home.to_owned(), said(bench, home)));
     let agreement = "a1".parse().unwrap();
     bench
         .spool
         .note_uids(&agreement, &pairs.into())
         .await
         .unwrap();
-    let deliveries = open(&bench).await;
-    (bench, deliveries)
 }
 
-fn said(bench: &Bench, home: &str) -> String {
+pub(in crate::delivery) fn said(bench: &Bench, home: &str) -> String {
     bench.spool.said_for(&"a1".parse().unwrap(), home).unwrap()
 }
 
@@ -49,7 +58,7 @@ fn evidence(study: &str, series: &str, instance: &str) -> Evidence {
 }
 
 /// A report as its reader signs it, who knows no UID of the site, and the message as the link hands it on.
-fn signed(
+pub(in crate::delivery) fn signed(
     bench: &Bench,
     instance: &str,
     evidence: Evidence,
@@ -71,7 +80,7 @@ fn signed(
     (report, bytes)
 }
 
-fn seen(bench: &Bench) -> Evidence {
+pub(in crate::delivery) fn seen(bench: &Bench) -> Evidence {
     let [study, series, instance] = [STUDY, "1.2.3.4", INSTANCE].map(|home| said(bench, home));
     evidence(&study, &series, &instance)
 }

@@ -207,6 +207,10 @@ async fn what_was_accepted_is_led_to_no_other_study_by_what_is_said_later() {
     led.delivery = "another".to_owned();
     deliveries.accept(&led, bytes).await.unwrap();
     assert!(hear(&deliveries).await.is_empty(), "it stands as it stood");
+    // nor by a document that is signed for the other study, under its UID
+    let (other, bytes) = signed("1.2.4", "2.25.1");
+    deliveries.accept(&other, bytes).await.unwrap();
+    assert!(hear(&deliveries).await.is_empty(), "it stands as it stood");
     let pacs = Pacs::default();
     assert!(offer(&deliveries, &pacs).await);
     assert_eq!(pacs.received()[0].study.as_str(), "1.2.3");

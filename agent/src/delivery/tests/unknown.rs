@@ -198,6 +198,75 @@ async fn what_a_person_offers_again_is_sent_and_not_asked_for() {
     }
 }
 
+/// An order stands until it was carried out: not by an offer that was under way when it was given, and not by a process that ended.
+#[tokio::test]
+async fn what_a_person_orders_meanwhile_is_sent_and_not_asked_for() {
+    for ends in [false, true] {
+        let bench = bench_with_study().await;
+        let deliveries = open(&bench).await;
+        let (report, bytes) = signed("1.2.3", "2.25.1");
+        deliveries.accept(&report, bytes).await.unwrap();
+        let pacs = Pacs::answering([lost(), SendOutcome::Stored(0)]);
+        assert!(offer(&deliveries, &pacs).await);
+        bench.pass(1000);
+        let (to, ordering, case) = (destination(), deliveries.clone(), report.case.clone());
+        let store = pacs.store().asking(move |_, _| {
+            let (ordering, case) = (ordering.clone(), case.clone());
+            Box::pin(async move {
+                assert_eq!(ordering.retry(&case, "Dr. B").await.unwrap(), 1);
+                match ends {
+                    true => std::future::pending().await,
+                    false => Holds::Unreached("no connection".to_owned()),
+                }
+            })
+        });
+        if ends {
+            let ordered = async {
+                while line(&deliveries).await.1 != "offered again by a person at the site" {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                _ = offer_by(&deliveries, &to, &store) => panic!("nobody answers"),
+                () = ordered => {}
+            }
+        } else {
+            assert!(offer_by(&deliveries, &to, &store).await);
+        }
+        drop((deliveries, store));
+        let bench = bench.restart().await;
+        bench.pass(1000);
+        let deliveries = open(&bench).await;
+        let (store, count) = asked(&pacs, [Holds::Yes]);
+        assert!(offer_by(&deliveries, &to, &store).await);
+        assert_eq!(line(&deliveries).await.0, "delivered");
+        assert_eq!((pacs.received().len(), *count.lock().unwrap()), (2, 0));
+    }
+}
+
+/// A PACS that stored it, lost the connection, cannot be asked, and refuses what it has: nobody may read that it is not there.
+#[tokio::test]
+async fn what_a_pacs_refuses_that_may_have_it_is_not_known_to_be_missing() {
+    for (refusal, tries) in [
+        (SendOutcome::Refused(0xC000), 10),
+        (SendOutcome::NotNegotiated, 1),
+    ] {
+        let bench = bench_with_study().await;
+        let deliveries = open(&bench).await;
+        let (report, bytes) = signed("1.2.3", "2.25.1");
+        deliveries.accept(&report, bytes).await.unwrap();
+        let (store, _) = asked(&Pacs::answering([lost(), refusal]), [Holds::Unsaid]);
+        for _ in 0..=tries {
+            assert!(offer_by(&deliveries, &destination(), &store).await);
+            bench.pass(1000);
+        }
+        assert!(!offer_by(&deliveries, &destination(), &store).await);
+        let (_, sentence) = line(&deliveries).await;
+        let says_so = sentence.starts_with("not known whether the PACS has it");
+        assert!(says_so, "{sentence}");
+    }
+}
+
 /// The agent ends while the PACS is storing: the answer is never heard.
 #[tokio::test]
 async fn what_was_being_offered_when_the_agent_ended_is_asked_first() {

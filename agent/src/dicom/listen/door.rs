@@ -1,15 +1,19 @@
 //! Who may come in: connections and associations are counted, in all and from each address, and what is too much is told so.
 //!
-//! Who has not asked for an association yet holds no place against others. When there is none for a newcomer, one of those who wait
-//! gives way: first who comes from where nobody may call, then whose address has the most of them, then who has waited for longest.
+//! Who has no association holds no place against others: he has not asked for one yet, or was refused and has not closed. When there is
+//! none for a newcomer, one of those gives way: first who comes from where nobody may call, then whose address has the most of them, then
+//! who has waited for longest. To one from where nobody may call only such a one gives way.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use causeway_http::Lines;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,9 +23,11 @@ use crate::commitment::Commitments;
 use crate::spool::{Admission, Spool};
 
 /// Connections beyond the associations: those that are still asking, or are being told that we are full.
-const WAITING_ROOM: usize = 32;
+pub(super) const WAITING_ROOM: usize = 32;
 /// The same from one address: nobody fills the room alone.
 pub(super) const WAITING_FROM_ONE: usize = 8;
+/// How often it is said how many lines the log has not.
+pub(super) const TELL: Duration = Lines::<About>::EVERY;
 /// Connections for which there is no place, and which are being told so.
 const TURNED_AWAY: usize = 64;
 
@@ -34,8 +40,26 @@ pub(super) struct Door {
     pub(super) tracker: TaskTracker,
     pub(super) threads: Vec<Handle>,
     pub(super) cancel: CancellationToken,
+    lines: Lines<About>,
     counts: Mutex<Counts>,
     left: Notify,
+}
+
+/// What a line of the log is about. Who may call is hidden neither by those who may not nor by those who may under another entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct About {
+    kind: Kind,
+    /// The first entry of those who may call that holds this address, from 0.
+    calling: Option<usize>,
+}
+
+/// Why a line is written of somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    /// There was no place, or another had more right to it.
+    Crowded,
+    /// What was asked for, or how, is not taken.
+    Refused,
 }
 
 #[derive(Debug, Default)]
@@ -48,7 +72,7 @@ struct Counts {
     last_number: u64,
 }
 
-/// A connection that has not asked yet.
+/// A connection without an association.
 #[derive(Debug)]
 struct Waiting {
     address: IpAddr,
@@ -88,8 +112,8 @@ pub(super) struct Place {
 }
 
 impl Counts {
-    /// Ends the waiting of one connection, of this address or of any; says whether there was one.
-    fn give_way(&mut self, of: Option<IpAddr>) -> bool {
+    /// Ends the waiting of one connection, of this address or of any, for a newcomer who is `known` or not; says whether there was one.
+    fn give_way(&mut self, of: Option<IpAddr>, known: bool) -> bool {
         let mut held: HashMap<IpAddr, usize> = HashMap::new();
         for one in self.waiting.values() {
             *held.entry(one.address).or_default() += 1;
@@ -98,7 +122,9 @@ impl Counts {
             let held = held.get(&one.address).copied().unwrap_or_default();
             (one.known, Reverse(held), *number)
         };
-        let may = |(_, one): &(&u64, &Waiting)| of.is_none_or(|of| of == one.address);
+        let may = |(_, one): &(&u64, &Waiting)| {
+            of.is_none_or(|of| of == one.address) && (known || !one.known)
+        };
         let first = self.waiting.iter().filter(may).map(rank).min();
         let Some((.., number)) = first else {
             return false;
@@ -146,6 +172,7 @@ impl Door {
             tracker,
             threads,
             cancel,
+            lines: Lines::default(),
             counts: Mutex::default(),
             left: Notify::new(),
         }
@@ -155,16 +182,36 @@ impl Door {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The first entry of those who may call that holds this address.
+    fn calling(&self, address: IpAddr) -> Option<usize> {
+        let mut entries = self.config.calling.iter();
+        entries.position(|one| one.addresses.iter().any(|origin| origin.holds(address)))
+    }
+
+    /// Whether the log may say this of one more, and how many lines were left out before.
+    pub(super) fn may_tell(&self, kind: Kind, address: IpAddr) -> Option<u64> {
+        let calling = self.calling(address);
+        self.lines
+            .more(About { kind, calling }, address, Instant::now())
+    }
+
+    /// Says how many lines were left out; to be asked each [`TELL`].
+    pub(super) fn tell_the_rest(&self, now: Instant) {
+        self.lines.rest(now);
+    }
+
     /// None when there is not even room to say that there is none.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let config = &self.config;
+        let known = self.calling(address).is_some();
         let mut counts = self.counts();
         let here = counts.by_address.get(&address).copied();
         let here = here.unwrap_or_default().connections;
         let room = if here >= config.max_associations_per_peer + WAITING_FROM_ONE {
-            counts.give_way(Some(address))
+            counts.give_way(Some(address), known)
         } else {
-            counts.connections < config.max_associations + WAITING_ROOM || counts.give_way(None)
+            counts.connections < config.max_associations + WAITING_ROOM
+                || counts.give_way(None, known)
         };
         counts.last_number += 1;
         let number = counts.last_number;
@@ -177,10 +224,9 @@ impl Door {
         };
         if room {
             let (end, ended) = oneshot::channel();
-            let mut origins = config.calling.iter().flat_map(|one| &one.addresses);
             let waiting = Waiting {
                 address,
-                known: origins.any(|origin| origin.holds(address)),
+                known,
                 end,
             };
             counts.connections += 1;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::link::config::Coding;
 use crate::spool::disk::memory::Call;
-use crate::spool::tests::{Bench, What};
+use crate::spool::tests::{Bench, What, receipt_for};
 use crate::spool::view;
 
 fn mismatch(out: &Outgoing) -> Refused {
@@ -90,4 +90,32 @@ async fn what_cannot_be_read_is_lost_and_no_other() {
     outcome.unwrap();
     upload.judged(&key);
     assert_eq!(lost(&bench).await, 1);
+}
+
+/// What a connection remembers does not grow with the studies that went over it.
+#[tokio::test]
+async fn a_study_of_which_nothing_is_left_to_say_is_forgotten_and_said_again_when_it_comes_again() {
+    let (bench, mut upload, out, _tasks) = begun().await;
+    let mut say = Vec::new();
+    upload.look(&mut say).await.unwrap();
+    assert!(say.is_empty(), "it was said: {say:?}");
+    let receipt = receipt_for(&out, 1, 1);
+    upload.receipts(&[receipt]).await.unwrap();
+    bench.pass(600);
+    assert_eq!(bench.seal().await, 1);
+    let due = bench.spool.manifests_due().await.unwrap();
+    let sealed = Sealed {
+        study: out.study.clone(),
+        agreement: out.key.agreement.clone(),
+        version: due[0].version,
+        missing: Vec::new(),
+    };
+    upload.sealed(&sealed).await.unwrap();
+    upload.look(&mut say).await.unwrap();
+    assert!(upload.opened.is_empty() && say.is_empty(), "{say:?}");
+    let more = What::image("1.2.3", "1.2.3.2");
+    bench.store(&more).await.unwrap();
+    upload.look(&mut say).await.unwrap();
+    assert!(matches!(say[..], [Message::Open(_), Message::Progress(_)]));
+    assert!(!upload.uploader.is_idle());
 }

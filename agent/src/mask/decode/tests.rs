@@ -31,6 +31,7 @@ fn asked(
         syntax: syntax.to_owned(),
         layout: layout.clone(),
         palette: palette.len() as u64,
+        length: bytes.len() as u64,
         view,
     };
     let mut input = serde_json::to_vec(&job).unwrap();
@@ -168,8 +169,21 @@ fn what_is_no_job_or_too_short_is_refused() {
     for input in [&b""[..], b"\n", b"{}\n", b"{\"syntax\":1}\n", &[b'x'; 9000]] {
         assert_eq!(answer(input, &mut out), Err(Refusal::Invalid));
     }
-    let view = Some(View::default());
     let of = layout(2, 1, "MONOCHROME2");
+    for length in [5, LONGEST_FRAME + 1, u64::MAX] {
+        let job = Job {
+            syntax: NATIVE.to_owned(),
+            layout: of.clone(),
+            palette: 0,
+            length,
+            view: None,
+        };
+        let mut input = serde_json::to_vec(&job).unwrap();
+        input.extend(b"\n1234");
+        assert_eq!(answer(&input[..], &mut out), Err(Refusal::Invalid));
+    }
+    assert!(out.is_empty());
+    let view = Some(View::default());
     assert!(asked(NATIVE, &of, view, &[], &[0; 3]).is_err());
     let wrong: [fn(&mut Layout); 7] = [
         |layout| layout.rows = 0,

@@ -4,12 +4,30 @@ use super::*;
 use crate::delivery::tests::{destination, open_with, signed};
 use crate::spool::tests::{Bench, What};
 
-async fn look(dog: &mut Watchdog, bench: &Bench, line: Line) -> Vec<String> {
-    let found = dog
-        .look(bench.spool.rows(), line, bench.clock().now())
-        .await
-        .unwrap();
-    found.iter().map(|it| it.about.to_string()).collect()
+const BOUND: Duration = Duration::from_secs(900);
+
+/// Queues that are told now; `line` is since when it is up, and what it has sent.
+async fn look(dog: &mut Watchdog, bench: &Bench, line: Option<(Timestamp, u64)>) -> Vec<String> {
+    let now = bench.clock().now();
+    let found = stands(dog, bench, line).await.into_iter();
+    let told = found.filter(|(_, since)| now.since(*since) >= BOUND);
+    told.map(|(about, _)| about).collect()
+}
+
+/// Queues that nobody works on, each since when, whether or not that is told already.
+async fn stands(
+    dog: &mut Watchdog,
+    bench: &Bench,
+    line: Option<(Timestamp, u64)>,
+) -> Vec<(String, Timestamp)> {
+    let line = Line {
+        up: line.map(|(up, _)| up),
+        sent: line.map(|(_, sent)| sent),
+    };
+    let now = bench.clock().now();
+    let found = dog.look(bench.spool.rows(), line, BOUND, now).await;
+    let found = found.unwrap().into_iter();
+    found.map(|it| (it.about.to_string(), it.since)).collect()
 }
 
 async fn sql(bench: &Bench, sql: &'static str) {
@@ -44,6 +62,33 @@ async fn a_report_that_nobody_offers_is_found_and_one_that_is_tried_is_not() {
 }
 
 #[tokio::test]
+async fn a_destination_that_is_busy_hides_none_that_is_stuck() {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    let deliveries = open_with(&bench, vec![destination()]).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    sql(
+        &bench,
+        "INSERT INTO delivery (report_id, destination, form, state, sentence, due_us, since_us) \
+         SELECT report_id, 'busy', form, 'waiting', '', due_us + 1, since_us FROM delivery WHERE destination = 'pacs'",
+    )
+    .await;
+    let mut dog = Watchdog::default();
+    for _ in 0..3 {
+        assert!(look(&mut dog, &bench, None).await.is_empty());
+        bench.pass(300);
+        sql(
+            &bench,
+            "UPDATE delivery SET attempts = attempts + 1 WHERE destination = 'busy'",
+        )
+        .await;
+    }
+    assert_eq!(look(&mut dog, &bench, None).await, ["deliveries"]);
+}
+
+#[tokio::test]
 async fn what_waits_for_the_link_is_overdue_only_while_it_is_up_and_idle() {
     let bench = Bench::new().await;
     bench.greet(1, 0).await;
@@ -74,6 +119,31 @@ async fn what_waits_for_the_link_is_overdue_only_while_it_is_up_and_idle() {
     )
     .await;
     assert!(look(&mut dog, &bench, Some((up, 1 << 20))).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_start_ends_nothing_and_an_idle_line_that_is_kept_alive_carries_nothing() {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    bench.spool.settle().await.unwrap();
+    let up = bench.clock().now();
+    let mut dog = Watchdog::default();
+    for minute in 0..15 {
+        let line = Some((up, minute * 10_000));
+        assert!(look(&mut dog, &bench, line).await.is_empty(), "{minute}");
+        bench.pass(60);
+    }
+    let line = Some((up, 150_000));
+    assert_eq!(look(&mut dog, &bench, line).await, ["to-send"]);
+    let mut dog = Watchdog::default();
+    let now = bench.clock().now();
+    let stood = stands(&mut dog, &bench, None).await;
+    assert!(stood.contains(&("to-send".to_owned(), now)), "{stood:?}");
+    assert!(look(&mut dog, &bench, Some((now, 0))).await.is_empty());
+    bench.pass(900);
+    let line = Some((now, 0));
+    assert_eq!(look(&mut dog, &bench, line).await, ["to-send"]);
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Each rule over real rows, with a clock that is moved by hand: told when its bound is over, not before, and over when it is mended.
 
-use causeway_observe::{About, Phase, Telling};
+use causeway_observe::{Phase, Telling};
+use causeway_proto::ids::CaseCode;
 
 use super::*;
 use crate::delivery::tests::{destination, open_with, signed};
-use crate::spool::tests::{Bench, What};
+use crate::spool::tests::{Bench, What, seeded};
 
 /// Everything that the rules look at, with no channel.
 struct Stand {
@@ -26,7 +27,7 @@ impl Stand {
         };
         let config = Config::default();
         let teller = Teller::open(&config, bench.clock());
-        let watch = Watch::new(watched, teller, config, "site-a");
+        let watch = watched.watch(teller, &config, "site-a");
         Self { bench, watch, link }
     }
 
@@ -56,8 +57,12 @@ impl Stand {
 }
 
 fn up() -> link::State {
+    up_since(Timestamp(0))
+}
+
+fn up_since(since: Timestamp) -> link::State {
     link::State::Up {
-        since: Timestamp(0),
+        since,
         gateway: String::new(),
         address: String::new(),
         way: link::Way::Udp,
@@ -112,6 +117,39 @@ async fn a_link_that_is_down_is_told_after_five_minutes_and_only_when_something_
     assert!(stand.look().await.is_empty());
     stand.bench.pass(1);
     assert_eq!(stand.look().await, told(Phase::Raised, "link-down", "link"));
+}
+
+#[tokio::test]
+async fn a_link_that_comes_and_goes_is_down_and_what_waits_for_it_is_untried_also_after_a_restart()
+{
+    let mut stand = Stand::new(Bench::new().await).await;
+    stand.bench.greet(1, 0).await;
+    let what = What::image("1.2.3", "1.2.3.1");
+    stand.bench.store(&what).await.unwrap();
+    stand.bench.spool.settle().await.unwrap();
+    let mut all = Vec::new();
+    for quarter in 0..=64 {
+        let now = stand.bench.clock().now();
+        stand.link.send_replace(up_since(now));
+        for (phase, rule, about) in stand.look().await {
+            all.push((phase, rule, about, quarter * 15));
+        }
+        stand.bench.pass(15);
+    }
+    let raised = |rule: &str, about: &str| {
+        let all = all.iter().filter(|it| it.1 == rule && it.2 == about);
+        all.map(|it| (it.0, it.3)).collect::<Vec<_>>()
+    };
+    assert_eq!(raised("link-down", "link"), [(Phase::Raised, 300)]);
+    let untried = raised("untried", "to-send");
+    assert!(
+        matches!(untried[..], [(Phase::Raised, 900..=960)]),
+        "{untried:?}"
+    );
+    // nothing is over because somebody has begun to look anew
+    let mut stand = Stand::new(stand.bench).await;
+    stand.link.send_replace(up_since(stand.bench.clock().now()));
+    assert!(stand.look().await.is_empty());
 }
 
 #[tokio::test]
@@ -208,11 +246,67 @@ async fn a_report_that_no_destination_has_is_told_a_quarter_of_an_hour_after_its
     stand.bench.pass(1);
     let case = report.case.as_str();
     assert_eq!(stand.look().await, told(Phase::Raised, "report-late", case));
+    stand.bench.pass(40 * 24 * 3600);
+    let later = stand.look().await;
+    let again = (Phase::Again, "report-late".to_owned(), case.to_owned());
+    assert!(later.contains(&again), "no day ends it: {later:?}");
     // one destination has one of its forms: that is enough
     stand
         .sql("UPDATE delivery SET state = 'delivered' WHERE destination = 'pacs'")
         .await;
-    assert_eq!(stand.look().await, told(Phase::Over, "report-late", case));
+    let over = (Phase::Over, "report-late".to_owned(), case.to_owned());
+    let last = stand.look().await;
+    assert!(last.contains(&over), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_report_that_becomes_late_is_told_although_many_stay_so_and_somebody_knows_of_one() {
+    let bench = Bench::new().await;
+    bench.greet(1, 0).await;
+    bench.store(&What::image("1.2.3", "1.2.3.1")).await.unwrap();
+    let deliveries = open_with(&bench, vec![destination()]).await;
+    let (mut report, bytes) = signed("1.2.3", "2.25.1");
+    report.signed_at = bench.clock().now();
+    deliveries.accept(&report, bytes).await.unwrap();
+    let mut stand = Stand::new(bench).await;
+    // cases of which a report stays where it is, and such of which one was signed a moment ago
+    for sql in [
+        "INSERT INTO report (delivery, agreement, study_uid, sop_uid, sop_class, syntax, case_code, status, signed_us, signer, received_us) \
+         WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT 'd' || i, agreement, '1.2.' || i, '9.' || i, \
+         sop_class, syntax, case_code, status, CASE WHEN i <= 250 THEN i ELSE signed_us + 60000000 END, signer, 1 FROM report, n",
+        "INSERT INTO delivery (report_id, destination, form, state, sentence, since_us) SELECT id, 'pacs', 'sr', 'held', '', 1 \
+         FROM report WHERE sop_uid LIKE '9.%'",
+    ] {
+        stand.sql(sql).await;
+    }
+    let mut tx = stand.bench.spool.rows().begin().await.unwrap();
+    for n in 1..=500_u64 {
+        let of = sqlx::query("UPDATE report SET case_code = $1 WHERE sop_uid = $2");
+        let of = of.bind(CaseCode::draw(&seeded(1_000 + n)).as_str().to_owned());
+        of.bind(format!("9.{n}")).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    stand.bench.pass(899);
+    stand.look().await;
+    stand.bench.pass(1);
+    let case = report.case.as_str();
+    assert_eq!(stand.look().await, told(Phase::Raised, "report-late", case));
+    let rows = stand.bench.spool.rows();
+    let known = (Some("report-late"), None);
+    let known = acknowledge(rows, stand.bench.clock().now(), known, "rita");
+    assert!(known.await.unwrap() > 200);
+    // one more of its case
+    let (mut second, bytes) = signed("1.2.3", "2.25.2");
+    second.case = report.case.clone();
+    second.signed_at = stand.bench.clock().now();
+    deliveries.accept(&second, bytes).await.unwrap();
+    stand.sql("DELETE FROM delivery WHERE report_id IN (SELECT id FROM report WHERE sop_uid LIKE '9.%' AND signed_us > 250)").await;
+    stand.bench.pass(899);
+    let mut early = stand.look().await;
+    early.retain(|(_, rule, _)| rule == "report-late");
+    assert_eq!(early, [], "not late yet");
+    stand.bench.pass(1);
+    assert_eq!(stand.look().await, told(Phase::Raised, "report-late", case));
 }
 
 #[tokio::test]
@@ -273,8 +367,6 @@ async fn a_disk_that_fills_is_told_and_rows_that_cannot_be_read_too() {
     assert!(stand.look().await.is_empty());
     stand.bench.pass(60);
     assert_eq!(stand.look().await, told(Phase::Raised, "rows", "rows"));
-    assert_eq!(
-        stand.watch.book.entries().next().unwrap().about,
-        About::part("rows")
-    );
+    let rows = stand.bench.spool.rows();
+    assert_eq!(standing(rows).await.unwrap()[0].rule, "rows");
 }

@@ -281,6 +281,15 @@ impl Seam for MemoryDisk {
         Ok(())
     }
 
+    fn shorten(&self, folder: Folder, name: &str, length: u64) -> io::Result<()> {
+        let mut state = self.state();
+        let file = state.named(folder, name)?;
+        if let Some((data, _)) = state.data.get_mut(&file) {
+            data.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        }
+        Ok(())
+    }
+
     fn list(&self, folder: Folder) -> io::Result<Vec<Found>> {
         let state = self.state();
         let files = state.names.iter().filter(|((of, _), _)| *of == folder);

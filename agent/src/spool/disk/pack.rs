@@ -20,6 +20,8 @@ const MAGIC: [u8; 8] = *b"CWFRAME1";
 const PREFIX: usize = 28;
 /// A segment takes no further frames beyond this length.
 pub(super) const SEGMENT: u64 = 64 << 20;
+/// What is read at a time of the room behind the last frame, and what is not worth giving back.
+const PIECE: usize = 1 << 20;
 
 /// The segments of this process.
 #[derive(Debug, Default)]
@@ -256,6 +258,33 @@ impl Disk {
         packs.live.remove(segment);
         drop(packs);
         self.seam.remove(Folder::Packed, segment)
+    }
+
+    /// Gives back the room behind the last frame of a segment of an earlier process, as far as nothing was ever written there. Where a row
+    /// names an object behind it, a head before that is rotten, and nothing is given back: objects may end in zeros.
+    ///
+    /// # Errors
+    /// As the disk says.
+    pub(in crate::spool) fn trim(&self, segment: &Found, end: u64) -> io::Result<()> {
+        let is_behind = |live: &HashSet<u64>| live.iter().any(|offset| *offset >= end);
+        if self.packs().live.get(&segment.name).is_some_and(is_behind) {
+            return Ok(());
+        }
+        let (mut at, mut keep) = (end, end);
+        while at < segment.length {
+            let piece = self.seam.read(Folder::Packed, &segment.name, at, PIECE)?;
+            if piece.is_empty() {
+                break;
+            }
+            at = at.saturating_add(piece.len() as u64);
+            if piece.iter().any(|byte| *byte != 0) {
+                keep = at;
+            }
+        }
+        match segment.length.saturating_sub(keep) > PIECE as u64 {
+            true => self.seam.shorten(Folder::Packed, &segment.name, keep),
+            false => Ok(()),
+        }
     }
 
     /// The segments that are there, with their lengths.

@@ -149,6 +149,14 @@ impl Seam for RealDisk {
         }
     }
 
+    fn shorten(&self, folder: Folder, name: &str, length: u64) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options
+            .write(true)
+            .open(self.path(folder, name))?
+            .set_len(length)
+    }
+
     fn list(&self, folder: Folder) -> io::Result<Vec<Found>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(self.root.join(folder.name()))? {

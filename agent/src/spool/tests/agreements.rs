@@ -72,7 +72,7 @@ async fn one_object_in_two_studies_does_not_stop_the_link() {
     let kept = "SELECT COUNT(*) FROM aside WHERE kind = 'conflict' AND study_uid = '1.2.4'";
     assert_eq!(count(&bench, kept).await, 1);
     bench.pass(30);
-    assert_eq!(study::seal_complete(&bench.spool).await.unwrap(), 1);
+    assert_eq!(bench.seal().await, 1);
     let bench = bench.restart().await;
     assert_eq!(
         bench.spool.recovery(),
@@ -113,7 +113,7 @@ async fn a_nameless_study_joins_the_one_that_is_there() {
     bench.store(&pixels).await.unwrap();
     bench.greet_with(1, 0, &["a1", "a2"]).await;
     bench.pass(30);
-    study::seal_complete(&bench.spool).await.unwrap();
+    bench.seal().await;
     bench.receipt_all(1, 1).await;
     let version = bench.spool.manifests_due().await.unwrap()[0].version;
     let mut tx = bench.spool.rows().begin().await.unwrap();
@@ -145,7 +145,7 @@ async fn a_nameless_study_joins_the_one_that_is_there() {
         .unwrap();
     assert_eq!(kinds, "conflict,correction");
     bench.pass(30);
-    study::seal_complete(&bench.spool).await.unwrap();
+    bench.seal().await;
     bench.receipt_all(1, 4).await;
     let due = bench.spool.manifests_due().await.unwrap().remove(0);
     assert_eq!((due.version, due.entries.len()), (version + 1, 4));

@@ -2,6 +2,9 @@
 
 mod disk_of_its_own;
 
+use std::path::Path;
+
+use super::super::disk::Handle;
 use super::super::disk::real::RealDisk;
 use super::faults::files;
 use super::*;
@@ -73,6 +76,11 @@ fn few_files_are_as_little_as_few_bytes() {
 /// A spool on a real disk that is small, with floors that fit it.
 async fn on(disk: &SmallDisk, reserve_bytes: u64) -> (TempDir, Spool) {
     let folder = tempfile::tempdir_in(disk.path()).unwrap();
+    let spool = in_folder(folder.path(), reserve_bytes, 1).await;
+    (folder, spool)
+}
+
+async fn in_folder(folder: &Path, reserve_bytes: u64, seed: u64) -> Spool {
     let mut config = Config::default();
     config.disk.soft_floor_bytes = 64 * MIB;
     config.disk.hard_floor_bytes = 48 * MIB;
@@ -80,11 +88,11 @@ async fn on(disk: &SmallDisk, reserve_bytes: u64) -> (TempDir, Spool) {
     config.disk.hard_floor_files = 100;
     config.disk.reserve_bytes = reserve_bytes;
     let now = Arc::new(AtomicI64::new(1_700_000_000_000_000));
-    let (random, clock) = (seeded(1), clock(&now));
-    let keys = Keys::open(&folder.path().join("keys"), random.clone(), clock.clone()).unwrap();
-    let seam = Arc::new(RealDisk::open(folder.path()).unwrap());
-    let spool = Spool::open(config, folder.path(), keys, clock, random, seam).await;
-    (folder, spool.unwrap())
+    let (random, clock) = (seeded(seed), clock(&now));
+    let keys = Keys::open(&folder.join("keys"), random.clone(), clock.clone()).unwrap();
+    let seam = Arc::new(RealDisk::open(folder).unwrap());
+    let spool = Spool::open(config, folder, keys, clock, random, seam).await;
+    spool.unwrap()
 }
 
 /// So many records, each in a transaction of its own, of 20 KiB; answers how many were refused.
@@ -169,5 +177,47 @@ async fn a_disk_without_names_takes_nothing_and_writes_rows() {
     }
     disk.clear();
     assert_eq!(spool.admission(), Admission::Open);
+    spool.close().await;
+}
+
+/// Each process begins a segment with all its room; what the last one has not used of its own is given back.
+#[tokio::test]
+async fn a_start_gives_back_the_room_of_the_segment_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let lengths = || {
+        let listed = std::fs::read_dir(folder.path().join("packed")).unwrap();
+        let lengths = listed.map(|entry| entry.unwrap().metadata().unwrap().len());
+        lengths.collect::<Vec<_>>()
+    };
+    for process in 1..=3 {
+        let spool = in_folder(folder.path(), 0, process.into()).await;
+        assert!(
+            lengths().iter().all(|length| *length < MIB),
+            "{:?}",
+            lengths()
+        );
+        let association = spool.association_opened(title("PACS"), CallingKind::Pacs);
+        let what = What::image("1.2.3", &format!("1.2.3.{process}"));
+        let what = what.with_bytes(&[process; 5000]);
+        let mut writer = spool.begin(what.arrival(association)).await.unwrap();
+        writer.append(&what.bytes).await.unwrap();
+        spool.commit(writer, what.header()).await.unwrap();
+        let whole = lengths().into_iter().filter(|length| *length == 64 * MIB);
+        assert_eq!((lengths().len(), whole.count()), (usize::from(process), 1));
+        spool.close().await;
+    }
+    let spool = in_folder(folder.path(), 0, 4).await;
+    assert_eq!(spool.recovery().lost, 0);
+    let handles: Vec<String> = sqlx::query_scalar("SELECT handle FROM instance ORDER BY id")
+        .fetch_all(spool.rows().read())
+        .await
+        .unwrap();
+    for (process, handle) in (1..=3).zip(handles) {
+        let read = spool
+            .read(&Handle::from_row(handle), 0, 6000)
+            .await
+            .unwrap();
+        assert_eq!(read, vec![process; 5000]);
+    }
     spool.close().await;
 }

@@ -82,6 +82,10 @@ impl Seam for Busy {
         self.disk.remove(folder, name)
     }
 
+    fn shorten(&self, folder: Folder, name: &str, length: u64) -> io::Result<()> {
+        self.disk.shorten(folder, name, length)
+    }
+
     fn punch(&self, folder: Folder, name: &str, offset: u64, length: u64) -> io::Result<()> {
         self.disk.punch(folder, name, offset, length)
     }

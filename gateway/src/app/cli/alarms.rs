@@ -61,12 +61,16 @@ pub(super) async fn run(
 async fn list(opened: &Opened, out: &Out) -> Result<(), Failure> {
     let rows = &opened.parts.rows;
     for one in alarm::standing(rows).await.map_err(Failure::storage)? {
-        let known = one.acknowledged.map_or_else(String::new, |by| {
+        let known = one.acknowledged.as_ref().map_or_else(String::new, |by| {
             format!("; acknowledged {} by {}", by.at, by.by)
         });
         out.line(&format!(
-            "{}  {}  since {}, told {} time(s){known}: {}",
-            one.rule, one.about, one.since, one.times, one.sentence
+            "{}  {}  since {}, {}{known}: {}",
+            one.rule,
+            one.about,
+            one.since,
+            one.telling(),
+            one.sentence
         ))?;
     }
     for channel in alarm::channels(rows).await.map_err(Failure::storage)? {
@@ -74,6 +78,12 @@ async fn list(opened: &Opened, out: &Out) -> Result<(), Failure> {
             out.line(&format!(
                 "channel {} ({}) takes no alarms since {since}: {}; {} wait, {} given up",
                 channel.name, channel.kind, channel.failure, channel.waiting, channel.given_up
+            ))?;
+        }
+        if !channel.remark.is_empty() {
+            out.line(&format!(
+                "channel {} ({}) took the last alarm, but not for {}",
+                channel.name, channel.kind, channel.remark
             ))?;
         }
     }

@@ -84,13 +84,17 @@ pub(super) async fn test_alarm(config: &Config, out: &Out) -> Result<(), Failure
     }
     let mut faults = 0_u32;
     for one in found {
-        out.line(&match one.failure {
-            None => format!("ok       {} ({}) took it", one.name, one.kind),
-            Some(why) => {
-                faults = faults.saturating_add(1);
-                format!("PROBLEM  {} ({}): {why}", one.name, one.kind)
+        let channel = format!("{} ({})", one.name, one.kind);
+        let problem = match (one.failure, one.remark) {
+            (None, None) => {
+                out.line(&format!("ok       {channel} took it"))?;
+                continue;
             }
-        })?;
+            (None, Some(but)) => format!("PROBLEM  {channel} took it, but not for {but}"),
+            (Some(why), _) => format!("PROBLEM  {channel}: {why}"),
+        };
+        faults = faults.saturating_add(1);
+        out.line(&problem)?;
     }
     match faults {
         0 => Ok(()),

@@ -3,6 +3,7 @@
 mod ahead;
 mod aside;
 mod catalogue;
+mod clock;
 mod corrections;
 mod documents;
 mod full;
@@ -13,4 +14,5 @@ mod reading;
 mod shifted;
 mod signing;
 mod stage;
+mod withdrawals;
 mod words;

@@ -52,6 +52,10 @@ impl Job {
     }
 }
 
+/// How the child's allocator behaves: what it frees does not count against its limit of memory, as a buffer that grows does otherwise
+/// once for each of its sizes; and it has no second thread.
+const ALLOCATOR: &str = "retain:false,dirty_decay_ms:0,muzzy_decay_ms:0,background_thread:false";
+
 /// What a child makes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Form {
@@ -186,6 +190,7 @@ impl Renderer {
         let mut child = Command::new(&self.program)
             .arg(SUBCOMMAND)
             .env_clear()
+            .env("MALLOC_CONF", ALLOCATOR)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

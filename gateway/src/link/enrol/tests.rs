@@ -103,7 +103,7 @@ impl Stand {
 
     /// Waits until the door is open, or closed.
     async fn until(&self, open: bool) {
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
         while TcpStream::connect(self.address).await.is_ok() != open {
             assert!(
                 start.elapsed() < Duration::from_secs(20),

@@ -371,6 +371,26 @@ fn farewell(mut said: &[u8]) -> Option<u32> {
 }
 
 #[tokio::test]
+async fn whoever_only_pings_asks_nothing() {
+    let server = Server::new(short());
+    let mut client = server.connect().await;
+    let open = [PREFACE, &frame(1, 5, 1, &block(2))].concat();
+    client.write_all(&open).await.unwrap();
+    let begun = Instant::now();
+    let mut beat = tokio::time::interval(Duration::from_millis(50));
+    let mut said = vec![0; 4 << 10];
+    loop {
+        tokio::select! {
+            _ = beat.tick() => { client.write_all(&frame(6, 0, 0, &[7; 8])).await.ok(); }
+            got = client.read(&mut said) => if !matches!(got, Ok(1..)) {
+                break;
+            }
+        }
+        assert!(begun.elapsed() < FAR, "it is kept for ever");
+    }
+}
+
+#[tokio::test]
 async fn floods_of_http2_are_told_to_calm_down() {
     const ENHANCE_YOUR_CALM: u32 = 11;
     let server = Server::new(short());

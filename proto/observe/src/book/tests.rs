@@ -5,24 +5,9 @@ use crate::config::Config;
 use crate::rule::Rule;
 
 const RULES: &[Rule] = &[
-    Rule {
-        name: "link-down",
-        bound_s: 300,
-        ahead: false,
-        meaning: "",
-    },
-    Rule {
-        name: "object-held",
-        bound_s: 0,
-        ahead: false,
-        meaning: "",
-    },
-    Rule {
-        name: "certificate",
-        bound_s: 1000,
-        ahead: true,
-        meaning: "",
-    },
+    Rule::new("link-down", 300, ""),
+    Rule::new("object-held", 0, ""),
+    Rule::ahead("certificate", 1000, ""),
 ];
 
 fn at(seconds: i64) -> Timestamp {
@@ -71,14 +56,20 @@ impl Desk {
             findings: findings.to_vec(),
             blind: blind.to_vec(),
         };
-        let judged = self.book.judge(&looked, &self.bounds, &source, at(now));
+        let none = BTreeSet::new();
+        let judged = self
+            .book
+            .judge(&looked, &self.bounds, &source, &none, at(now));
+        for telling in &judged.tellings {
+            self.book.taken(telling, at(now));
+        }
         let told = judged.tellings.into_iter();
         told.map(|it| (it.phase, it.about.to_string(), it.also.len()))
             .collect()
     }
 
     fn acknowledge(&mut self, now: i64) {
-        for entry in self.book.0.values_mut() {
+        for entry in self.book.standing.values_mut() {
             entry.acknowledged = Some(Acknowledged {
                 at: at(now),
                 by: "operator".to_owned(),
@@ -116,16 +107,39 @@ fn it_is_told_when_its_bound_is_over_then_again_until_acknowledged_and_once_when
 }
 
 #[test]
-fn what_becomes_more_is_told_although_somebody_knew_of_less() {
+fn what_doubles_is_told_although_somebody_knew_of_less() {
     let mut desk = Desk::new("{}");
     let held = |count| [finding("object-held", "CASE", at(0), count)];
     assert_eq!(desk.look(&held(2), 1), one(Phase::Raised, "CASE"));
     desk.acknowledge(2);
     assert!(desk.look(&held(1), 3).is_empty(), "less is nothing new");
     assert!(desk.look(&held(2), 4).is_empty());
-    assert_eq!(desk.look(&held(3), 5), one(Phase::Raised, "CASE"));
+    assert!(desk.look(&held(3), 5).is_empty(), "a little more");
+    assert_eq!(desk.look(&held(4), 6), one(Phase::Raised, "CASE"));
     let entry = desk.book.entries().next().unwrap();
     assert_eq!((entry.acknowledged.as_ref(), entry.times), (None, 2));
+}
+
+#[test]
+fn what_grows_with_every_look_is_a_handful_of_messages_and_leaves_a_word_standing() {
+    let mut desk = Desk::new("{}");
+    let mut told = 0;
+    for count in 1..=100 {
+        let held = [finding("object-held", "CASE", at(0), count)];
+        let now = i64::try_from(count).unwrap() * 15;
+        told += desk.look(&held, now).len();
+    }
+    assert_eq!(told, 7, "1, 2, 4, 8, 16, 32, 64");
+    desk.acknowledge(1501);
+    let more = [finding("object-held", "CASE", at(0), 101)];
+    assert!(desk.look(&more, 1502).is_empty());
+    // an hour after it was told last, once, and he still knows of it
+    let hour = 64 * 15 + 3600;
+    assert!(desk.look(&more, hour - 1).is_empty());
+    assert_eq!(desk.look(&more, hour), one(Phase::Raised, "CASE"));
+    assert!(desk.look(&more, hour + 7200).is_empty());
+    let entry = desk.book.entries().next().unwrap();
+    assert!(entry.acknowledged.is_some(), "{entry:?}");
 }
 
 #[test]
@@ -137,6 +151,24 @@ fn what_cannot_be_seen_is_not_over_and_a_clock_that_was_set_back_silences_nothin
     assert_eq!(desk.book.entries().count(), 1);
     assert_eq!(desk.look(&held, 500), one(Phase::Again, "CASE"));
     assert!(desk.look(&held, 501).is_empty());
+}
+
+#[test]
+fn what_began_under_a_clock_that_was_set_back_since_is_told_when_it_was_seen_for_long_enough() {
+    let mut desk = Desk::new("{}");
+    let down = [finding("link-down", "link", at(86_400), 0)];
+    assert!(desk.look(&down, 0).is_empty());
+    assert!(desk.look_blind(&[], &["link-down"], 100).is_empty());
+    assert!(desk.look(&down, 299).is_empty());
+    assert_eq!(desk.look(&down, 300), one(Phase::Raised, "link"));
+    let since = desk.book.entries().next().unwrap().since;
+    assert_eq!(since, at(0), "as it was seen");
+    // another's clock goes ahead by two seconds
+    assert_eq!(desk.look(&[], 301), one(Phase::Over, "link"));
+    let down = [finding("link-down", "link", at(403), 0)];
+    assert!(desk.look(&down, 401).is_empty());
+    assert!(desk.look(&down, 700).is_empty());
+    assert_eq!(desk.look(&down, 703), one(Phase::Raised, "link"));
 }
 
 #[test]
@@ -208,6 +240,21 @@ fn what_cannot_be_configured_is_named_with_what_would_be_right() {
             "mail.to",
             "at least one",
         ),
+        (
+            r#"{"mail": [{"name": "a", "server": "b:25", "tls": "none", "user": "u", "password_file": "/p", "from": "x@y", "to": ["z@y"]}]}"#,
+            "mail.tls",
+            "starttls",
+        ),
+        (
+            r#"{"webhook": [{"name": "a", "url": "http://x/", "authorization_file": "/t"}]}"#,
+            "webhook.url",
+            "https://",
+        ),
+        (
+            r#"{"webhook": [{"name": "a", "url": "http://u:p@x/"}]}"#,
+            "webhook.url",
+            "https://",
+        ),
     ];
     for (text, key, word) in faults {
         let (found, what) = toml(text).fault(RULES).unwrap();
@@ -216,7 +263,15 @@ fn what_cannot_be_configured_is_named_with_what_would_be_right() {
             "{text}: {found}: {what}"
         );
     }
-    assert_eq!(Config::default().fault(RULES), None);
+    let holds = [
+        r#"{"mail": [{"name": "a", "server": "b:25", "tls": "none", "from": "x@y", "to": ["z@y"]}]}"#,
+        r#"{"webhook": [{"name": "a", "url": "http://x/at@night"}]}"#,
+        r#"{"webhook": [{"name": "a", "url": "https://u:p@x/", "authorization_file": "/t"}]}"#,
+        "{}",
+    ];
+    for text in holds {
+        assert_eq!(toml(text).fault(RULES), None, "{text}");
+    }
 }
 
 #[test]
@@ -232,7 +287,9 @@ fn what_could_not_be_written_is_owed_as_it_is_now() {
             program: "causeway-gateway",
             name: "here".to_owned(),
         };
-        desk.book.judge(&looked, &desk.bounds, &source, at(now))
+        let none = BTreeSet::new();
+        desk.book
+            .judge(&looked, &desk.bounds, &source, &none, at(now))
     };
     let mut owed = Judged::default();
     assert!(owed.is_written());

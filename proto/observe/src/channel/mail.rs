@@ -2,6 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use futures::future::join_all;
+use lettre::address::Envelope;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
 use lettre::transport::smtp::authentication::Credentials;
@@ -57,7 +59,45 @@ impl Mailer {
         })
     }
 
-    pub(super) async fn send(&self, telling: &Telling) -> Result<(), ChannelError> {
+    /// One letter for each reader, all at the same time and each for at most `limit`: a server that refuses one of them, or answers of one
+    /// too late, keeps it from no other. It has left when one of them was taken; who was refused, and why, is answered.
+    pub(super) async fn send(
+        &self,
+        telling: &Telling,
+        limit: Duration,
+    ) -> Result<Option<String>, ChannelError> {
+        let text = self.written(telling)?;
+        let sending = self.to.iter().map(|to| self.letter(to, &text, limit));
+        let mut refused = Vec::new();
+        for (to, sent) in self.to.iter().zip(join_all(sending).await) {
+            if let Err(error) = sent {
+                refused.push((&to.email, error));
+            }
+        }
+        if refused.len() < self.to.len() {
+            let said = refused
+                .iter()
+                .map(|(to, error)| format!("{to}: {}", error.sentence()));
+            let said: Vec<String> = said.collect();
+            return Ok((!said.is_empty()).then(|| said.join("; ")));
+        }
+        match refused.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Err(ChannelError::Configured("nobody reads it".to_owned())),
+        }
+    }
+
+    async fn letter(&self, to: &Mailbox, text: &[u8], limit: Duration) -> Result<(), ChannelError> {
+        let envelope = Envelope::new(Some(self.from.email.clone()), vec![to.email.clone()])
+            .map_err(ChannelError::Message)?;
+        let sending = self.transport.send_raw(&envelope, text);
+        match tokio::time::timeout(limit, sending).await {
+            Ok(sent) => sent.map(drop).map_err(ChannelError::Mail),
+            Err(_) => Err(ChannelError::Late(limit)),
+        }
+    }
+
+    fn written(&self, telling: &Telling) -> Result<Vec<u8>, ChannelError> {
         let since = Duration::from_micros(u64::try_from(telling.at.0).unwrap_or(0));
         let mut message = Message::builder()
             .from(self.from.clone())
@@ -70,8 +110,7 @@ impl Mailer {
         let message = message
             .body(telling.text())
             .map_err(ChannelError::Message)?;
-        let sent = self.transport.send(message).await;
-        sent.map(drop).map_err(ChannelError::Mail)
+        Ok(message.formatted())
     }
 }
 

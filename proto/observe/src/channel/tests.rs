@@ -213,6 +213,7 @@ async fn postman(listener: &TcpListener, last: &str) -> Vec<String> {
                 last
             }
             "QUIT" => "221 bye",
+            "RCPT" if told.iter().any(|line| line.contains("<gone@")) => "550 nobody here",
             _ => "250 well",
         };
         stream
@@ -236,9 +237,12 @@ async fn a_mail_server_gets_a_mail_and_its_refusal_is_a_failure() {
         ))
     };
     let (mail, message) = (of("none"), telling());
-    let (sent, told) = tokio::join!(mail.send(&message), postman(&listener, "250 queued"));
-    sent.unwrap();
-    let told = told.join("\n");
+    let post = || postman(&listener, "250 queued");
+    let (sent, told, more) = tokio::join!(mail.send(&message), post(), post());
+    assert_eq!(sent.unwrap(), None);
+    let rcpt = |lines: &[String]| lines.iter().filter(|it| it.starts_with("RCPT")).count();
+    assert_eq!((rcpt(&told), rcpt(&more)), (1, 1), "a letter for each");
+    let told = [told, more].concat().join("\n");
     for line in [
         "MAIL FROM:<causeway@hospital.example>",
         "RCPT TO:<duty@hospital.example>",
@@ -251,17 +255,41 @@ async fn a_mail_server_gets_a_mail_and_its_refusal_is_a_failure() {
         assert!(told.contains(line), "{line} is not in\n{told}");
     }
     let mail = of("none");
-    let (sent, _) = tokio::join!(mail.send(&message), postman(&listener, "554 no"));
+    let post = || postman(&listener, "554 no");
+    let (sent, ..) = tokio::join!(mail.send(&message), post(), post());
     let said = sent.unwrap_err().sentence();
     assert!(said.contains("554") || said.contains("no"), "{said}");
     // a server that does not go over to TLS gets nothing
     let mail = of("starttls");
-    let (sent, told) = tokio::join!(mail.send(&message), postman(&listener, "250 queued"));
+    let post = || postman(&listener, "250 queued");
+    let (sent, told, more) = tokio::join!(mail.send(&message), post(), post());
     sent.unwrap_err();
+    let told = [told, more].concat();
     assert!(
         !told.iter().any(|line| line.starts_with("MAIL")),
         "{told:?}"
     );
+}
+
+#[tokio::test]
+async fn a_reader_who_is_refused_keeps_the_mail_from_no_other_and_is_named() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mail = channel(&format!(
+        r#"{{"mail": [{{"name": "office", "server": "{address}", "tls": "none", "from": "causeway@hospital.example",
+            "to": ["gone@hospital.example", "duty@hospital.example"]}}]}}"#
+    ));
+    let (message, post) = (telling(), || postman(&listener, "250 queued"));
+    let (sent, told, more) = tokio::join!(mail.send(&message), post(), post());
+    let remark = sent.unwrap().unwrap();
+    assert!(
+        remark.starts_with("gone@hospital.example: ") && remark.contains("nobody here"),
+        "{remark}"
+    );
+    assert!(!remark.contains("duty@"), "{remark}");
+    let told = [told, more].concat();
+    let letters = told.iter().filter(|line| *line == "DATA").count();
+    assert_eq!(letters, 1, "{told:?}");
 }
 
 #[tokio::test]
@@ -279,5 +307,5 @@ async fn a_channel_that_cannot_be_opened_says_why_and_closes_no_other() {
     }
     assert!(said[0].as_ref().unwrap_err().contains("nobody at all"));
     assert!(said[1].as_ref().unwrap_err().contains("/nowhere/token"));
-    assert_eq!(said[2], Ok(()));
+    assert_eq!(said[2], Ok(None));
 }

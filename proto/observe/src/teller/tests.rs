@@ -86,6 +86,22 @@ async fn what_comes_in_a_pause_is_tried_at_once_and_takes_along_what_waits() {
 }
 
 #[tokio::test]
+async fn what_comes_in_a_pause_costs_what_waits_no_try() {
+    let folder = tempfile::tempdir().unwrap();
+    let teller = Teller::open(&config(folder.path()), clock());
+    std::fs::write(folder.path().join("broken"), "").unwrap();
+    let act = async {
+        for tries in 1..=5 {
+            teller.tell(&telling());
+            until(|| lines(folder.path(), "tried") >= tries).await;
+        }
+    };
+    during(&teller, &[Duration::from_secs(3600)], act).await;
+    let page = &teller.states()[1];
+    assert_eq!((page.waiting, page.given_up), (5, 0));
+}
+
+#[tokio::test]
 async fn the_oldest_gives_way_when_too_many_wait() {
     let folder = tempfile::tempdir().unwrap();
     let teller = Teller::open(&config(folder.path()), clock());

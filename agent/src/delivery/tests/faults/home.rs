@@ -12,7 +12,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
 use super::super::*;
-use super::stand::{Table, ends_after, sql, text};
+use super::stand::{Table, sql, text};
 use crate::keys::Keys;
 use crate::restore::sample::{as_sent, document};
 use crate::restore::{Asked, Config, Find, Truth, Unseal};

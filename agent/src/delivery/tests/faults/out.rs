@@ -9,7 +9,8 @@ use causeway_proto::digest::{ContentHasher, Digest};
 use causeway_proto::link::message::{Agreement, HelloGateway};
 use dicom_core::{Tag, VR};
 
-use super::stand::{Table, ends_after, object, sql, text};
+use super::super::ends_after;
+use super::stand::{Table, object, sql, text};
 use crate::protect::Protector;
 use crate::spool::decision::By;
 use crate::spool::disk::memory::Call;
@@ -465,7 +466,7 @@ pub(super) async fn ended(table: &mut Table) {
     loop {
         steps += 1;
         let protector = Protector::new(bench.spool.clone());
-        let finished = ends_after(steps, protector.work()).await;
+        let finished = ends_after(steps, protector.work()).await.is_some();
         drop(protector);
         bench = bench.restart().await;
         greet(&bench, "").await;

@@ -1,9 +1,6 @@
 //! What the points have in common: the table, and rows that refuse.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::pin;
-use std::task::Poll;
 
 use causeway_proto::dataset::{Dataset, Value};
 use dicom_core::{Tag, VR};
@@ -45,20 +42,6 @@ pub(super) async fn text(bench: &Bench, query: &str) -> String {
         .fetch_one(bench.spool.rows().read())
         .await
         .unwrap()
-}
-
-/// Goes on with `work` so many steps and drops it there, as a process that ends does. Answers whether it had finished.
-pub(super) async fn ends_after(steps: u32, work: impl Future) -> bool {
-    let mut work = pin!(work);
-    let mut taken = 0;
-    std::future::poll_fn(|context| {
-        if taken == steps {
-            return Poll::Ready(false);
-        }
-        taken += 1;
-        work.as_mut().poll(context).map(|_| true)
-    })
-    .await
 }
 
 /// An object of the harmed patient with its character set.

@@ -1,7 +1,6 @@
 //! What is strange and is kept as it came, for it can be told where each element ends; and what the spool says to it.
 
-use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::io::Write as _;
 
 use causeway_proto::prescan;
 
@@ -222,32 +221,9 @@ async fn change(site: &Site, statement: &'static str) {
     tx.commit().await.unwrap();
 }
 
-/// Where log lines go.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn what_is_strange_is_logged_once_for_each_association_without_a_word_of_it() {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .finish();
-    // tests beside this one reach the same lines first, where nobody listens: without somebody who always does, they are silent from then on
-    tracing::subscriber::set_global_default(tracing_subscriber::registry()).ok();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let logged = Logged::here();
     let site = Site::open("").await;
     let strange = [
         value((0x0002, 0x0010), "UI", b"SECRET"),
@@ -264,12 +240,7 @@ async fn what_is_strange_is_logged_once_for_each_association_without_a_word_of_i
         drop(peer);
     }
     site.close().await;
-    let lines = lines
-        .0
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone();
-    let lines = String::from_utf8(lines).unwrap();
+    let lines = logged.lines();
     for remark in [
         prescan::Remark::LeadingZeros,
         prescan::Remark::ForeignGroup,

@@ -94,6 +94,50 @@ async fn strangers_who_say_nothing_shut_nobody_out() {
 }
 
 #[tokio::test]
+async fn whoever_is_refused_and_stays_is_counted_for_as_long_as_he_stays() {
+    let site = Site::open("max_associations_per_peer = 2\nartim_timeout_s = 300").await;
+    let mut stranger = asked(&ECHO);
+    stranger.calling_ae_title = "NOBODY".to_owned();
+    let mut refused = Vec::new();
+    for (say, answer) in [(vec![0xFF], "abort 2/1"), (encoded(stranger), "rj 1/1/3")] {
+        for _ in 0..100 {
+            let mut peer = Peer::connect(&site).await;
+            peer.write(&say).await;
+            assert_eq!(peer.short().await, answer);
+            refused.push(peer);
+        }
+    }
+    // all that are left are those for whom there is room, and the listener itself
+    let most = 2 + door::WAITING_FROM_ONE + 1;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while site.tracker.len() > most {
+        assert!(Instant::now() < deadline, "{} live on", site.tracker.len());
+        tokio::task::yield_now().await;
+    }
+    let newcomer = check(&site, [127, 0, 0, 1], "ac").await;
+    drop((refused, newcomer));
+    site.close().await;
+}
+
+#[tokio::test]
+async fn those_who_may_call_do_not_give_way_to_strangers() {
+    let site = Site::open("max_associations = 2\nmax_associations_per_peer = 40").await;
+    let mut patient = Vec::new();
+    for _ in 0..2 + door::WAITING_ROOM {
+        patient.push(Peer::connect(&site).await);
+    }
+    let mut stranger = Peer::connect_from(&site, [127, 0, 1, 1]).await;
+    assert_eq!(stranger.short().await, "rj 2/3/2");
+    let first = patient.first_mut().unwrap();
+    first.write(&request(&ECHO)).await;
+    assert_eq!(first.short().await, "ac");
+    // one who may call himself still finds room
+    let neighbour = check(&site, NEIGHBOUR, "ac").await;
+    drop((patient, stranger, neighbour));
+    site.close().await;
+}
+
+#[tokio::test]
 async fn a_disk_that_fills_up_turns_new_associations_away_and_refuses_in_old_ones() {
     let site = Site::open("").await;
     let mut peer = Peer::associated(&site, &STORE).await;
@@ -187,4 +231,29 @@ async fn a_message_that_does_not_come_on_ends_with_an_abort_however_little_of_it
     site.close().await;
     let config: Config = toml::from_str("").unwrap();
     assert_eq!((config.pace_window_s, config.idle_timeout_s), (60, 300));
+}
+
+#[tokio::test]
+async fn a_flood_of_strangers_is_a_few_lines_and_hides_nobody_who_may_call() {
+    let logged = Logged::here();
+    let site = Site::open("").await;
+    let stranger = |number: u8| [127, 0, 1, number];
+    for number in 1..=50 {
+        check(&site, stranger(number), "rj 1/1/3").await;
+    }
+    for _ in 0..20 {
+        check(&site, stranger(1), "rj 1/1/3").await;
+    }
+    let refused = || logged.lines().matches("association refused").count();
+    // of 32 addresses, and of one of them three
+    assert_eq!(refused(), 34);
+    let mut known = Peer::connect(&site).await;
+    known.write(&[0xFF; 10]).await;
+    assert_eq!(known.short().await, "abort 2/1");
+    let lines = logged.lines();
+    assert_eq!(lines.matches("association aborted").count(), 1);
+    // eighteen addresses; what is left out after them is theirs too, and not that of one who may call
+    assert_eq!(lines.matches("left_out=18").count(), 1, "{lines}");
+    assert_eq!(lines.matches("left_out=0").count(), 34, "{lines}");
+    site.close().await;
 }

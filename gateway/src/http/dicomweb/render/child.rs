@@ -19,8 +19,8 @@ use super::{Form, Job};
 /// The child's exit codes.
 pub(super) const UNSUPPORTED: u8 = 3;
 pub(super) const INVALID: u8 = 4;
-/// All the memory that the child may use, in bytes.
-const MEMORY: u64 = 512 << 20;
+/// All the memory that the child may use, in bytes. A buffer that grows is in memory twice.
+const MEMORY: u64 = 768 << 20;
 /// All the processor time, in seconds.
 const CPU_S: u64 = 10;
 /// No decoded frame is larger, in bytes.

@@ -232,13 +232,13 @@ async fn cut_at_each_step(offering: bool) -> (Site, u32) {
         let (store, asked) = (site.archive.store(), right());
         let finished = if offering {
             let offered = work::offer_next(&site.deliveries, &to, &store, fonts());
-            ends_after(cuts + 1, offered).await
+            ends_after(cuts + 1, offered).await.is_some()
         } else {
             let due = restoring::next(&site.deliveries, &[]).await.unwrap();
             // what was dropped in its last step may have been written all the same
             let Some(due) = due else { return (site, cuts) };
             let found = restoring::restore(&site.deliveries, &asked, &due);
-            ends_after(cuts + 1, found).await
+            ends_after(cuts + 1, found).await.is_some()
         };
         site = site.restart().await;
         if finished {
