@@ -414,18 +414,26 @@ await story('two windows: a switch blanks the other one first; signing beside an
 });
 
 await story(`${ROUNDS} switches between two windows: never two cases at once`, async ({ gateway, context, page }) => {
-  const log = [];
-  await context.exposeBinding('tellShown', (source, showing, at) => { log.push({ page: source.page, showing, at }); });
+  const log = new Map();
+  await context.exposeBinding('tellShown', (source, showing, at) => { log.set(`${windows.indexOf(source.page)} ${showing} ${at}`, { page: source.page, showing, at }); });
   await context.addInitScript(() => {
-    if (window !== window.top) return;
+    if (window !== window.top || location.origin === 'null') return;
+    // what a page says when the next one is about to stand in its place may be dropped on its way out of the browser: the next one
+    // says it again
+    const tell = (showing, at) => {
+      sessionStorage.setItem('told', JSON.stringify([showing, at]));
+      window.tellShown(showing, at);
+    };
+    const last = JSON.parse(sessionStorage.getItem('told'));
+    if (last) window.tellShown(...last);
     // when the page before this one went, by this window's own clock: word of it from outside comes late on a busy machine. It went
     // when it was told so, or when this one began to stand in its place: a busy browser tells it afterwards
     const told = performance.getEntriesByType('navigation')[0]?.unloadEventStart;
-    if (told) window.tellShown(null, Math.min(performance.timeOrigin + told, performance.timing.domLoading));
+    if (told) tell(null, Math.min(performance.timeOrigin + told, performance.timing.domLoading));
     let was = null;
     addEventListener('DOMContentLoaded', () => new MutationObserver(() => {
       const is = document.querySelector('.case-top .banner')?.dataset.case ?? null;
-      if (is !== was) window.tellShown(is, Date.now());
+      if (is !== was) tell(is, Date.now());
       was = is;
     }).observe(document.body, { childList: true, subtree: true }));
   });
@@ -440,7 +448,7 @@ await story(`${ROUNDS} switches between two windows: never two cases at once`, a
   let now = new Map();
   let together = null;
   let shown = 0;
-  for (const entry of log.sort((a, b) => a.at - b.at)) {
+  for (const entry of [...log.values()].sort((a, b) => a.at - b.at)) {
     if (together && entry.at - together.at > 2) assert.fail(`${together.which} stood together for ${entry.at - together.at} ms`);
     now.set(entry.page, entry.showing);
     shown += entry.showing ? 1 : 0;
@@ -449,7 +457,7 @@ await story(`${ROUNDS} switches between two windows: never two cases at once`, a
   }
   assert.equal(together, null);
   assert.ok(shown > ROUNDS / 3, `only ${shown} times a case was shown`);
-  assert.ok(log.filter((entry) => !entry.showing).length > ROUNDS / 3, 'pages that go are noticed');
+  assert.ok([...log.values()].filter((entry) => !entry.showing).length > ROUNDS / 3, 'pages that go are noticed');
 });
 
 /** The viewers of a window: which case each is on, whether it is seen, and which start of the program it is. */
@@ -597,7 +605,7 @@ await story(`${ROUNDS} switches in place in two windows: one case a window, one 
   assert.deepEqual(wrong, []);
   const now = new Map();
   let shown = 0;
-  for (const entry of log.sort((a, b) => a.at - b.at)) {
+  for (const entry of [...log.values()].sort((a, b) => a.at - b.at)) {
     now.set(entry.page, entry.showing);
     shown += entry.showing ? 1 : 0;
     const which = [...new Set([...now.values()].filter(Boolean))];
