@@ -256,16 +256,11 @@ impl Reader {
         .await
     }
 
-    /// Signs what a preview showed, unlocking the signing key first.
+    /// Signs what a preview showed; unlocks the signing key when the gateway says that it is locked, as the page does.
     ///
     /// # Errors
-    /// When the gateway cannot be reached.
+    /// When the gateway cannot be reached, or does not unlock the key.
     pub async fn sign(&self, case: &str, status: &str, preview: &Value) -> anyhow::Result<Answer> {
-        self.post(
-            "/api/v1/signing-key/unlock",
-            json!({"password": self.password}),
-        )
-        .await?;
         let body = json!({
             "status": status,
             "draft_version": preview.get("draft_version"),
@@ -273,13 +268,19 @@ impl Reader {
             "identity_version": preview.get("identity_version"),
             "acknowledged_withheld": true,
         });
-        self.send(
-            Method::POST,
-            &format!("/api/v1/cases/{case}/sign"),
-            None,
-            Some(body),
-        )
-        .await
+        let path = format!("/api/v1/cases/{case}/sign");
+        let sign = async || {
+            self.send(Method::POST, &path, None, Some(body.clone()))
+                .await
+        };
+        let answer = sign().await?;
+        let kind = answer.body.get("type").and_then(Value::as_str);
+        if !kind.is_some_and(|kind| kind.ends_with("signing-key-locked")) {
+            return Ok(answer);
+        }
+        let password = json!({"password": self.password});
+        self.post("/api/v1/signing-key/unlock", password).await?;
+        sign().await
     }
 
     /// Waits until the newest report of a case stands in `state` (such as `delivered`).

@@ -279,11 +279,8 @@ async fn finish(
     leased: &Leased,
     outcome: &Offered,
 ) -> Result<(), DeliveryError> {
-    let Followed {
-        next,
-        refusals,
-        unknown,
-    } = followed(deliveries, leased, outcome);
+    let followed = followed(deliveries, leased, outcome);
+    let next = followed.next.clone();
     let now = deliveries.inner.clock.now();
     tracing::info!(
         report = %leased.parcel.instance,
@@ -294,25 +291,9 @@ async fn finish(
         "a report was offered"
     );
     let mut tx = deliveries.begin().await?;
-    sqlx::query(
-        "UPDATE delivery SET state = $5, sentence = $6, due_us = $7, since_us = $8, lease_until_us = 0, \
-         refusals = $9, unknown = CASE WHEN unknown = $11 AND NOT $12 THEN $11 ELSE $10 END, revision = revision + 1 WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4",
-    )
-    .bind(leased.report)
-    .bind(&destination.name)
-    .bind(&leased.form)
-    .bind(leased.lease)
-    .bind(next.state.as_str())
-    .bind(&next.sentence)
-    .bind(next.again.map(|again| now.plus(again).0))
-    .bind(now.0)
-    .bind(refusals)
-    .bind(unknown)
-    .bind(ORDERED)
-    .bind(leased.ordered || next.state == DeliveryState::Delivered)
-    .execute(&mut *tx)
-    .await
-    .map_err(refused("writing down an offer"))?;
+    written(&mut tx, (destination, leased), followed, now)
+        .await
+        .map_err(refused("writing down an offer"))?;
     if matches!(outcome, Offered::Damaged) {
         lost::found(&mut tx, leased.report, now.0)
             .await
@@ -345,6 +326,56 @@ async fn finish(
         .await
         .map_err(refused("writing down an offer"))?;
     deliveries.inner.changed.notify_waiters();
+    Ok(())
+}
+
+/// The row after an offer. Whoever has ordered "send again" meanwhile has set its count back: then it stands as he has ordered it, and of
+/// the offer only what the destination may hold is written down, unless it holds the report.
+async fn written(
+    tx: &mut SqliteConnection,
+    (destination, leased): (&Destination, &Leased),
+    Followed {
+        next,
+        refusals,
+        unknown,
+    }: Followed,
+    now: Timestamp,
+) -> Result<(), sqlx::Error> {
+    let delivered = next.state == DeliveryState::Delivered;
+    let of_this_lease =
+        "WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4";
+    let as_it_went = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "UPDATE delivery SET state = $5, sentence = $6, due_us = $7, since_us = $8, lease_until_us = 0, refusals = $9, unknown = $10, \
+         revision = revision + 1 {of_this_lease} AND ($11 OR attempts = $12)",
+    )))
+    .bind(leased.report)
+    .bind(&destination.name)
+    .bind(&leased.form)
+    .bind(leased.lease)
+    .bind(next.state.as_str())
+    .bind(&next.sentence)
+    .bind(next.again.map(|again| now.plus(again).0))
+    .bind(now.0)
+    .bind(refusals)
+    .bind(unknown)
+    .bind(delivered)
+    .bind(leased.attempts)
+    .execute(&mut *tx)
+    .await?
+    .rows_affected();
+    if as_it_went > 0 {
+        return Ok(());
+    }
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "UPDATE delivery SET lease_until_us = 0, unknown = CASE WHEN $5 = 0 THEN 0 ELSE {ORDERED} END, revision = revision + 1 {of_this_lease}",
+    )))
+    .bind(leased.report)
+    .bind(&destination.name)
+    .bind(&leased.form)
+    .bind(leased.lease)
+    .bind(unknown)
+    .execute(&mut *tx)
+    .await?;
     Ok(())
 }
 

@@ -244,6 +244,55 @@ async fn what_a_person_orders_meanwhile_is_sent_and_not_asked_for() {
     }
 }
 
+/// An offer that ends for good while a person orders another one ends nothing.
+#[tokio::test]
+async fn what_a_person_orders_during_the_last_refusal_is_sent() {
+    let bench = bench_with_study().await;
+    let deliveries = open(&bench).await;
+    let (report, bytes) = signed("1.2.3", "2.25.1");
+    deliveries.accept(&report, bytes).await.unwrap();
+    let refusing = Pacs::answering([SendOutcome::Refused(0xC000)]);
+    for _ in 0..9 {
+        assert!(offer(&deliveries, &refusing).await);
+        bench.pass(1000);
+    }
+    let (ordering, case) = (deliveries.clone(), report.case.clone());
+    let store = Store::new(move |_, _| {
+        let (ordering, case) = (ordering.clone(), case.clone());
+        Box::pin(async move {
+            assert_eq!(ordering.retry(&case, "Dr. B").await.unwrap(), 1);
+            SendOutcome::Refused(0xC000)
+        })
+    });
+    assert!(offer_by(&deliveries, &destination(), &store).await);
+    let said = "offered again by a person at the site".to_owned();
+    assert_eq!(line(&deliveries).await, ("waiting".to_owned(), said));
+    let taking = Pacs::default();
+    assert!(offer(&deliveries, &taking).await, "it is due at once");
+    assert_eq!(line(&deliveries).await.0, "delivered");
+    // what the destination has taken meanwhile needs no second time
+    let (report, bytes) = signed("1.2.3", "2.25.2");
+    deliveries.accept(&report, bytes).await.unwrap();
+    assert!(
+        offer(
+            &deliveries,
+            &Pacs::answering([SendOutcome::Refused(0xA700)])
+        )
+        .await
+    );
+    bench.pass(1000);
+    let (ordering, case) = (deliveries.clone(), report.case.clone());
+    let store = Store::new(move |_, _| {
+        let (ordering, case) = (ordering.clone(), case.clone());
+        Box::pin(async move {
+            assert_eq!(ordering.retry(&case, "Dr. B").await.unwrap(), 1);
+            SendOutcome::Stored(0)
+        })
+    });
+    assert!(offer_by(&deliveries, &destination(), &store).await);
+    assert!(!offer(&deliveries, &taking).await);
+}
+
 /// A PACS that stored it, lost the connection, cannot be asked, and refuses what it has: nobody may read that it is not there.
 #[tokio::test]
 async fn what_a_pacs_refuses_that_may_have_it_is_not_known_to_be_missing() {
