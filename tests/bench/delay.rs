@@ -92,6 +92,7 @@ async fn sign(ends: &Ends, study: &Study) -> anyhow::Result<(Instant, f64)> {
     ends.reader.write_draft(&task.case, sample_report()).await?;
     let preview = ends.reader.preview(&task.case, "final").await?;
     let click = Instant::now();
+    ends.reader.unlock().await?;
     ends.reader
         .sign(&task.case, "final", &preview)
         .await?

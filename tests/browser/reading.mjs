@@ -21,6 +21,7 @@ const step = (text) => console.log(`${((Date.now() - begun) / 1000).toFixed(1).p
 const chromium = await browser();
 const context = await chromium.newContext({ viewport: { width: 1920, height: 1080 } });
 const page = await context.newPage();
+page.setDefaultTimeout(240_000);
 const heard = listen(page, base);
 let pictures = 0;
 const picture = (name) => page.screenshot({ path: `${folder}/${String((pictures += 1)).padStart(2, '0')}-${name}.png` });

@@ -1,6 +1,6 @@
-"""A modality that deletes what is committed to. Usage: commitment.py PORT OWN same|new; stores two objects at the agent on PORT, asks for
-commitment of them and of one that it never sent, and hears the result on the same association, or after its end on port OWN. Prints as
-JSON the statuses of what it sent, and for each event: its type, whether it came over an association of the agent's, what is committed to
+"""A modality that deletes what is committed to. Usage: commitment.py PORT OWN same|new RELEASED; stores two objects at the agent on PORT, asks for
+commitment of them and of one that it never sent, and hears the result on the same association, or on port OWN after its end, which it
+tells by the file RELEASED. Prints as JSON the statuses of what it sent, and for each event: its type, whether it came over an association of the agent's, what is committed to
 and what failed why."""
 
 import json
@@ -16,7 +16,7 @@ from pynetdicom.sop_class import (
     StorageCommitmentPushModelInstance,
 )
 
-port, own, mode = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+port, own, mode, released = int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:5]
 P_DATA_TF = 0x04
 events, heard = [], threading.Event()
 
@@ -79,6 +79,7 @@ status, _ = assoc.send_n_action(
 statuses.append(status.get("Status"))
 if mode == "new":
     assoc.release()
+    open(released, "w").close()
 heard.wait(60)
 if mode == "same":
     assoc.release()

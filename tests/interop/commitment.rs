@@ -1,14 +1,18 @@
 //! Storage commitment with pynetdicom as the modality: over the association on which it asked, and over one that the agent asks for.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use causeway_agent::spool::Spool;
 use causeway_proto::link::message::Receipt;
+use causeway_tests::stack::wait_until;
 use causeway_tests::{shared, tools};
 use serde_json::{Value, json};
 
 use super::agent::Site;
+
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// Gives every instance its receipt as soon as it is there.
 async fn receipting(spool: &Spool) -> anyhow::Result<()> {
@@ -39,19 +43,28 @@ async fn pynetdicom_hears_what_is_committed_to() -> anyhow::Result<()> {
     }
     let script = root.join("tests/interop/commitment.py");
     for mode in ["same", "new"] {
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let own = free.local_addr()?.port().to_string();
-        drop(free);
+        let own = tools::free_port()?.to_string();
         let site = Site::open_with(&format!(
             "[[calling]]\nae_title = \"CT1\"\naddresses = [\"127.0.0.1\"]\nkind = \"modality\"\ncommitment = \"127.0.0.1:{own}\""
         ))
         .await?;
         let (_, port) = site.address.split_once(':').context("no port")?;
         let (python, script) = (python.display().to_string(), script.display().to_string());
-        let arguments = [script.as_str(), port, own.as_str(), mode];
+        let folder = tempfile::tempdir()?;
+        let released = folder.path().join("released");
+        let told = released.display().to_string();
+        let arguments = [script.as_str(), port, own.as_str(), mode, told.as_str()];
+        let committing = async {
+            // until all is receipted there is nothing to report, however long the modality takes to release
+            if mode == "new" {
+                let there = async || Ok(released.exists().then_some(()));
+                wait_until("the release", LIMIT, there).await?;
+            }
+            receipting(&site.spool).await
+        };
         let said = tokio::select! {
             said = tools::run(&python, &arguments) => said?,
-            refused = receipting(&site.spool) => {
+            refused = committing => {
                 refused?;
                 anyhow::bail!("no more receipts");
             }

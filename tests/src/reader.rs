@@ -278,9 +278,18 @@ impl Reader {
         if !kind.is_some_and(|kind| kind.ends_with("signing-key-locked")) {
             return Ok(answer);
         }
+        self.unlock().await?;
+        sign().await
+    }
+
+    /// Unlocks the signing key of this session.
+    ///
+    /// # Errors
+    /// When the gateway refuses.
+    pub async fn unlock(&self) -> anyhow::Result<()> {
         let password = json!({"password": self.password});
         self.post("/api/v1/signing-key/unlock", password).await?;
-        sign().await
+        Ok(())
     }
 
     /// Waits until the newest report of a case stands in `state` (such as `delivered`).

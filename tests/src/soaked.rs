@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::hospital::Hospital;
 use crate::killed::{self, Load, Oracle, Verdict, next, share};
@@ -112,7 +113,8 @@ pub async fn run(soak: Soak) -> anyhow::Result<Found> {
         lookers.spawn(async move { look(&reader, seed, &ends.over).await });
     }
     let (ends, reader) = (load.clone(), hospital.reader.clone());
-    signers.spawn(async move { sign(&reader, soak.pace, &ends.over).await });
+    let (signs, mut signed) = watch::channel(0);
+    signers.spawn(async move { sign(&reader, soak.pace, &ends.over, &signs).await });
     let mut going = Going {
         begun: Instant::now(),
         soak,
@@ -122,6 +124,11 @@ pub async fn run(soak: Soak) -> anyhow::Result<Found> {
     going
         .through(&mut hospital, &relay, &mut found.faults)
         .await?;
+    // in a short one on a busy machine there may have been no time for any
+    let one = signed.wait_for(|count| *count > 0);
+    timeout(LIMIT, one)
+        .await
+        .context("nothing could be signed")??;
     load.over.store(true, Ordering::Relaxed);
 
     let mut oracle = Oracle::new();
@@ -301,13 +308,19 @@ async fn look_once(reader: &Reader, random: &mut u64) -> anyhow::Result<()> {
     object.map(|_| ()).context("no object")
 }
 
-/// Reads and signs what is ready, one study each `pace`, until told to stop; answers the case and the study of what was signed.
-async fn sign(reader: &Reader, pace: Duration, over: &AtomicBool) -> Vec<(String, String)> {
+/// Reads and signs what is ready, one study each `pace`, until told to stop; says how many there are, and answers the case and the study of what was signed.
+async fn sign(
+    reader: &Reader,
+    pace: Duration,
+    over: &AtomicBool,
+    signs: &watch::Sender<usize>,
+) -> Vec<(String, String)> {
     let mut signed = Vec::new();
     while !over.load(Ordering::Relaxed) {
         // what failed is still there, or another is
         if let Ok(Some(one)) = sign_one(reader).await {
             signed.push(one);
+            signs.send_replace(signed.len());
         }
         sleep(pace).await;
     }

@@ -16,6 +16,8 @@ use serde_json::Value;
 use build::Binaries;
 use process::Running;
 
+use crate::tools::free_port;
+
 /// Where the hospital's PACS listens.
 #[derive(Clone, Debug)]
 pub struct PacsAddress {
@@ -197,7 +199,7 @@ impl Stack {
 
 async fn start_gateway(options: &Options) -> anyhow::Result<(Running, Value)> {
     let folder = &options.folder;
-    configs::write_gateway(options, &configs::GatewayPorts::any(options.far))?;
+    configs::write_gateway(options, &configs::GatewayPorts::any(options.far)?)?;
     let mut gateway = Running::start(
         &options.binaries.gateway,
         &config_argument(folder, "gateway", "serve"),
@@ -299,10 +301,14 @@ async fn start_agent(
         .get("link")
         .and_then(Value::as_str)
         .context("the gateway has no link address")?;
-    let any = "127.0.0.1:0";
-    let far = options.far.map(|far| format!("{}:0", far.site));
-    let dicom = far.as_deref().unwrap_or(any);
-    configs::write_agent(options, agreement, link, dicom, any)?;
+    let site = options.far.map(|far| far.site.to_string());
+    let dicom = format!(
+        "{}:{}",
+        site.as_deref().unwrap_or("127.0.0.1"),
+        free_port()?
+    );
+    let page = format!("127.0.0.1:{}", free_port()?);
+    configs::write_agent(options, agreement, link, &dicom, &page)?;
     agent_cli(options, &["enrol", "--gateway", enrolment, "--code", code]).await?;
     let mut agent = Running::start(
         &options.binaries.agent,

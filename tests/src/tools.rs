@@ -1,7 +1,9 @@
 //! Programs that are not ours: DCMTK, dicom3tools, PixelMed and Orthanc, run with a limit and with their words kept.
 
+use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -302,9 +304,23 @@ impl Orthanc {
     }
 }
 
-/// A port of loopback that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
+/// A port of loopback that is free, to be bound later or again: below those that the system gives to whoever asks for any (32,768 and
+/// above on Linux), from a place that the process has to itself. Each is given once.
+///
+/// # Errors
+/// When none is free.
+pub fn free_port() -> anyhow::Result<u16> {
+    const PORTS: Range<u32> = 20_000..32_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    let begin = std::process::id().wrapping_mul(61);
+    for _ in PORTS {
+        let next = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(PORTS.start + next % (PORTS.end - PORTS.start))?;
+        let free = std::net::TcpListener::bind(("127.0.0.1", port)).is_ok()
+            && std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        if free {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {} on is free", PORTS.start)
 }

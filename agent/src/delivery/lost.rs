@@ -7,6 +7,9 @@ use super::{Deliveries, DeliveryError, SITE, refused};
 
 const OF_LOST: &str = "report_id IN (SELECT r.id FROM report r JOIN own_report o ON o.sop_uid = r.sop_uid WHERE o.lost = 1)";
 
+/// What stands meanwhile at a row that was not offered yet, or not since a person has ordered it.
+const WAITS: &str = "its bytes were lost at the site: waits for the gateway";
+
 /// Asks for what was found lost at the start.
 pub(super) async fn ask_again(deliveries: &Deliveries) -> Result<(), DeliveryError> {
     let mut tx = deliveries.begin().await?;
@@ -41,8 +44,8 @@ async fn ask(tx: &mut SqliteConnection, now: i64) -> Result<u64, sqlx::Error> {
     .await?
     .rows_affected();
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "UPDATE delivery SET state = $1, sentence = 'its bytes were lost at the site: waits for the gateway', due_us = $2, \
-         since_us = $2, revision = revision + 1 WHERE {OF_LOST} AND destination <> $3 AND state = 'at-site'",
+        "UPDATE delivery SET state = $1, sentence = '{WAITS}', due_us = $2, since_us = $2, revision = revision + 1 \
+         WHERE {OF_LOST} AND destination <> $3 AND (state = 'at-site' OR state = 'waiting' AND attempts = 0 AND unknown <> 1 AND sentence <> '{WAITS}')",
     )))
     .bind(waiting)
     .bind(now)

@@ -238,6 +238,8 @@ struct Followed {
     refusals: i64,
     /// 0, 1 or [`ORDERED`].
     unknown: i64,
+    /// The destination has taken it in this very offer.
+    taken: bool,
 }
 
 fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Followed {
@@ -261,9 +263,11 @@ fn followed(deliveries: &Deliveries, leased: &Leased, outcome: &Offered) -> Foll
         Offered::Answered(offer) => matches!(offer.outcome, SendOutcome::Failed(_)),
         Offered::Damaged | Offered::NotRestored | Offered::NotDerived(_) => true,
     };
+    let taken = matches!(outcome, Offered::Answered(offer) if matches!(offer.outcome, SendOutcome::Stored(_)));
     Followed {
         next,
         refusals,
+        taken,
         unknown: match unknown {
             // an order stands until it was carried out
             true if leased.ordered && unsent => ORDERED,
@@ -291,7 +295,7 @@ async fn finish(
         "a report was offered"
     );
     let mut tx = deliveries.begin().await?;
-    written(&mut tx, (destination, leased), followed, now)
+    let stands = written(&mut tx, (destination, leased), followed, now)
         .await
         .map_err(refused("writing down an offer"))?;
     if matches!(outcome, Offered::Damaged) {
@@ -299,7 +303,7 @@ async fn finish(
             .await
             .map_err(refused("asking for a damaged report"))?;
     }
-    let refuses_reports = leased.form == SR && next.state == DeliveryState::NotTaken;
+    let refuses_reports = stands && leased.form == SR && next.state == DeliveryState::NotTaken;
     if refuses_reports && destination.page_image != PageImage::Never {
         instead(&mut tx, leased.report, &destination.name, now)
             .await
@@ -308,7 +312,7 @@ async fn finish(
     withdrawn::stop(&mut tx, &leased.case, now.0)
         .await
         .map_err(refused("stopping what was taken back"))?;
-    if next.again.is_none() {
+    if stands && next.again.is_none() {
         let (study, report) = (&leased.parcel.study, &leased.parcel.instance);
         let detail = json!({ "destination": destination.name, "form": leased.form, "state": next.state.as_str(), "report": report.as_str() });
         audit::record(
@@ -329,24 +333,22 @@ async fn finish(
     Ok(())
 }
 
-/// The row after an offer. Whoever has ordered "send again" meanwhile has set its count back: then it stands as he has ordered it, and of
-/// the offer only what the destination may hold is written down, unless it holds the report.
+/// The row after an offer; answers whether it stands as the offer ended. Whoever has ordered "send again" meanwhile has set its count
+/// back: then it waits as he has ordered, unless the offer itself did it, and of the offer only what the destination may hold is written
+/// down. What he had not read as unknown when he ordered is asked for first.
 async fn written(
     tx: &mut SqliteConnection,
     (destination, leased): (&Destination, &Leased),
-    Followed {
-        next,
-        refusals,
-        unknown,
-    }: Followed,
+    followed: Followed,
     now: Timestamp,
-) -> Result<(), sqlx::Error> {
-    let delivered = next.state == DeliveryState::Delivered;
+) -> Result<bool, sqlx::Error> {
+    let next = followed.next;
+    let may_hold = followed.unknown != 0 || next.state == DeliveryState::Delivered;
     let of_this_lease =
         "WHERE report_id = $1 AND destination = $2 AND form = $3 AND lease_until_us = $4";
-    let as_it_went = sqlx::query(sqlx::AssertSqlSafe(format!(
+    let stands = sqlx::query(sqlx::AssertSqlSafe(format!(
         "UPDATE delivery SET state = $5, sentence = $6, due_us = $7, since_us = $8, lease_until_us = 0, refusals = $9, unknown = $10, \
-         revision = revision + 1 {of_this_lease} AND ($11 OR attempts = $12)",
+         revision = revision + 1 {of_this_lease} AND ($11 OR attempts = $12 OR state <> 'waiting')",
     )))
     .bind(leased.report)
     .bind(&destination.name)
@@ -356,27 +358,30 @@ async fn written(
     .bind(&next.sentence)
     .bind(next.again.map(|again| now.plus(again).0))
     .bind(now.0)
-    .bind(refusals)
-    .bind(unknown)
-    .bind(delivered)
+    .bind(followed.refusals)
+    .bind(followed.unknown)
+    .bind(followed.taken)
     .bind(leased.attempts)
     .execute(&mut *tx)
     .await?
-    .rows_affected();
-    if as_it_went > 0 {
-        return Ok(());
+    .rows_affected()
+        > 0;
+    if stands {
+        return Ok(true);
     }
     sqlx::query(sqlx::AssertSqlSafe(format!(
-        "UPDATE delivery SET lease_until_us = 0, unknown = CASE WHEN $5 = 0 THEN 0 ELSE {ORDERED} END, revision = revision + 1 {of_this_lease}",
+        "UPDATE delivery SET lease_until_us = 0, unknown = CASE WHEN NOT $5 THEN 0 WHEN unknown = 0 THEN 1 ELSE {ORDERED} END, \
+         sentence = CASE WHEN $5 AND unknown = 0 THEN 'not known whether the PACS has it: ' ELSE '' END || sentence, \
+         revision = revision + 1 {of_this_lease}",
     )))
     .bind(leased.report)
     .bind(&destination.name)
     .bind(&leased.form)
     .bind(leased.lease)
-    .bind(unknown)
+    .bind(may_hold)
     .execute(&mut *tx)
     .await?;
-    Ok(())
+    Ok(false)
 }
 
 /// A PACS that takes no structured reports gets the page image (P8), once.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 
 use super::{Far, Options, PacsAddress};
+use crate::tools::free_port;
 
 /// Addresses that the gateway binds; port 0 means any.
 #[derive(Debug)]
@@ -17,17 +18,19 @@ pub struct GatewayPorts {
 }
 
 impl GatewayPorts {
-    /// Whatever is free on loopback, or for agents on the far side's address.
-    #[must_use]
-    pub fn any(far: Option<Far>) -> Self {
-        let any = || "127.0.0.1:0".to_owned();
-        let reached = || far.map_or_else(any, |far| format!("{}:0", far.centre));
-        Self {
-            http: any(),
-            link: reached(),
-            enrolment: reached(),
-            health: any(),
-        }
+    /// What is free on loopback, or for agents on the far side's address: a gateway that is started again binds the same.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn any(far: Option<Far>) -> anyhow::Result<Self> {
+        let reached = far.map_or_else(|| "127.0.0.1".to_owned(), |far| far.centre.to_string());
+        let on = |host: &str| Ok::<_, anyhow::Error>(format!("{host}:{}", free_port()?));
+        Ok(Self {
+            http: on("127.0.0.1")?,
+            link: on(&reached)?,
+            enrolment: on(&reached)?,
+            health: on("127.0.0.1")?,
+        })
     }
 
     /// The addresses that a running gateway has reported.

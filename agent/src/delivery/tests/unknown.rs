@@ -244,53 +244,82 @@ async fn what_a_person_orders_meanwhile_is_sent_and_not_asked_for() {
     }
 }
 
-/// An offer that ends for good while a person orders another one ends nothing.
+/// A PACS that is offered a report while a person orders it sent again.
+fn ordering(deliveries: &Deliveries, case: &CaseCode, answers: SendOutcome) -> Store {
+    let (ordering, case) = (deliveries.clone(), case.clone());
+    Store::new(move |_, _| {
+        let (ordering, case, answer) = (ordering.clone(), case.clone(), answers.clone());
+        Box::pin(async move {
+            assert_eq!(ordering.retry(&case, "Dr. B").await.unwrap(), 1);
+            answer
+        })
+    })
+}
+
+/// An offer that ends for good while a person orders another one ends nothing, unless it was taken.
 #[tokio::test]
-async fn what_a_person_orders_during_the_last_refusal_is_sent() {
+async fn what_a_person_orders_during_an_offer_is_done_after_it() {
+    let said = "offered again by a person at the site";
+    let unknown = "not known whether the PACS has it: offered again by a person at the site";
+    let refusal = SendOutcome::Refused(0xC000);
+    let stored = SendOutcome::Stored(0);
+    // tries before it, how it ends, what is shown then, and how often the next offer asks and sends
+    let cases = [
+        (9, refusal, ("waiting", said), (0, 1)),
+        (1, SendOutcome::NotNegotiated, ("waiting", said), (0, 1)),
+        (1, lost(), ("unknown", unknown), (1, 0)),
+        (1, stored, ("delivered", "in the PACS"), (0, 0)),
+    ];
+    for (tries, answer, shown, (questions, sent)) in cases {
+        let bench = bench_with_study().await;
+        let deliveries = open(&bench).await;
+        let (report, bytes) = signed("1.2.3", "2.25.1");
+        deliveries.accept(&report, bytes).await.unwrap();
+        let refusing = Pacs::answering([SendOutcome::Refused(0xC000)]);
+        for _ in 0..tries {
+            assert!(offer(&deliveries, &refusing).await);
+            bench.pass(1000);
+        }
+        let store = ordering(&deliveries, &report.case, answer.clone());
+        assert!(offer_by(&deliveries, &destination(), &store).await);
+        let (state, sentence) = line(&deliveries).await;
+        assert_eq!((state.as_str(), sentence.as_str()), shown, "{answer:?}");
+        let pacs = Pacs::default();
+        let (store, count) = asked(&pacs, [Holds::Yes]);
+        let due = offer_by(&deliveries, &destination(), &store).await;
+        assert_eq!(due, shown.0 != "delivered", "{answer:?}");
+        let came = (*count.lock().unwrap(), pacs.received().len());
+        assert_eq!(came, (questions, sent), "{answer:?}");
+        assert_eq!(line(&deliveries).await.0, "delivered");
+        let more = offer_by(&deliveries, &destination(), &store).await;
+        assert!(!more, "no page image either: {answer:?}");
+    }
+}
+
+/// He does not find in the PACS what it says that it has: that it says so once more while he orders ends nothing.
+#[tokio::test]
+async fn what_a_person_orders_while_it_is_asked_for_is_sent() {
     let bench = bench_with_study().await;
     let deliveries = open(&bench).await;
     let (report, bytes) = signed("1.2.3", "2.25.1");
     deliveries.accept(&report, bytes).await.unwrap();
-    let refusing = Pacs::answering([SendOutcome::Refused(0xC000)]);
-    for _ in 0..9 {
-        assert!(offer(&deliveries, &refusing).await);
-        bench.pass(1000);
-    }
-    let (ordering, case) = (deliveries.clone(), report.case.clone());
-    let store = Store::new(move |_, _| {
-        let (ordering, case) = (ordering.clone(), case.clone());
-        Box::pin(async move {
-            assert_eq!(ordering.retry(&case, "Dr. B").await.unwrap(), 1);
-            SendOutcome::Refused(0xC000)
-        })
-    });
-    assert!(offer_by(&deliveries, &destination(), &store).await);
-    let said = "offered again by a person at the site".to_owned();
-    assert_eq!(line(&deliveries).await, ("waiting".to_owned(), said));
-    let taking = Pacs::default();
-    assert!(offer(&deliveries, &taking).await, "it is due at once");
-    assert_eq!(line(&deliveries).await.0, "delivered");
-    // what the destination has taken meanwhile needs no second time
-    let (report, bytes) = signed("1.2.3", "2.25.2");
-    deliveries.accept(&report, bytes).await.unwrap();
-    assert!(
-        offer(
-            &deliveries,
-            &Pacs::answering([SendOutcome::Refused(0xA700)])
-        )
-        .await
-    );
+    let pacs = Pacs::answering([lost(), SendOutcome::Stored(0)]);
+    assert!(offer(&deliveries, &pacs).await);
     bench.pass(1000);
     let (ordering, case) = (deliveries.clone(), report.case.clone());
-    let store = Store::new(move |_, _| {
+    let store = pacs.store().asking(move |_, _| {
         let (ordering, case) = (ordering.clone(), case.clone());
         Box::pin(async move {
             assert_eq!(ordering.retry(&case, "Dr. B").await.unwrap(), 1);
-            SendOutcome::Stored(0)
+            Holds::Yes
         })
     });
     assert!(offer_by(&deliveries, &destination(), &store).await);
-    assert!(!offer(&deliveries, &taking).await);
+    assert_eq!(line(&deliveries).await.0, "waiting");
+    let (store, count) = asked(&pacs, [Holds::Yes]);
+    assert!(offer_by(&deliveries, &destination(), &store).await);
+    assert_eq!((pacs.received().len(), *count.lock().unwrap()), (2, 0));
+    assert_eq!(line(&deliveries).await.0, "delivered");
 }
 
 /// A PACS that stored it, lost the connection, cannot be asked, and refuses what it has: nobody may read that it is not there.

@@ -124,12 +124,22 @@ async fn it_stays_open_until_a_person_has_seen_it_once() {
     assert_eq!(view::withdrawals(bench.spool.rows()).await.unwrap(), []);
 }
 
-/// A withdrawal comes while the report is on its way to a PACS, which answers so afterwards.
-async fn withdrawn_meanwhile(to: &Destination, answer: SendOutcome) -> (Bench, Deliveries) {
+/// A withdrawal comes while the report is on its way to a PACS, which answers so afterwards; `ordered` says whether it was on its way for
+/// the second time and a person ordered a third.
+async fn withdrawn_meanwhile(
+    to: &Destination,
+    answer: SendOutcome,
+    ordered: bool,
+) -> (Bench, Deliveries) {
     let bench = bench_with_study().await;
     let deliveries = open_with(&bench, vec![to.clone()]).await;
     let (report, bytes) = signed("1.2.3", "2.25.1");
     deliveries.accept(&report, bytes).await.unwrap();
+    if ordered {
+        let full = Pacs::answering([SendOutcome::Refused(0xA700)]);
+        assert!(offer_by(&deliveries, to, &full.store()).await);
+        bench.pass(1000);
+    }
     let (back, bytes) = withdrawal(&report, "2.25.2", 60);
     let came = CancellationToken::new();
     let waits = came.clone();
@@ -145,6 +155,8 @@ async fn withdrawn_meanwhile(to: &Destination, answer: SendOutcome) -> (Bench, D
     });
     let arriving = async {
         begun.await.unwrap();
+        let orders = deliveries.retry(&report.case, "Dr. B").await.unwrap();
+        assert_eq!(orders, u64::from(ordered));
         deliveries.accept(&back, bytes).await.unwrap();
         assert!(sentence(&deliveries).await.starts_with(NOT_KNOWN));
         came.cancel();
@@ -168,16 +180,18 @@ async fn sentence(deliveries: &Deliveries) -> String {
 
 #[tokio::test]
 async fn what_is_withdrawn_while_it_is_offered_waits_no_more() {
-    let full = SendOutcome::Refused(0xA700);
-    let (_bench, deliveries) = withdrawn_meanwhile(&destination(), full).await;
+    let (full, to) = (SendOutcome::Refused(0xA700), destination());
     let all = [stands("2.25.1", "held"), stands("2.25.2", "at-site")];
-    assert_eq!(states(&deliveries).await, all);
-    let said = sentence(&deliveries).await;
-    assert!(said.starts_with("its reader has withdrawn it"), "{said}");
-    let lost = SendOutcome::Unanswered("the connection was closed".to_owned());
-    let (_bench, deliveries) = withdrawn_meanwhile(&destination(), lost).await;
-    assert_eq!(states(&deliveries).await, all);
-    assert!(sentence(&deliveries).await.starts_with(NOT_KNOWN));
+    for ordered in [false, true] {
+        let (_bench, deliveries) = withdrawn_meanwhile(&to, full.clone(), ordered).await;
+        assert_eq!(states(&deliveries).await, all);
+        let said = sentence(&deliveries).await;
+        assert!(said.starts_with("its reader has withdrawn it"), "{said}");
+        let lost = SendOutcome::Unanswered("the connection was closed".to_owned());
+        let (_bench, deliveries) = withdrawn_meanwhile(&to, lost, ordered).await;
+        assert_eq!(states(&deliveries).await, all);
+        assert!(sentence(&deliveries).await.starts_with(NOT_KNOWN));
+    }
 }
 
 #[tokio::test]
@@ -187,7 +201,7 @@ async fn the_pages_of_what_is_withdrawn_while_it_is_offered_wait_no_more() {
         ..destination()
     };
     for refusal in [SendOutcome::NotNegotiated, SendOutcome::Refused(0x0122)] {
-        let (_bench, deliveries) = withdrawn_meanwhile(&to, refusal).await;
+        let (_bench, deliveries) = withdrawn_meanwhile(&to, refusal, false).await;
         let all = [
             stands("2.25.1", "held"),
             stands("2.25.1", "not-taken"),
