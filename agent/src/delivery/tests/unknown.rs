@@ -270,28 +270,32 @@ async fn what_a_person_orders_during_an_offer_is_done_after_it() {
         (1, lost(), ("unknown", unknown), (1, 0)),
         (1, stored, ("delivered", "in the PACS"), (0, 0)),
     ];
+    let to = Destination {
+        page_image: PageImage::IfRefused,
+        ..destination()
+    };
     for (tries, answer, shown, (questions, sent)) in cases {
         let bench = bench_with_study().await;
-        let deliveries = open(&bench).await;
+        let deliveries = open_with(&bench, vec![to.clone()]).await;
         let (report, bytes) = signed("1.2.3", "2.25.1");
         deliveries.accept(&report, bytes).await.unwrap();
         let refusing = Pacs::answering([SendOutcome::Refused(0xC000)]);
         for _ in 0..tries {
-            assert!(offer(&deliveries, &refusing).await);
+            assert!(offer_by(&deliveries, &to, &refusing.store()).await);
             bench.pass(1000);
         }
         let store = ordering(&deliveries, &report.case, answer.clone());
-        assert!(offer_by(&deliveries, &destination(), &store).await);
+        assert!(offer_by(&deliveries, &to, &store).await);
         let (state, sentence) = line(&deliveries).await;
         assert_eq!((state.as_str(), sentence.as_str()), shown, "{answer:?}");
         let pacs = Pacs::default();
         let (store, count) = asked(&pacs, [Holds::Yes]);
-        let due = offer_by(&deliveries, &destination(), &store).await;
+        let due = offer_by(&deliveries, &to, &store).await;
         assert_eq!(due, shown.0 != "delivered", "{answer:?}");
         let came = (*count.lock().unwrap(), pacs.received().len());
         assert_eq!(came, (questions, sent), "{answer:?}");
         assert_eq!(line(&deliveries).await.0, "delivered");
-        let more = offer_by(&deliveries, &destination(), &store).await;
+        let more = offer_by(&deliveries, &to, &store).await;
         assert!(!more, "no page image either: {answer:?}");
     }
 }
