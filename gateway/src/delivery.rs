@@ -168,16 +168,33 @@ impl DueRow {
     }
 }
 
-/// Gives leases back when a connection ends, so that the next one need not wait for them to run out.
+/// Gives leases back when a connection ends, so that the next one need not wait for them to run out; answers whether there were any.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn release(rows: &Rows, owner: &str) -> Result<(), DeliveryError> {
+pub async fn release(rows: &Rows, owner: &str) -> Result<bool, DeliveryError> {
     let mut tx = rows.begin().await?;
-    sqlx::query(
-        "UPDATE delivery SET lease_until_us = 0 WHERE lease_owner = $1 AND state = 'waiting'",
+    let given = sqlx::query(
+        "UPDATE delivery SET lease_until_us = 0 WHERE lease_owner = $1 AND state = 'waiting' AND lease_until_us <> 0",
     )
     .bind(owner)
+    .execute(&mut *tx)
+    .await?;
+    tx.commit().await?;
+    Ok(given.rows_affected() > 0)
+}
+
+/// Takes back what the connections of a site before this one had leased: a gateway that was killed gave nothing back, and one whose
+/// agent is gone without a word still waits for it. A report that has come to the site twice is the same report there.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take_over(rows: &Rows, site: &SiteId) -> Result<(), DeliveryError> {
+    let mut tx = rows.begin().await?;
+    sqlx::query(
+        "UPDATE delivery SET lease_until_us = 0 WHERE site_id = $1 AND state = 'waiting' AND lease_until_us <> 0",
+    )
+    .bind(site.as_str())
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;

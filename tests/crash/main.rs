@@ -17,13 +17,14 @@ mod synced;
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use causeway_tests::hospital::Hospital;
 use causeway_tests::killed;
 use causeway_tests::outage;
 use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom::Identity;
 use causeway_tests::soaked::{self, Soak};
-use causeway_tests::stack::build;
+use causeway_tests::stack::{build, wait_until};
 use causeway_tests::{upgraded, writers};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -203,6 +204,39 @@ async fn sixteen_writers_of_one_instance_make_one_row_and_one_blob() -> anyhow::
     println!("seed 1: {found:?}");
     assert!(found.holds(), "{found:?}");
     Ok(())
+}
+
+/// What a killed gateway had begun to send goes on the next connection, not when its lease of two minutes has run out.
+#[tokio::test]
+async fn a_report_on_its_way_when_both_are_killed_goes_on_the_next_connection() -> anyhow::Result<()>
+{
+    let mut hospital = Hospital::pseudonymous(Behaviour::default()).await?;
+    for (number, victim) in [(1, Victim::Both), (2, Victim::Agent)] {
+        let study = hospital.study(number);
+        hospital.send(&study, 0..3, "CAUSEWAY").await?;
+        let task = hospital.claimed_with_draft(&study.study()).await?;
+        let preview = hospital.reader.preview(&task.case, "final").await?;
+        hospital.stack.agent.freeze()?;
+        let signed = hospital.reader.sign(&task.case, "final", &preview).await?;
+        signed.ok().context("signing")?;
+        let mut rows = hospital.gateway_rows().await?;
+        let leased =
+            "SELECT lease_until_us FROM delivery WHERE state = 'waiting' AND lease_until_us > 0";
+        wait_until(
+            "the gateway to send it",
+            Duration::from_secs(30),
+            async || Ok(sqlx::query(leased).fetch_optional(&mut rows).await?),
+        )
+        .await?;
+        kill(&mut hospital, victim).await?;
+        hospital
+            .reader
+            .wait_delivery(&task.case, "delivered", Duration::from_secs(60))
+            .await
+            .with_context(|| format!("{victim:?} killed; {}", hospital.logs()))?;
+        assert_eq!(hospital.reports(&study.study()).len(), 1);
+    }
+    hospital.close().await
 }
 
 #[tokio::test]

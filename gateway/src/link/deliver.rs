@@ -57,7 +57,11 @@ impl Delivering {
 
     /// Sends what is due until the connection ends.
     pub(super) async fn run(&self, session: &Session) {
-        let mut wakes = session.rooms.parts.wakes.delivery.listen();
+        let parts = &session.rooms.parts;
+        let mut wakes = parts.wakes.delivery.listen();
+        if let Err(error) = delivery::take_over(&parts.rows, &session.peer.site).await {
+            tracing::error!(%error, "leases of an earlier connection stay; they run out");
+        }
         let mut changed = self.changed.listen();
         let mut due = BTreeMap::new();
         loop {
@@ -108,8 +112,13 @@ impl Delivering {
 
     /// Gives the leases back, so that the next connection need not wait for them.
     pub(super) async fn release(&self, rooms: &Rooms) {
-        if let Err(error) = delivery::release(&rooms.parts.rows, &self.owner).await {
-            tracing::error!(%error, "leases of reports were not given back; they run out");
+        match delivery::release(&rooms.parts.rows, &self.owner).await {
+            // a newer connection of the site may have looked already
+            Ok(true) => rooms.parts.wakes.delivery.ring(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "leases of reports were not given back; they run out")
+            }
         }
     }
 }

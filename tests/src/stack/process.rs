@@ -93,6 +93,14 @@ impl Running {
         self.child.kill().await.context("killing a process")
     }
 
+    /// Holds it still with SIGSTOP: to everybody else it is there and says nothing.
+    ///
+    /// # Errors
+    /// When it cannot be held.
+    pub fn freeze(&self) -> anyhow::Result<()> {
+        self.signal(Signal::STOP).context("freezing a process")
+    }
+
     /// Ends it with SIGTERM and waits for its end; answers how long that took.
     ///
     /// # Errors

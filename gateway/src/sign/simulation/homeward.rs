@@ -68,11 +68,14 @@ impl Homeward {
         chance: &Random,
         polls: Option<u64>,
     ) -> anyhow::Result<bool> {
-        let Some(owner) = self.owner.clone() else {
-            self.owner = Some(chance.token());
-            return Ok(false);
-        };
         let polls = polls.unwrap_or(u64::MAX);
+        let Some(owner) = self.owner.clone() else {
+            let taken = cut(delivery::take_over(&world.rows, &Self::site()), polls).await;
+            self.shaken();
+            taken.transpose()?;
+            self.owner = Some(chance.token());
+            return Ok(polls < u64::MAX);
+        };
         match chance.below(8) {
             0 => {
                 self.broken();
@@ -216,9 +219,8 @@ impl Homeward {
         self.broken();
         self.shaken();
         let owner = chance.token();
+        delivery::take_over(&world.rows, &Self::site()).await?;
         for _ in 0..40 {
-            // one lease that nobody gave back has to run out
-            world.pass(LEASE_S / 8);
             self.lease(world, &owner).await?;
             while let Some(due) = self.sent.pop_front() {
                 self.arrive(due, world).await?;
