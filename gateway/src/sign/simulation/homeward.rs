@@ -16,6 +16,8 @@ use crate::delivery::{self, Due, WITHDRAWN};
 /// As the link has it.
 const LEASE: Duration = Duration::from_secs(120);
 const LEASE_S: i64 = 120;
+/// At most so many are leased at once.
+const MOST: usize = 16;
 
 /// What the site says of a document, one word after the other, and what that makes of it at the gateway.
 const WORDS: [(&str, DeliveryState, &str); 3] = [
@@ -37,6 +39,8 @@ struct Home {
 #[derive(Default)]
 pub(super) struct Homeward {
     owner: Option<String>,
+    /// It has taken over and leased nothing yet: whatever waits is free.
+    new: bool,
     /// Handed out to this connection; on its way.
     sent: VecDeque<Due>,
     homes: BTreeMap<String, Home>,
@@ -72,7 +76,7 @@ impl Homeward {
         let Some(owner) = self.owner.clone() else {
             let taken = cut(delivery::take_over(&world.rows, &Self::site()), polls).await;
             self.shaken();
-            taken.transpose()?;
+            self.new = taken.transpose()?.is_some();
             self.owner = Some(chance.token());
             return Ok(polls < u64::MAX);
         };
@@ -115,7 +119,16 @@ impl Homeward {
 
     /// Leases what is due: nothing that another holds now, and of one case in the order in which it was signed, but for withdrawals.
     async fn lease(&mut self, world: &World, owner: &str) -> anyhow::Result<()> {
+        let new = std::mem::take(&mut self.new);
+        let waiting = Seen::of(&world.rows).await.documents.into_values();
+        let waiting = waiting.filter(|document| document.delivery_state == "waiting");
+        let waiting = waiting.count();
         let found = delivery::due(&world.rows, &Self::site(), owner, world.now(), LEASE).await?;
+        ensure!(
+            !new || found.len() == waiting.min(MOST),
+            "a new connection leases {} of {waiting} that wait",
+            found.len()
+        );
         let mut last: BTreeMap<String, i64> = BTreeMap::new();
         for due in &found {
             let id = &due.message.delivery;
