@@ -1,9 +1,10 @@
 //! A smoke of `prove faults`: some n of each kind of call, at each process. And a disk that lies, which has to be found out.
 
 use causeway_tests::calls::{Call, ERRORS};
-use causeway_tests::failing::{Failing, Row, Sweep, Whose};
+use causeway_tests::failing::{Failing, Row, Sweep};
+use causeway_tests::killed::Victim;
 
-async fn swept(whose: Whose, step: u64) -> anyhow::Result<()> {
+async fn swept(whose: Victim, step: u64) -> anyhow::Result<()> {
     let sweep = Sweep {
         step,
         most: 24,
@@ -27,18 +28,18 @@ async fn swept(whose: Whose, step: u64) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn an_agent_whose_disk_refuses_says_so_and_goes_on() -> anyhow::Result<()> {
-    swept(Whose::Agent, 5).await
+    swept(Victim::Agent, 5).await
 }
 
 #[tokio::test]
 async fn a_gateway_whose_disk_refuses_gives_no_receipt_and_goes_on() -> anyhow::Result<()> {
-    swept(Whose::Gateway, 9).await
+    swept(Victim::Gateway, 9).await
 }
 
 /// The mutant: success is said of what is not there.
 #[tokio::test]
 async fn a_disk_that_lies_is_found_out() -> anyhow::Result<()> {
-    let mut failing = Failing::start(Whose::Agent).await?;
+    let mut failing = Failing::start(Victim::Agent).await?;
     let mut row = failing.lie(8).await?;
     failing.judge(&mut row).await?;
     println!("{row:?}");

@@ -25,7 +25,7 @@ use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom::Identity;
 use causeway_tests::soaked::{self, Soak};
 use causeway_tests::stack::{build, wait_until};
-use causeway_tests::{upgraded, writers};
+use causeway_tests::{unanswered, upgraded, writers};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -194,6 +194,19 @@ async fn a_version_takes_over_from_its_like() -> anyhow::Result<()> {
     let found = upgraded::run(&these, &these, 2).await?;
     println!("{found:?}");
     assert!(found.holds(), "{found:?}");
+    Ok(())
+}
+
+/// A smoke of `prove unanswered`.
+#[tokio::test]
+async fn a_report_whose_answer_is_lost_is_there_once() -> anyhow::Result<()> {
+    for finds in [true, false] {
+        let found = unanswered::run(4, finds).await?;
+        println!("{finds}: {found:?}");
+        assert!(found.holds(), "{finds}: {found:?}");
+        let kept = if finds { 4 } else { 8 };
+        assert_eq!(found.kept, kept, "{finds}: {found:?}");
+    }
     Ok(())
 }
 

@@ -4,20 +4,24 @@ use std::fmt::Write as _;
 
 use anyhow::ensure;
 use causeway_tests::calls::{Call, ERRORS};
-use causeway_tests::failing::{Failing, Row, Sweep, Whose};
+use causeway_tests::failing::{Failing, Row, Sweep};
+use causeway_tests::killed::Victim;
 use causeway_tests::stack::build::root;
 
 use super::say;
 
-/// Sweeps everything.
+/// Sweeps both, or one.
 ///
 /// # Errors
 /// When something that was answered with success is not there, or a process had to be started again.
-pub(super) async fn run(sweep: Sweep) -> anyhow::Result<()> {
+pub(super) async fn run(sweep: Sweep, only: Option<Victim>) -> anyhow::Result<()> {
     let head = "| whose | call | error | n up to | n swept | calls failed | C-STORE refused | acknowledged | lost | doubled | altered | tasks wrong | restarts needed |";
     let mut table = format!("{head}\n{}\n", "|---".repeat(13) + "|");
     let mut holds = true;
-    for whose in [Whose::Agent, Whose::Gateway] {
+    for whose in [Victim::Agent, Victim::Gateway] {
+        if only.is_some_and(|only| only != whose) {
+            continue;
+        }
         let mut failing = Failing::start(whose).await?;
         for call in Call::ALL {
             for (error, errno) in ERRORS {
@@ -47,10 +51,10 @@ pub(super) async fn run(sweep: Sweep) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn line(table: &mut String, whose: Whose, (call, error): (Call, &str), row: &Row) {
+fn line(table: &mut String, whose: Victim, (call, error): (Call, &str), row: &Row) {
     let whose = match whose {
-        Whose::Agent => "agent",
-        Whose::Gateway => "gateway",
+        Victim::Agent => "agent",
+        Victim::Gateway => "gateway",
     };
     let (call, found) = (call.name(), &row.verdict);
     let cells = [

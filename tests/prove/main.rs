@@ -6,6 +6,7 @@
 //! `prove states` is the one of [`causeway_tests::states`].
 //! `prove writers` is the one of [`causeway_tests::writers`].
 //! `prove soak` is the one of [`causeway_tests::soaked`].
+//! `prove unanswered` is the one of [`causeway_tests::unanswered`].
 //! `prove upgrade` is the one of [`causeway_tests::upgraded`].
 //! `prove hostile` is the one of [`causeway_tests::hostile`].
 //! `prove mutants` breaks a promise at a time and sees whether that proof finds it out.
@@ -17,6 +18,7 @@ mod mutants;
 mod outage;
 mod soak;
 mod states;
+mod unanswered;
 mod upgrade;
 mod writers;
 
@@ -122,8 +124,17 @@ enum Proof {
         #[arg(long, default_value_t = 250)]
         after: u32,
     },
+    /// Reports whose answer the PACS never gets out.
+    Unanswered {
+        /// How many reports.
+        #[arg(long, default_value_t = 1000)]
+        count: u32,
+    },
     /// Every n-th open, write, fsync and rename of each process fails, in each of three ways.
     Faults {
+        /// Only this one: `agent` or `gateway`.
+        #[arg(long)]
+        whose: Option<Victim>,
         /// Every so many n.
         #[arg(long, default_value_t = 1)]
         step: u64,
@@ -229,7 +240,13 @@ async fn main() -> anyhow::Result<()> {
         }
         Proof::Upgrade { previous, studies } => upgrade::run(&previous, studies).await,
         Proof::Restored { before, after } => put_back(before, after).await,
-        Proof::Faults { step, most, many } => faults::run(Sweep { step, most, many }).await,
+        Proof::Unanswered { count } => unanswered::run(count).await,
+        Proof::Faults {
+            whose,
+            step,
+            most,
+            many,
+        } => faults::run(Sweep { step, most, many }, whose).await,
         Proof::States {
             count,
             agents,

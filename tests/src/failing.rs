@@ -10,19 +10,10 @@ use tokio::time::Instant;
 
 use crate::calls::{Call, Calls};
 use crate::hospital::Hospital;
-use crate::killed::{self, Oracle, Verdict};
+use crate::killed::{self, Oracle, Verdict, Victim};
 use crate::long::write_small;
 use crate::sender::{self, Answer};
 use crate::stack::wait_until;
-
-/// Whose calls fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whose {
-    /// The agent's.
-    Agent,
-    /// The gateway's.
-    Gateway,
-}
 
 /// What was found for one kind of call and one error.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +58,7 @@ const COUNTED: u64 = 8;
 /// One run: a hospital of which one process can be told what fails.
 #[derive(Debug)]
 pub struct Failing {
-    whose: Whose,
+    whose: Victim,
     hospital: Hospital,
     calls: Calls,
     folder: tempfile::TempDir,
@@ -85,12 +76,12 @@ impl Failing {
     ///
     /// # Errors
     /// When a part does not start.
-    pub async fn start(whose: Whose) -> anyhow::Result<Self> {
+    pub async fn start(whose: Victim) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let calls = Calls::build(folder.path()).await?;
         let hospital = match whose {
-            Whose::Agent => Hospital::with_both_under(&calls.words("/agent-spool/"), &[]).await?,
-            Whose::Gateway => {
+            Victim::Agent => Hospital::with_both_under(&calls.words("/agent-spool/"), &[]).await?,
+            Victim::Gateway => {
                 Hospital::with_both_under(&[], &calls.words("/gateway-data/")).await?
             }
         };
@@ -200,8 +191,8 @@ impl Failing {
 
     async fn start_again(&mut self) -> anyhow::Result<()> {
         match self.whose {
-            Whose::Agent => self.hospital.stack.restart_agent().await,
-            Whose::Gateway => self.hospital.stack.restart_gateway().await,
+            Victim::Agent => self.hospital.stack.restart_agent().await,
+            Victim::Gateway => self.hospital.stack.restart_gateway().await,
         }
     }
 

@@ -25,5 +25,6 @@ pub mod soaked;
 pub mod stack;
 pub mod states;
 pub mod tools;
+pub mod unanswered;
 pub mod upgraded;
 pub mod writers;

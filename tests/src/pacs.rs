@@ -2,12 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use causeway_proto::dataset::Dataset;
+use causeway_proto::digest::Digest;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use dicom_ul::association::server::{AsyncServerAssociation, ServerAssociationOptions};
@@ -30,8 +31,8 @@ pub struct Behaviour {
     pub first: usize,
     /// See `first`.
     pub first_status: u16,
-    /// How many times the connection is cut after the instance was kept and before it was answered.
-    pub drop_before_answer: usize,
+    /// How many times the connection is cut after an instance was kept and before it was answered; of each instance.
+    pub unanswered: usize,
     /// Answers C-FIND for an instance; others refuse it with status 0122.
     pub finds: bool,
 }
@@ -43,6 +44,8 @@ pub struct Arrival {
     pub path: PathBuf,
     /// Its SOP Instance UID as the command named it.
     pub instance: String,
+    /// Of its dataset as it came.
+    pub digest: Digest,
 }
 
 #[derive(Debug)]
@@ -51,6 +54,7 @@ struct State {
     folder: PathBuf,
     arrivals: Mutex<Vec<Arrival>>,
     stores: Mutex<usize>,
+    unanswered: AtomicU64,
     away: AtomicBool,
 }
 
@@ -79,6 +83,7 @@ impl Pacs {
             folder: folder.to_owned(),
             arrivals: Mutex::default(),
             stores: Mutex::default(),
+            unanswered: AtomicU64::default(),
             away: AtomicBool::new(false),
         });
         let (cancel, tracker) = (CancellationToken::new(), TaskTracker::new());
@@ -105,6 +110,12 @@ impl Pacs {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How many answers were lost, as told.
+    #[must_use]
+    pub fn unanswered(&self) -> u64 {
+        self.state.unanswered.load(Ordering::Relaxed)
     }
 
     /// Goes away, or comes back: while it is away it hangs up on everybody.
@@ -235,15 +246,12 @@ async fn answer(
             state.behaviour.status
         };
         if !(0xA000..0xB000).contains(&status) {
-            keep(
-                state,
-                &request,
-                &syntax.context("a dataset without context")?,
-                dataset,
-            )?;
-        }
-        if count <= state.behaviour.drop_before_answer {
-            bail!("cutting the connection before the answer, as told");
+            let syntax = syntax.context("a dataset without context")?;
+            let times = keep(state, &request, &syntax, dataset)?;
+            if times <= state.behaviour.unanswered {
+                state.unanswered.fetch_add(1, Ordering::Relaxed);
+                bail!("cutting the connection before the answer, as told");
+            }
         }
     }
     let data = command::response(&request, status)?;
@@ -280,12 +288,13 @@ fn count_store(state: &State) -> usize {
     *stores
 }
 
+/// Answers how often it has been kept.
 fn keep(
     state: &State,
     request: &InMemDicomObject,
     syntax: &str,
     dataset: &[u8],
-) -> anyhow::Result<()> {
+) -> anyhow::Result<usize> {
     let uid = |tag| -> anyhow::Result<String> {
         Ok(request
             .element(tag)?
@@ -297,18 +306,24 @@ fn keep(
         uid(tags::AFFECTED_SOP_CLASS_UID)?,
         uid(tags::AFFECTED_SOP_INSTANCE_UID)?,
     );
-    let name = causeway_proto::digest::Digest::of(instance.as_bytes()).to_string();
+    let name = Digest::of(instance.as_bytes()).to_string();
     let path = state
         .folder
         .join(format!("{}.dcm", name.get(..24).unwrap_or("unnamed")));
     std::fs::write(&path, file::part10(&class, &instance, syntax, dataset)?)
         .with_context(|| format!("writing {}", path.display()))?;
-    state
+    let mut arrivals = state
         .arrivals
         .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .push(Arrival { path, instance });
-    Ok(())
+        .unwrap_or_else(PoisonError::into_inner);
+    let before = arrivals.iter().filter(|one| one.instance == instance);
+    let times = before.count() + 1;
+    arrivals.push(Arrival {
+        path,
+        instance,
+        digest: Digest::of(dataset),
+    });
+    Ok(times)
 }
 
 #[cfg(test)]
@@ -378,7 +393,7 @@ mod tests {
         );
         assert_eq!(arrivals.len(), 1);
         let (_folder, _, answers, arrivals) = store(Behaviour {
-            drop_before_answer: 1,
+            unanswered: 1,
             ..Behaviour::default()
         })
         .await;

@@ -193,7 +193,7 @@ async fn a_pacs_that_says_that_it_has_a_report_is_sent_it_once() -> anyhow::Resu
 /// The PACS cuts two connections after it has kept what came over them; it keeps the report so many times, each time the same.
 async fn lost_twice(finds: bool, kept: usize) -> anyhow::Result<()> {
     let hospital = Hospital::pseudonymous(Behaviour {
-        drop_before_answer: 2,
+        unanswered: 2,
         finds,
         ..Behaviour::default()
     })
@@ -211,7 +211,7 @@ async fn lost_twice(finds: bool, kept: usize) -> anyhow::Result<()> {
     assert!(
         arrivals
             .iter()
-            .all(|one| one.instance == arrivals[0].instance)
+            .all(|one| one.instance == arrivals[0].instance && one.digest == arrivals[0].digest)
     );
     hospital.close().await
 }
