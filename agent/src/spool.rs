@@ -382,12 +382,17 @@ impl Spool {
     async fn keep_house(&self, cancel: &CancellationToken) {
         let mut last = tokio::time::Instant::now();
         self.hold_reserve().await;
+        let mut held = last;
         loop {
+            // given back on a full disk, it is held again as soon as there is room
+            if held.elapsed() >= Duration::from_secs(1) {
+                self.hold_reserve().await;
+                held = tokio::time::Instant::now();
+            }
             if let Err(error) = study::seal_complete(self).await {
                 tracing::error!(%error, "sealing complete studies failed; tried again");
             }
             if last.elapsed() >= Duration::from_secs(60) {
-                self.hold_reserve().await;
                 if let Err(error) = self.prune(last.elapsed()).await {
                     tracing::error!(%error, "removing old bytes failed; tried again");
                 }

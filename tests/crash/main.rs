@@ -25,7 +25,7 @@ use causeway_tests::pacs::Behaviour;
 use causeway_tests::phantom::Identity;
 use causeway_tests::soaked::{self, Soak};
 use causeway_tests::stack::{build, wait_until};
-use causeway_tests::{unanswered, upgraded, writers};
+use causeway_tests::{full, unanswered, upgraded, writers};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Victim {
@@ -206,6 +206,28 @@ async fn a_report_whose_answer_is_lost_is_there_once() -> anyhow::Result<()> {
         assert!(found.holds(), "{finds}: {found:?}");
         let kept = if finds { 4 } else { 8 };
         assert_eq!(found.kept, kept, "{finds}: {found:?}");
+    }
+    Ok(())
+}
+
+/// As `prove full`.
+#[tokio::test]
+async fn an_agent_on_a_disk_that_fills_refuses_in_order_and_goes_on() -> anyhow::Result<()> {
+    for scarce in [full::Scarce::Bytes, full::Scarce::Files] {
+        let found = full::run(killed::Victim::Agent, scarce).await?;
+        let holds = found.holds(killed::Victim::Agent, scarce);
+        assert!(holds, "{scarce:?}: {found:#?}");
+    }
+    Ok(())
+}
+
+/// As `prove full`.
+#[tokio::test]
+async fn a_gateway_on_a_disk_that_fills_refuses_in_order_and_goes_on() -> anyhow::Result<()> {
+    for scarce in [full::Scarce::Bytes, full::Scarce::Files] {
+        let found = full::run(killed::Victim::Gateway, scarce).await?;
+        let holds = found.holds(killed::Victim::Gateway, scarce);
+        assert!(holds, "{scarce:?}: {found:#?}");
     }
     Ok(())
 }

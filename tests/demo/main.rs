@@ -91,6 +91,7 @@ async fn demo(arguments: &Arguments, folder: &Path) -> anyhow::Result<()> {
         page_image: "if-refused",
         far: None,
         gateway_lines: String::new(),
+        floors: "",
     };
     let stack = Stack::start(options).await?;
     steps.done("gateway up, agent enrolled and up, reader's account made");

@@ -144,6 +144,7 @@ pub(crate) async fn start(folder: &Path, orthanc: &Orthanc) -> anyhow::Result<St
         page_image: "always",
         far: None,
         gateway_lines: String::new(),
+        floors: "",
     })
     .await
 }

@@ -1,6 +1,7 @@
 //! The table of the hostile: what they cost those who only want to work, and how much memory they take.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::ensure;
 use causeway_tests::hostile::{self, Counts, Half};
@@ -8,21 +9,49 @@ use causeway_tests::stack::build::root;
 
 use super::say;
 
+/// How many of each.
+#[derive(Debug, clap::Args)]
+pub(super) struct Asked {
+    /// Associations at the agent.
+    #[arg(long, default_value_t = 200)]
+    associations: u32,
+    /// QUIC peers at the gateway.
+    #[arg(long, default_value_t = 64)]
+    peers: u32,
+    /// HTTP clients at both.
+    #[arg(long, default_value_t = 1000)]
+    clients: u32,
+    /// C-STOREs and requests of those who only want to work, in each half.
+    #[arg(long, default_value_t = 300)]
+    samples: usize,
+    /// Seconds that each half lasts at least.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+}
+
 /// Runs it and prints its table. The time that it takes is printed, not judged.
 ///
 /// # Errors
 /// When anybody was turned away who only wanted to work, or places were not given back.
-pub(super) async fn run(counts: Counts) -> anyhow::Result<()> {
+pub(super) async fn run(asked: Asked) -> anyhow::Result<()> {
+    let Asked {
+        associations,
+        peers,
+        clients,
+        samples,
+        seconds,
+    } = asked;
+    let counts = Counts {
+        associations,
+        peers,
+        clients,
+        samples,
+        least: Duration::from_secs(seconds),
+    };
     let found = hostile::run(counts).await?;
     let head = "| with | C-STORE | failed | median | 95 % | longest | worklist | failed | median | 95 % | longest | agent | gateway |";
     let mut table = format!("{head}\n{}\n", "|---".repeat(13) + "|");
     line(&mut table, "nobody", &found.calm);
-    let Counts {
-        associations,
-        peers,
-        clients,
-        ..
-    } = counts;
     let all = format!("{associations} associations, {peers} QUIC peers, {clients} HTTP clients");
     line(&mut table, &all, &found.storm);
     let ([store, ask], [dicom, quic, http]) = (found.ratios(), found.begun);

@@ -3,6 +3,7 @@
 //! `prove outage` is the one of [`causeway_tests::outage`].
 //! `prove restored` loses a gateway and puts it back to an old backup: [`causeway_tests::restored`].
 //! `prove faults` is the one of [`causeway_tests::failing`].
+//! `prove full` is the one of [`causeway_tests::full`].
 //! `prove states` is the one of [`causeway_tests::states`].
 //! `prove writers` is the one of [`causeway_tests::writers`].
 //! `prove soak` is the one of [`causeway_tests::soaked`].
@@ -13,6 +14,7 @@
 //! Tables are printed and written to `target/prove/`; the last accepted ones stand in `tests/crash/README.md`.
 
 mod faults;
+mod full;
 mod hostile;
 mod mutants;
 mod outage;
@@ -28,7 +30,6 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use causeway_tests::failing::Sweep;
-use causeway_tests::hostile::Counts;
 use causeway_tests::killed::{self, How, Verdict, Victim};
 use causeway_tests::restored;
 use causeway_tests::soaked::Soak;
@@ -145,6 +146,8 @@ enum Proof {
         #[arg(long, default_value_t = 1)]
         many: u64,
     },
+    /// A disk under each that another program fills, with bytes and with files. Mounts disks of its own, which needs root.
+    Full,
     /// Power that is lost at any moment: a spool is opened on what may be on the disk then.
     States {
         /// How many different states.
@@ -173,23 +176,7 @@ enum Proof {
         seed: u64,
     },
     /// Hostile associations, QUIC peers and HTTP clients, and beside them a sender and a reader.
-    Hostile {
-        /// Associations at the agent.
-        #[arg(long, default_value_t = 200)]
-        associations: u32,
-        /// QUIC peers at the gateway.
-        #[arg(long, default_value_t = 64)]
-        peers: u32,
-        /// HTTP clients at both.
-        #[arg(long, default_value_t = 1000)]
-        clients: u32,
-        /// C-STOREs and requests of those who only want to work, in each half.
-        #[arg(long, default_value_t = 300)]
-        samples: usize,
-        /// Seconds that each half lasts at least.
-        #[arg(long, default_value_t = 60)]
-        seconds: u64,
-    },
+    Hostile(hostile::Asked),
     /// The same proof as `kills`, of programs in which a promise is broken: it has to find that out.
     Mutants {
         /// How often each of their programs is killed.
@@ -247,6 +234,7 @@ async fn main() -> anyhow::Result<()> {
             most,
             many,
         } => faults::run(Sweep { step, most, many }, whose).await,
+        Proof::Full => full::run().await,
         Proof::States {
             count,
             agents,
@@ -258,23 +246,7 @@ async fn main() -> anyhow::Result<()> {
             sends,
             seed,
         } => writers::run(rounds, sends, seed).await,
-        Proof::Hostile {
-            associations,
-            peers,
-            clients,
-            samples,
-            seconds,
-        } => {
-            let least = Duration::from_secs(seconds);
-            hostile::run(Counts {
-                associations,
-                peers,
-                clients,
-                samples,
-                least,
-            })
-            .await
-        }
+        Proof::Hostile(asked) => hostile::run(asked).await,
         Proof::Mutants { count, seed } => mutants::run(count, seed).await,
     }
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use causeway_disk::SmallDisk;
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::OpenFileOptions;
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
+use crate::killed::Victim;
 use crate::pacs::{Behaviour, Pacs};
 use crate::phantom::{self, Identity};
 use crate::reader::{Reader, Task};
@@ -40,6 +42,7 @@ struct Site {
     asks_pacs: bool,
     page_images: bool,
     redials_at_once: bool,
+    floors: &'static str,
 }
 
 impl Hospital {
@@ -161,6 +164,34 @@ impl Hospital {
         Self::made(Behaviour::default(), site, binaries, tempfile::tempdir()?).await
     }
 
+    /// As [`Hospital::redialling_at_once`], with a disk of its own, of such options of tmpfs, under what one of the two keeps, and with
+    /// such lines for the floors of both.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub async fn over_a_small_disk(
+        whose: Victim,
+        disk: &str,
+        floors: &'static str,
+    ) -> anyhow::Result<(Self, SmallDisk)> {
+        let site = Site {
+            identified: true,
+            redials_at_once: true,
+            floors,
+            ..Site::default()
+        };
+        let folder = tempfile::tempdir()?;
+        let kept = folder.path().join(match whose {
+            Victim::Agent => "agent-spool",
+            Victim::Gateway => "gateway-data",
+        });
+        std::fs::create_dir(&kept)?;
+        let disk = SmallDisk::over(&kept, disk)?;
+        let binaries = build::binaries().await?;
+        let hospital = Self::made(Behaviour::default(), site, binaries, folder).await?;
+        Ok((hospital, disk))
+    }
+
     async fn under(behaviour: Behaviour, site: Site) -> anyhow::Result<Self> {
         Self::wrapped(behaviour, site, &[], &[]).await
     }
@@ -218,6 +249,7 @@ impl Hospital {
             } else {
                 String::new()
             },
+            floors: site.floors,
         };
         let stack = Stack::start(options).await?;
         let reader = Reader::sign_in(&stack.url(), "reader", &stack.password).await?;

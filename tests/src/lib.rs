@@ -4,6 +4,7 @@ pub mod calls;
 mod cut;
 pub mod decoders;
 pub mod failing;
+pub mod full;
 pub mod hospital;
 pub mod hostile;
 pub mod killed;

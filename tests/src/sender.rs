@@ -6,7 +6,7 @@ pub mod file;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use dicom_ul::ClientAssociationOptions;
 use dicom_ul::association::client::AsyncClientAssociation;
 use dicom_ul::pdu::{PDataValue, PDataValueType, Pdu, PresentationContextResultReason};
@@ -59,10 +59,26 @@ pub async fn send(
     let mut rest = files;
     while !rest.is_empty() {
         let (batch, later) = next_batch(rest)?;
-        answers.extend(associate(&batch, address, calling, called).await?);
+        let at_once = async || Ok(());
+        answers.extend(associate(&batch, address, (calling, called), at_once).await?);
         rest = later;
     }
     Ok(answers)
+}
+
+/// Sends files of one association, and does something before each while the association stays open.
+///
+/// # Errors
+/// As [`send`], when that fails, and for files that do not fit into one association.
+pub async fn send_slowly(
+    files: &[PathBuf],
+    address: &str,
+    titles: (&str, &str),
+    before: impl AsyncFnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Vec<Answer>> {
+    let (batch, later) = next_batch(files)?;
+    ensure!(later.is_empty(), "too many files for one association");
+    associate(&batch, address, titles, before).await
 }
 
 type Batch = Vec<(PathBuf, Dataset)>;
@@ -90,8 +106,8 @@ fn next_batch(files: &[PathBuf]) -> anyhow::Result<(Batch, &[PathBuf])> {
 async fn associate(
     batch: &[(PathBuf, Dataset)],
     address: &str,
-    calling: &str,
-    called: &str,
+    (calling, called): (&str, &str),
+    mut before: impl AsyncFnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Vec<Answer>> {
     let mut options = ClientAssociationOptions::new()
         .calling_ae_title(calling.to_owned())
@@ -116,6 +132,7 @@ async fn associate(
     let mut answers = Vec::new();
     let mut broken = None;
     for (number, (path, dataset)) in (1_u16..).zip(batch) {
+        before().await?;
         let outcome = match &broken {
             Some(words) => Outcome::Broken(format!("not sent: {words}")),
             None => match store(&mut association, &contexts, dataset, number).await {

@@ -69,6 +69,8 @@ pub struct Options {
     pub far: Option<Far>,
     /// More lines of the agent's `[gateway]`.
     pub gateway_lines: String,
+    /// Lines of the agent's `[disk]` and of the gateway's `[archive.disk]`, which are alike.
+    pub floors: &'static str,
 }
 
 /// Two ends with a line between them.

@@ -8,9 +8,6 @@
 //!
 //! Whatever is there stays readable, and reports are signed. Nothing but room is needed to go on.
 
-#[cfg(test)]
-pub(crate) mod disk;
-
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +16,7 @@ use serde::Deserialize;
 
 use super::BlobError;
 
-/// `[disk]` of gateway.toml.
+/// `[archive.disk]` of gateway.toml.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {

@@ -2,6 +2,10 @@
 
 mod again;
 mod reserve;
+#[cfg(feature = "small")]
+mod small;
 
 pub use again::write_again;
 pub use reserve::Reserve;
+#[cfg(feature = "small")]
+pub use small::SmallDisk;

@@ -125,6 +125,7 @@ impl Ends {
                 centre: CENTRE.parse()?,
             }),
             gateway_lines: lines.to_owned(),
+            floors: "",
         };
         line.clear().await?;
         let stack = Stack::start(options).await?;

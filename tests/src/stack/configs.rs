@@ -79,7 +79,8 @@ pub fn write_gateway(options: &Options, ports: &GatewayPorts) -> anyhow::Result<
     let text = format!(
         "data = \"{data}\"\n\n[http]\nlisten = \"{http}\"\npublic_url = \"http://{http}\"\n{viewer}\n\
          [link]\nlisten = \"{link}\"\nenrolment_listen = \"{enrolment}\"\nnames = [\"localhost\", \"127.0.0.1\"{name}]\n\n\
-         [health]\nlisten = \"{health}\"\n"
+         [health]\nlisten = \"{health}\"\n\n[archive.disk]\n{}",
+        options.floors
     );
     std::fs::write(options.folder.join("gateway.toml"), text).context("writing gateway.toml")
 }
@@ -133,7 +134,8 @@ pub fn write_agent(
          [agreement]\nidentified = [{identified}]\nmodified_dates = {shifts}\nrequire = [{require}]\n\n[complete]\npacs_silence_s = 1\n\n{restore}\
          [site_page]\nlisten = \"{page}\"\n\n\
          [[destination]]\nname = \"pacs\"\nae_title = \"{ae_title}\"\naddress = \"{address}\"\ncalling_ae_title = \"CAUSEWAY\"\n\
-         page_image = \"{page_image}\"\n"
+         page_image = \"{page_image}\"\n\n[disk]\n{}",
+        options.floors
     );
     std::fs::write(options.folder.join("agent.toml"), text).context("writing agent.toml")
 }

@@ -1,15 +1,14 @@
 //! A disk that fills up, by what arrives and by other programs: what is refused, what goes on, and that room is all it takes.
 
-mod disk_of_its_own;
-
 use std::path::Path;
+
+use causeway_disk::SmallDisk;
 
 use super::super::disk::Handle;
 use super::super::disk::real::RealDisk;
 use super::faults::files;
 use super::*;
 use crate::audit;
-use disk_of_its_own::SmallDisk;
 
 const MIB: u64 = 1 << 20;
 
@@ -115,7 +114,8 @@ async fn record(spool: &Spool, count: usize) -> usize {
 #[tokio::test]
 async fn rows_and_audit_outlive_a_full_disk() {
     for reserve in [24 * MIB, 0] {
-        let disk = SmallDisk::new("size=200m,nr_inodes=4000");
+        let at = tempfile::tempdir().unwrap();
+        let disk = SmallDisk::over(at.path(), "size=200m,nr_inodes=4000").unwrap();
         let (folder, spool) = on(&disk, reserve).await;
         spool.hold_reserve().await;
         let held = || folder.path().join("reserve").exists();
@@ -125,10 +125,10 @@ async fn rows_and_audit_outlive_a_full_disk() {
         let what = What::image("1.2.3", "1.2.3.1");
         let mut writer = spool.begin(what.arrival(association)).await.unwrap();
         let piece = vec![3; 1 << 20];
-        let mut least = disk.free();
+        let mut least = disk.free().unwrap();
         let refused = loop {
             match writer.append(&piece).await {
-                Ok(()) => least = least.min(disk.free()),
+                Ok(()) => least = least.min(disk.free().unwrap()),
                 Err(error) => break error,
             }
         };
@@ -137,7 +137,7 @@ async fn rows_and_audit_outlive_a_full_disk() {
         drop(writer);
         assert_eq!(spool.admission(), Admission::Open);
 
-        disk.leave(MIB);
+        disk.leave(MIB).unwrap();
         assert_eq!(spool.admission(), Admission::Full);
         let refused = record(&spool, 300).await;
         // the control: without it they do not fit
@@ -148,7 +148,7 @@ async fn rows_and_audit_outlive_a_full_disk() {
         spool.hold_reserve().await;
         assert!(!held(), "not while there is no room");
 
-        disk.clear();
+        disk.clear().unwrap();
         assert_eq!(record(&spool, 10).await, 0);
         assert_eq!(spool.admission(), Admission::Open);
         let mut writer = spool.begin(what.arrival(association)).await.unwrap();
@@ -164,18 +164,19 @@ async fn rows_and_audit_outlive_a_full_disk() {
 /// Without names for files nothing is taken either, and rows go on.
 #[tokio::test]
 async fn a_disk_without_names_takes_nothing_and_writes_rows() {
-    let disk = SmallDisk::new("size=200m,nr_inodes=1000");
+    let at = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::over(at.path(), "size=200m,nr_inodes=1000").unwrap();
     let (_folder, spool) = on(&disk, 0).await;
     for (left, expect) in [
         (150, Admission::Congested),
         (90, Admission::Full),
         (0, Admission::Full),
     ] {
-        disk.leave_files(left);
+        disk.leave_files(left).unwrap();
         assert_eq!(spool.admission(), expect, "{left} left");
         assert_eq!(record(&spool, 3).await, 0, "{left} left");
     }
-    disk.clear();
+    disk.clear().unwrap();
     assert_eq!(spool.admission(), Admission::Open);
     spool.close().await;
 }

@@ -1,13 +1,13 @@
 //! A disk that fills up while a gateway is at work: what is refused first, what is cut, what goes on, and that room is all it takes.
 
 use bytes::Bytes;
+use causeway_disk::SmallDisk;
 use causeway_proto::ids::Purpose;
 use causeway_proto::link::close::Code;
 use serde_json::json;
 
 use super::stand::{CT, Object, Stand, site};
 use crate::app::room::look;
-use crate::archive::floor::disk::SmallDisk;
 use crate::archive::floor::{self, Level};
 use crate::archive::{self, BlobKey};
 use crate::audit;
@@ -32,7 +32,7 @@ fn config() -> archive::Config {
 }
 
 async fn on(disk: &SmallDisk, config: &archive::Config) -> Stand {
-    let folder = disk.folder();
+    let folder = tempfile::tempdir_in(disk.path()).unwrap();
     let rows = Rows::open(&rows::Config::default(), folder.path()).await;
     let rows = rows
         .unwrap()
@@ -91,14 +91,18 @@ fn is_polite(refused: Option<IngestError>) {
 
 #[tokio::test]
 async fn a_filling_disk_refuses_cuts_and_recovers_by_itself() {
-    let disk = SmallDisk::new("size=192m");
+    let at = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::over(at.path(), "size=192m").unwrap();
     let stand = on(&disk, &config()).await;
     let archive = &stand.archive;
     let reserve = stand.rows.reserve().unwrap();
-    let before = disk.free();
+    let before = disk.free().unwrap();
     assert_eq!(look(archive), Level::Room);
     assert!(reserve.is_held());
-    assert!(disk.free() + 16 * MIB <= before, "it is really held");
+    assert!(
+        disk.free().unwrap() + 16 * MIB <= before,
+        "it is really held"
+    );
 
     let there = object("1.2.3.1", 100_000);
     stand.send(&there).await.unwrap();
@@ -113,7 +117,7 @@ async fn a_filling_disk_refuses_cuts_and_recovers_by_itself() {
     append(&mut other, &cut, 3 * MIB).await.unwrap();
 
     // below the soft floor nothing new is taken, what has begun goes on, and what can be made again is thrown away
-    disk.leave(40 * MIB);
+    disk.leave(40 * MIB).unwrap();
     let new = object("1.2.3.4", 1000);
     is_polite(stand.send(&new).await.err());
     assert_eq!(look(archive), Level::Low);
@@ -124,7 +128,7 @@ async fn a_filling_disk_refuses_cuts_and_recovers_by_itself() {
     begun.finish(&finishing.trailer()).await.unwrap();
 
     // below the hard one nothing of an instance is written, and what came of it stays
-    disk.leave(24 * MIB);
+    disk.leave(24 * MIB).unwrap();
     is_polite(append(&mut other, &cut, u64::MAX).await.err());
     other.keep().await.unwrap();
     let part = part_name(&site(), &cut.key());
@@ -138,7 +142,7 @@ async fn a_filling_disk_refuses_cuts_and_recovers_by_itself() {
     record(&stand).await.unwrap();
 
     // with nothing left at all, rows and audit have what was held for them
-    disk.leave(0);
+    disk.leave(0).unwrap();
     for number in 0..1000 {
         let done = record(&stand).await;
         done.unwrap_or_else(|error| panic!("record {number}: {error}"));
@@ -148,7 +152,7 @@ async fn a_filling_disk_refuses_cuts_and_recovers_by_itself() {
     assert!(!reserve.is_held(), "there is no room to hold it again");
 
     // room is all that is needed
-    disk.clear();
+    disk.clear().unwrap();
     let mut other = begin(&stand, &cut, held).await.unwrap();
     append(&mut other, &cut, u64::MAX).await.unwrap();
     other.finish(&cut.trailer()).await.unwrap();
@@ -166,39 +170,41 @@ async fn a_filling_disk_refuses_cuts_and_recovers_by_itself() {
 /// What the reserve is there for: the same without it.
 #[tokio::test]
 async fn without_a_reserve_a_full_disk_takes_no_record() {
-    let disk = SmallDisk::new("size=192m");
+    let at = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::over(at.path(), "size=192m").unwrap();
     let mut config = config();
     config.disk.reserve_bytes = 0;
     let stand = on(&disk, &config).await;
     assert_eq!(look(&stand.archive), Level::Room);
-    disk.leave(0);
+    disk.leave(0).unwrap();
     let mut taken = 0;
     while record(&stand).await.is_ok() {
         taken += 1;
         assert!(taken < 1000, "the disk is not full");
     }
-    disk.clear();
+    disk.clear().unwrap();
     record(&stand).await.unwrap();
 }
 
 #[tokio::test]
 async fn files_that_can_be_made_are_counted_like_bytes() {
-    let disk = SmallDisk::new("size=192m,nr_inodes=400");
+    let at = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::over(at.path(), "size=192m,nr_inodes=400").unwrap();
     let mut config = config();
     config.disk.soft_floor_files = 200;
     config.disk.hard_floor_files = 100;
     let stand = on(&disk, &config).await;
     let (begun, new) = (object("1.2.3.1", 3 * MIB), object("1.2.3.2", 1000));
     let mut incoming = begin(&stand, &begun, 0).await.unwrap();
-    disk.leave_files(150);
+    disk.leave_files(150).unwrap();
     is_polite(stand.send(&new).await.err());
     let (level, sentence) = stand.archive.floor.told().unwrap();
     assert_eq!(level, Level::Low);
     assert!(sentence.contains("files can still be made"), "{sentence}");
     append(&mut incoming, &begun, MIB).await.unwrap();
-    disk.leave_files(50);
+    disk.leave_files(50).unwrap();
     is_polite(append(&mut incoming, &begun, u64::MAX).await.err());
-    disk.clear();
+    disk.clear().unwrap();
     append(&mut incoming, &begun, u64::MAX).await.unwrap();
     incoming.finish(&begun.trailer()).await.unwrap();
     stand.send(&new).await.unwrap();
