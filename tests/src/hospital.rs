@@ -440,15 +440,17 @@ impl Hospital {
 
 /// A program that starts `program` with `words` before it when it is asked for `verb`.
 fn script(path: &Path, words: &[String], program: &Path, verb: &str) -> anyhow::Result<PathBuf> {
-    use std::os::unix::fs::PermissionsExt as _;
     let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let text = format!(
         "#!/bin/sh\n[ \"$3\" = {verb} ] && exec {} '{program}' \"$@\"\nexec '{program}' \"$@\"\n",
         words.join(" "),
         program = program.display()
     );
-    std::fs::write(path, text)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    // by a child: while another child may have inherited the open file it could not be started (ETXTBSY of execve(2))
+    let write = "printf %s \"$1\" >\"$0\" && chmod 755 \"$0\"";
+    let mut shell = std::process::Command::new("sh");
+    let written = shell.args(["-c", write]).arg(path).arg(text).status()?;
+    anyhow::ensure!(written.success(), "{} is not written", path.display());
     Ok(path.to_owned())
 }
 

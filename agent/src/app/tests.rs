@@ -15,6 +15,7 @@ use super::*;
 use crate::delivery::{Destination, PageImage, Parcel, SendOutcome};
 use crate::observe::control::{Answer, Ask, ControlError, ask};
 use crate::observe::status::{self, Status};
+use crate::spool::OpenError;
 
 const CT: &str = "1.2.840.10008.5.1.4.1.1.2";
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
@@ -64,6 +65,10 @@ struct Agent {
     config: Config,
 }
 
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(OpenError::Locked))
+}
+
 impl Agent {
     async fn start(folder: &Path) -> Self {
         Self::start_with(config(folder), folder).await
@@ -72,7 +77,17 @@ impl Agent {
     async fn start_with(config: Config, folder: &Path) -> Self {
         ports::remove(folder).unwrap();
         let credentials = Credentials::load(&keys(folder)).unwrap();
-        let spool = open_spool(&config).await.unwrap();
+        let mut tries = 0;
+        let spool = loop {
+            match open_spool(&config).await {
+                // of the agent before, something may still end on a blocking thread
+                Err(error) if is_locked(&error) && tries < 1_000_000 => {
+                    tokio::task::yield_now().await;
+                }
+                opened => break opened.unwrap(),
+            }
+            tries += 1;
+        };
         let running = Running::start(config.clone(), credentials, spool)
             .await
             .unwrap();

@@ -25,6 +25,15 @@ mod rot;
 mod units;
 mod worker;
 
+/// A program that can be started. It is written by a child: while another child may have inherited the open file it could not be
+/// started (ETXTBSY of execve(2)).
+fn write_program(path: &Path, text: &str) {
+    let write = "printf %s \"$1\" >\"$0\" && chmod 700 \"$0\"";
+    let mut shell = std::process::Command::new("sh");
+    let shell = shell.args(["-c", write]).arg(path).arg(text);
+    assert!(shell.status().unwrap().success());
+}
+
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const IMPLICIT: &str = "1.2.840.10008.1.2";
 

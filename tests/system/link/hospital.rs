@@ -10,10 +10,13 @@ use causeway_agent::keys::Keys;
 use causeway_agent::link::{self, Coding, Link, State};
 use causeway_agent::protect::Protector;
 use causeway_agent::spool::disk::real::RealDisk;
-use causeway_agent::spool::{self, Arrival, CallingKind, Header, Private, Spool, Stored, Turn};
+use causeway_agent::spool::{
+    self, Arrival, CallingKind, Header, OpenError, Private, Spool, Stored, Turn,
+};
 use causeway_certs::tls::ClientTls;
 use causeway_proto::digest::Digest;
 use causeway_proto::ids::{Priority, Purpose};
+use causeway_tests::stack::wait_until;
 use dicom_core::{DataElement, PrimitiveValue, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
@@ -23,6 +26,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::LIMIT;
 use super::centre::{clock, random};
 
 /// An agent whose link is kept up.
@@ -74,9 +78,18 @@ impl Hospital {
             let agreement = format!("{}-{letter}", tls.live.credentials().site());
             config.agreement.identified.push(agreement.parse()?);
         }
-        let disk = Arc::new(RealDisk::open(folder.path())?);
-        let keys = Keys::open(&folder.path().join("keys"), random(), clock())?;
-        let spool = Spool::open(config, folder.path(), keys, clock(), random(), disk).await?;
+        let spool = wait_until("the spool to be free", LIMIT, async || {
+            let disk = Arc::new(RealDisk::open(folder.path())?);
+            let keys = Keys::open(&folder.path().join("keys"), random(), clock())?;
+            let config = config.clone();
+            let opened = Spool::open(config, folder.path(), keys, clock(), random(), disk).await;
+            match opened {
+                // of the agent before, something may still end on a blocking thread
+                Err(OpenError::Locked) => Ok(None),
+                opened => Ok(Some(opened?)),
+            }
+        })
+        .await?;
         let authority = tls.live.credentials().signer_authority;
         let deliveries = Deliveries::open(
             Vec::new(),

@@ -71,7 +71,7 @@ fn begun(agreement: &str) -> anyhow::Result<Vec<u8>> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_silent_while_others_bring_bytes_waits_for_its_turn() -> anyhow::Result<()>
 {
-    let centre = Centre::with(|config| config.stalled_stream_s = 1).await?;
+    let centre = Centre::with(|config| config.stalled_stream_s = 4).await?;
     let (_, tls) = centre.site("north").await?;
     let mut stranger = Stranger::dial(&tls, centre.address).await?;
     stranger.say(hello("spool-a", 1)).await?;
@@ -83,7 +83,7 @@ async fn a_stream_that_is_silent_while_others_bring_bytes_waits_for_its_turn() -
     let mut urgent = stranger.connection.open_uni().await?;
     urgent.write_all(&[0x80, 0x11, 0, 1, 0, 0]).await?;
     let mut beat = tokio::time::interval(Duration::from_millis(200));
-    for _ in 0..15 {
+    for _ in 0..30 {
         beat.tick().await;
         urgent.write_all(&[0]).await?;
     }

@@ -115,3 +115,43 @@ async fn what_every_destination_holds_is_not_asked_for() {
     let deliveries = open_with(&bench, both()).await;
     assert_eq!(hear(&deliveries).await, []);
 }
+
+/// Of what the PACS may have this stays said; of what a person has ordered since, that it waits for its bytes.
+#[tokio::test]
+async fn a_row_that_a_person_has_ordered_says_that_its_bytes_are_lost() {
+    for (ordered, expect) in [
+        (
+            false,
+            (
+                "unknown",
+                "not known whether the PACS has it: the connection was closed",
+            ),
+        ),
+        (
+            true,
+            (
+                "waiting",
+                "its bytes were lost at the site: waits for the gateway",
+            ),
+        ),
+    ] {
+        let bench = bench_with_study().await;
+        let deliveries = open(&bench).await;
+        let (report, bytes) = signed("1.2.3", "2.25.1");
+        deliveries.accept(&report, bytes).await.unwrap();
+        let unanswered = SendOutcome::Unanswered("the connection was closed".to_owned());
+        assert!(offer(&deliveries, &Pacs::answering([unanswered])).await);
+        if ordered {
+            assert_eq!(deliveries.retry(&report.case, "Dr. B").await.unwrap(), 1);
+        }
+        drop(deliveries);
+        cut(&bench);
+        let bench = bench.restart().await;
+        assert_eq!(bench.spool.recovery().lost_reports, 1);
+        let _deliveries = open(&bench).await;
+        let lines = view::standing(bench.spool.rows()).await.unwrap();
+        let line = lines.iter().find(|line| line.destination == "pacs");
+        let found = line.map(|line| (line.state.as_str(), line.sentence.as_str()));
+        assert_eq!(found, Some(expect), "ordered: {ordered}");
+    }
+}

@@ -431,10 +431,8 @@ async fn no_fault_lets_a_banner_out() {
 
 /// A stand-in for the decoder: says what it is told to, and ends.
 pub(super) fn decoder(folder: &Path, says: &str) -> Decoder {
-    use std::os::unix::fs::PermissionsExt as _;
     let program = folder.join("decoder");
-    std::fs::write(&program, format!("#!/bin/sh\ncat >/dev/null\n{says}\n")).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    write_program(&program, &format!("#!/bin/sh\ncat >/dev/null\n{says}\n"));
     Decoder::new(program, crate::mask::child::Limits::default())
 }
 

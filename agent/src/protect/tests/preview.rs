@@ -1,8 +1,6 @@
 //! What a person is shown: the right frame, by its window, through its palette, of every coding that has a decoder; and a sentence
 //! for everything else.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use bytes::Bytes;
 use causeway_proto::dataset::Value;
 use dicom_core::{Tag, VR};
@@ -18,12 +16,8 @@ use crate::spool::{Kept, Private};
 /// A stand-in for the child: says that it is a picture, and repeats what it was asked. The child itself is then played here.
 pub(crate) fn echo(folder: &Path) -> Decoder {
     let program = folder.join("echo");
-    std::fs::write(
-        &program,
-        "#!/bin/sh\nprintf '\\211PNG\\r\\n\\032\\n'\nexec cat\n",
-    )
-    .unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let text = "#!/bin/sh\nprintf '\\211PNG\\r\\n\\032\\n'\nexec cat\n";
+    write_program(&program, text);
     Decoder::new(program, Limits::default())
 }
 

@@ -289,7 +289,11 @@ async fn an_answer_that_nobody_takes_ends() {
 
 #[tokio::test]
 async fn a_long_answer_that_is_taken_slowly_is_taken_whole() {
-    let server = Server::new(short());
+    // less than it takes
+    let server = Server::new(Bounds {
+        untaken_timeout_s: 3,
+        ..short()
+    });
     let mut client = server.connect().await;
     client
         .write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")

@@ -1,7 +1,5 @@
 //! Each channel against a real peer: sockets that read what comes, and programs.
 
-use std::os::unix::fs::PermissionsExt as _;
-
 use causeway_proto::time::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, UdpSocket};
@@ -128,8 +126,11 @@ async fn syslog_over_udp_and_tcp_is_one_line_of_rfc_5424() {
 
 fn program(folder: &Path, text: &str) -> PathBuf {
     let program = folder.join("page");
-    std::fs::write(&program, text).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // by a child: while another child may have inherited the open file it could not be started (ETXTBSY of execve(2))
+    let write = "printf %s \"$1\" >\"$0\" && chmod 700 \"$0\"";
+    let mut shell = std::process::Command::new("sh");
+    let shell = shell.args(["-c", write]).arg(&program).arg(text);
+    assert!(shell.status().unwrap().success());
     program
 }
 
