@@ -43,7 +43,7 @@ use bytes::Bytes;
 use causeway_proto::ids::{CaseCode, StudyUid};
 use causeway_proto::link::message::{Delivery as Message, DeliveryState, Report};
 use causeway_proto::random::Random;
-use causeway_proto::time::Clock;
+use causeway_proto::time::{Clock, Timestamp};
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -262,6 +262,22 @@ impl Deliveries {
         // the process ended before it heard an answer, or could write one down; an order of a person stands
         self.write("UPDATE delivery SET lease_until_us = 0, unknown = MAX(unknown, 1) WHERE lease_until_us <> 0")
             .await
+    }
+
+    /// The same of one destination, while its worker has begun nothing new; due at `due`.
+    async fn free(&self, destination: &str, due: Timestamp) -> Result<(), DeliveryError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE delivery SET lease_until_us = 0, unknown = MAX(unknown, 1), due_us = $2 WHERE lease_until_us <> 0 AND destination = $1",
+        )
+        .bind(destination)
+        .bind(due.0)
+        .execute(&mut *tx)
+        .await
+        .map_err(refused("freeing what was leased"))?;
+        tx.commit()
+            .await
+            .map_err(refused("freeing what was leased"))
     }
 
     /// Rows for destinations that are not configured any more are for a person to decide.

@@ -381,13 +381,11 @@ impl Spool {
 
     async fn keep_house(&self, cancel: &CancellationToken) {
         let mut last = tokio::time::Instant::now();
-        self.hold_reserve().await;
-        let mut held = last;
+        let mut hold = last;
         loop {
-            // given back on a full disk, it is held again as soon as there is room
-            if held.elapsed() >= Duration::from_secs(1) {
-                self.hold_reserve().await;
-                held = tokio::time::Instant::now();
+            if hold <= tokio::time::Instant::now() {
+                let again = self.hold_reserve().await;
+                hold = tokio::time::Instant::now() + again;
             }
             if let Err(error) = study::seal_complete(self).await {
                 tracing::error!(%error, "sealing complete studies failed; tried again");

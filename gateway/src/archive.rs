@@ -17,6 +17,7 @@ pub mod search;
 
 use std::path::Path;
 
+use object_store::PutPayload;
 use serde::Deserialize;
 
 use crate::rows::Rows;
@@ -79,5 +80,20 @@ impl Archive {
             parts: Parts::open(&data.join("incoming"))?,
             floor,
         })
+    }
+
+    /// Stores a signed report; durable when it returns. On a full disk it takes its room from what is held for rows and audit.
+    ///
+    /// # Errors
+    /// As [`Blobs::put`].
+    pub async fn put_report(
+        &self,
+        key: &BlobKey,
+        bytes: impl Into<PutPayload>,
+    ) -> Result<(), BlobError> {
+        if let Some(reserve) = self.rows.reserve() {
+            reserve.make_way();
+        }
+        self.blobs.put(key, bytes).await
     }
 }

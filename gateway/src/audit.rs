@@ -13,6 +13,8 @@ mod trail;
 mod verify;
 pub mod witness;
 
+use std::sync::Arc;
+
 use causeway_proto::audit::{Head, Record};
 use causeway_proto::time::Timestamp;
 use sqlx::{Any, AnyConnection, AnyPool, Transaction};
@@ -34,8 +36,8 @@ pub enum AuditError {
     #[error("the head of the audit chain cannot be read")]
     Head,
     /// It was to be written together with others, and that failed.
-    #[error("the audit trail could not be written; the log says why")]
-    Group,
+    #[error("the audit trail could not be written, nor what waited with it")]
+    Group(#[source] Arc<Self>),
 }
 
 /// Writes one act. Call it last in a transaction: from here to the commit no other act can be written.

@@ -52,7 +52,7 @@ pub(crate) enum Turn {
 }
 
 /// How many documents are handed out at once.
-const BATCH: i64 = 16;
+const BATCH: usize = 16;
 
 /// The rows of the way home could not be read or written.
 #[derive(Debug, Error)]
@@ -97,7 +97,8 @@ struct DueRow {
     status: String,
 }
 
-/// Leases what waits for a site, oldest first, at most 16 documents. A lease that is not followed by a message of the site runs out
+/// Leases what waits for a site, oldest first, at most `most` documents and never more than 16: nobody else gets what is leased and
+/// not sent. A lease that is not followed by a message of the site runs out
 /// after `lease`, and the document is due again. What was written under a clock that has been set back since does not wait for that
 /// time to come again: a document is due since it was signed, and no lease ends later than one that begins now.
 ///
@@ -107,8 +108,8 @@ pub async fn due(
     rows: &Rows,
     site: &SiteId,
     owner: &str,
-    now: Timestamp,
-    lease: Duration,
+    most: usize,
+    (now, lease): (Timestamp, Duration),
 ) -> Result<Vec<Due>, DeliveryError> {
     let mut tx = rows.begin().await?;
     let leased: Vec<(String,)> = sqlx::query_as(
@@ -121,7 +122,7 @@ pub async fn due(
     .bind(now.plus(lease).0)
     .bind(now.0)
     .bind(site.as_str())
-    .bind(BATCH)
+    .bind(i64::try_from(most.min(BATCH)).unwrap_or_default())
     .fetch_all(&mut *tx)
     .await?;
     let mut out = Vec::new();
@@ -168,20 +169,20 @@ impl DueRow {
     }
 }
 
-/// Gives leases back when a connection ends, so that the next one need not wait for them to run out; answers whether there were any.
+/// Gives leases back when a connection ends, so that the next one need not wait for them to run out.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn release(rows: &Rows, owner: &str) -> Result<bool, DeliveryError> {
+pub async fn release(rows: &Rows, owner: &str) -> Result<(), DeliveryError> {
     let mut tx = rows.begin().await?;
-    let given = sqlx::query(
-        "UPDATE delivery SET lease_until_us = 0 WHERE lease_owner = $1 AND state = 'waiting' AND lease_until_us <> 0",
+    sqlx::query(
+        "UPDATE delivery SET lease_until_us = 0 WHERE lease_owner = $1 AND state = 'waiting'",
     )
     .bind(owner)
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(given.rows_affected() > 0)
+    Ok(())
 }
 
 /// Takes back what the connections of a site before this one had leased: a gateway that was killed gave nothing back, and one whose
@@ -191,12 +192,10 @@ pub async fn release(rows: &Rows, owner: &str) -> Result<bool, DeliveryError> {
 /// When the database refuses.
 pub async fn take_over(rows: &Rows, site: &SiteId) -> Result<(), DeliveryError> {
     let mut tx = rows.begin().await?;
-    sqlx::query(
-        "UPDATE delivery SET lease_until_us = 0 WHERE site_id = $1 AND state = 'waiting' AND lease_until_us <> 0",
-    )
-    .bind(site.as_str())
-    .execute(&mut *tx)
-    .await?;
+    sqlx::query("UPDATE delivery SET lease_until_us = 0 WHERE site_id = $1 AND state = 'waiting'")
+        .bind(site.as_str())
+        .execute(&mut *tx)
+        .await?;
     tx.commit().await?;
     Ok(())
 }

@@ -15,7 +15,7 @@ use super::say;
 /// When something is refused out of its order, is lost, or does not go on soon after there is room.
 pub(super) async fn run() -> anyhow::Result<()> {
     let mut steps = format!(
-        "| whose disk | filled with | left | a new association | one that is open | at the gateway within 5 s | reserve held before | report signed and home |\n{}\n",
+        "| whose disk | filled with | left | a new association | one that is open | at the gateway | reserve held | report signed and home |\n{}\n",
         "|---".repeat(8) + "|"
     );
     let mut after = format!(
@@ -26,7 +26,7 @@ pub(super) async fn run() -> anyhow::Result<()> {
     for (whose, name) in [(Victim::Agent, "agent"), (Victim::Gateway, "gateway")] {
         for (scarce, what) in [(Scarce::Bytes, "bytes"), (Scarce::Files, "files")] {
             let found = full::run(whose, scarce).await?;
-            holds &= found.holds(whose, scarce);
+            holds &= found.holds(whose, scarce) && found.soon();
             let head = format!("| {name} | {what}");
             for step in &found.steps {
                 writeln!(steps, "{head} | {}", line(step))?;
@@ -53,7 +53,11 @@ fn line(step: &Step) -> String {
     };
     let yes = |is: bool| if is { "yes" } else { "no" };
     let (new, open) = (words(&step.new), words(&step.open));
-    let reported = step.reported.map_or("not tried", yes);
+    let reported = match &step.reported {
+        None => "not tried",
+        Some(Ok(())) => "yes",
+        Some(Err(words)) => words,
+    };
     let (arrived, held) = (yes(step.arrived), yes(step.held));
     format!("{left} | {new} | {open} | {arrived} | {held} | {reported} |")
 }

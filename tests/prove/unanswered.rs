@@ -20,7 +20,7 @@ pub(super) async fn run(count: u32) -> anyhow::Result<()> {
     let mut holds = true;
     for (finds, count) in [(true, count.div_ceil(2)), (false, count / 2)] {
         let found = unanswered::run(count, finds).await?;
-        holds &= found.holds();
+        holds &= found.holds(finds);
         line(&mut table, finds, &found)?;
         say(&table);
     }

@@ -428,12 +428,25 @@ impl Hospital {
     /// # Errors
     /// When a process is left over or ends with an error.
     pub async fn close(self) -> anyhow::Result<()> {
+        self.ended(|| ()).await
+    }
+
+    /// The same, of one over a small disk.
+    ///
+    /// # Errors
+    /// As [`Hospital::close`].
+    pub async fn close_over(self, disk: SmallDisk) -> anyhow::Result<()> {
+        self.ended(|| drop(disk)).await
+    }
+
+    async fn ended(self, between: impl FnOnce()) -> anyhow::Result<()> {
         let folder = self.stack.options.folder.clone();
         self.stack.stop().await?;
         self.pacs.stop().await;
         for which in ["gateway", "agent"] {
             process::fell_nowhere(&stack::log(&folder, which))?;
         }
+        between();
         self.folder.close().context("deleting the test's folder")
     }
 }

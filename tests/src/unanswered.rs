@@ -27,11 +27,12 @@ pub struct Found {
 }
 
 impl Found {
-    /// One report each, and each of their answers was lost.
+    /// One report each, and each of their answers was lost; a PACS that `finds` is not sent what it has.
     #[must_use]
-    pub fn holds(&self) -> bool {
+    pub fn holds(&self, finds: bool) -> bool {
         let each = self.signed > 0 && self.unanswered == self.signed;
-        each && self.lost + self.doubled + self.altered == 0
+        let kept = self.signed * if finds { 1 } else { 2 };
+        each && self.kept == kept && self.lost + self.doubled + self.altered == 0
     }
 }
 
@@ -50,7 +51,9 @@ pub async fn run(count: u32, finds: bool) -> anyhow::Result<Found> {
     let hospital = Hospital::pseudonymous(behaviour).await?;
     let (mut found, mut signed) = (Found::default(), Vec::new());
     for number in 1..=count {
-        let study = hospital.study(number);
+        let mut study = hospital.study(number);
+        // each of another patient: one of five hundred studies at a time is no load of a hospital's
+        study.patient_id = format!("PHANTOM-{number}");
         hospital.send(&study, 0..1, "CAUSEWAY").await?;
         signed.push(study.study());
     }

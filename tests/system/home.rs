@@ -29,6 +29,41 @@ async fn a_study_goes_out_and_one_signed_report_comes_home() -> anyhow::Result<(
     hospital.close().await
 }
 
+/// More reports wait than a connection holds at a time: each goes as soon as there is a place, and none waits for the lease (two
+/// minutes) of one that had none.
+#[tokio::test]
+async fn what_waits_for_a_site_goes_home_without_a_pause() -> anyhow::Result<()> {
+    const REPORTS: u32 = 80;
+    let mut hospital = Hospital::redialling_at_once(Behaviour::default()).await?;
+    let mut cases = Vec::new();
+    for number in 1..=REPORTS {
+        let mut study = hospital.study(number);
+        study.patient_id = format!("PHANTOM-{number}");
+        hospital.send(&study, 0..1, "CAUSEWAY").await?;
+    }
+    for number in 1..=REPORTS {
+        let study = hospital.study(number).study();
+        let task = hospital.claimed_with_draft(&study).await?;
+        let preview = hospital.reader.preview(&task.case, "final").await?;
+        cases.push((task.case, preview));
+    }
+    hospital.stack.agent.kill().await?;
+    for (case, preview) in &cases {
+        hospital.reader.sign(case, "final", preview).await?.ok()?;
+    }
+    hospital.stack.start_agent_again().await?;
+    let all = async {
+        for (case, _) in &cases {
+            let reader = &hospital.reader;
+            reader.wait_delivery(case, "delivered", A_MINUTE).await?;
+        }
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(Duration::from_secs(90), all).await??;
+    assert_eq!(hospital.reports_by_study().len(), cases.len());
+    hospital.close().await
+}
+
 #[tokio::test]
 async fn a_pacs_without_structured_reports_gets_the_page_image_and_no_retry() -> anyhow::Result<()>
 {

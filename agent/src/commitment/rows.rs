@@ -182,6 +182,20 @@ pub(super) async fn claim(inner: &Inner, id: i64) -> Result<i64, CommitmentError
     work.await.map_err(refused("claiming a request"))
 }
 
+/// At a start: nobody says a result any more, and whoever waits for one need not wait for the lease of a process that has ended.
+pub(super) async fn take_up(inner: &Inner) -> Result<(), CommitmentError> {
+    let now = inner.clock.now().0;
+    let mut tx = begin(inner).await?;
+    let work = async {
+        sqlx::query("UPDATE commitment SET due_us = $1 WHERE state = 'open' AND due_us > $1")
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await
+    };
+    work.await.map_err(refused("taking up what was being said"))
+}
+
 /// How saying a result has ended.
 pub(super) enum Ended {
     Reported,

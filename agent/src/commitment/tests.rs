@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 
@@ -455,6 +456,24 @@ async fn the_association_that_asked_hears_first() {
         // it has ended with the result in its hand: a new one is asked for at once
         assert_eq!(peers.heard().len(), usize::from(ended));
     }
+}
+
+/// An agent that ends while it says a result says it after its next start, not when the lease has run out.
+#[tokio::test]
+async fn a_result_that_was_being_said_is_said_after_the_next_start() {
+    let bench = stored(&["1.2.3.1"], 1).await;
+    let (commitments, peers) = (commitments(&bench), Peers::default());
+    let asked = request("2.25.1", &["1.2.3.1"]);
+    commitments.take(&asked, &commitments.line()).await.unwrap();
+    let never = Edge::new(|_, _| std::future::pending().boxed());
+    let ends = tokio::time::timeout(Duration::from_secs(1), turn(&commitments, &never));
+    assert!(ends.await.is_err());
+    assert_eq!(states(&bench).await, ["open 1"]);
+    assert_eq!(turn(&commitments, &peers.edge()).await, 0, "still leased");
+    rows::take_up(&commitments.inner).await.unwrap();
+    assert_eq!(turn(&commitments, &peers.edge()).await, 1);
+    assert_eq!(states(&bench).await, ["reported 2"]);
+    assert_eq!(peers.heard().len(), 1);
 }
 
 /// Old transactions are forgotten, open ones never.

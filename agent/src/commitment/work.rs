@@ -33,6 +33,9 @@ pub(super) async fn run(commitments: &Commitments, edge: &Edge, cancel: &Cancell
     let mut saying: JoinSet<AeTitle> = JoinSet::new();
     let mut busy: HashSet<AeTitle> = HashSet::new();
     let mut forgot: Option<Instant> = None;
+    if let Err(error) = rows::take_up(inner).await {
+        tracing::error!(%error, "results that were being said when the agent ended wait for their lease");
+    }
     loop {
         if forgot.is_none_or(|at| at.elapsed() > FORGET) {
             forgot = Some(Instant::now());

@@ -22,6 +22,8 @@ use crate::spool::Handle;
 
 /// Longer than any offer takes; a row whose worker was lost is free again after it.
 const LEASE: Duration = Duration::from_secs(900);
+/// An offer of which nothing could be written down comes again after this.
+const UNWRITTEN: Duration = Duration::from_secs(60);
 
 /// A row due later than this was written under a clock that was set back since: it is due now (R18).
 pub(super) const FARTHEST: Duration = Duration::from_secs(1200);
@@ -84,8 +86,9 @@ pub(super) async fn serve(
     fonts: &Fonts,
     cancel: &CancellationToken,
 ) {
+    let mut left = false;
     while !cancel.is_cancelled() {
-        match offer_next(deliveries, destination, store, fonts).await {
+        match offer_or_free(deliveries, destination, (store, fonts), &mut left).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => {
@@ -98,6 +101,25 @@ pub(super) async fn serve(
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
         }
     }
+}
+
+/// As [`offer_next`]. What an offer before has `left` under lease because it could not be written down comes again: after a while, for
+/// the destination may have it, and would get it each time that the rows refuse.
+pub(super) async fn offer_or_free(
+    deliveries: &Deliveries,
+    destination: &Destination,
+    (store, fonts): (&Store, &Fonts),
+    left: &mut bool,
+) -> Result<bool, DeliveryError> {
+    if *left {
+        let now = deliveries.inner.clock.now();
+        deliveries
+            .free(&destination.name, now.plus(UNWRITTEN))
+            .await?;
+    }
+    let offered = offer_next(deliveries, destination, store, fonts).await;
+    *left = offered.is_err();
+    offered
 }
 
 /// Offers what has been due the longest. Answers whether there was anything.

@@ -1,5 +1,7 @@
 //! Taking an instance in: whether more is taken, its bytes, and the word that it is durable.
 
+use std::time::Duration;
+
 use super::entry::{Arrival, Header, Stored};
 use super::floor::Admission;
 use super::{Spool, SpoolError, StoreError, Writer, off_runtime, pending, store};
@@ -23,14 +25,20 @@ impl Spool {
         }
     }
 
-    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor.
-    pub(super) async fn hold_reserve(&self) {
+    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor. Answers after which time to look
+    /// again: given back on a full disk, it is held again soon after there is room.
+    pub(super) async fn hold_reserve(&self) -> Duration {
+        let (soon, later) = (Duration::from_secs(1), Duration::from_secs(60));
         let Some(reserve) = self.inner.rows.reserve().cloned() else {
-            return;
+            return later;
         };
         let spare = self.inner.config.disk.hard_floor_bytes;
-        if let Ok(Err(error)) = off_runtime(move || reserve.hold(spare)).await {
-            tracing::warn!(%error, "no room is held for rows and audit; tried again");
+        match off_runtime(move || reserve.hold(spare)).await {
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no room is held for rows and audit; tried again");
+                later
+            }
+            _ => soon,
         }
     }
 

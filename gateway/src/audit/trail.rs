@@ -109,13 +109,15 @@ impl Trail {
             }
             let group = std::mem::take(&mut *held(&self.0.waiting));
             self.write(group).await;
-            return told.try_recv().unwrap_or(Err(AuditError::Group));
+            if let Ok(outcome) = told.try_recv() {
+                return outcome;
+            }
         }
         Ok(())
     }
 
     async fn write(&self, group: Vec<Waiting>) {
-        let outcome = self.commit(&group).await;
+        let outcome = self.commit(&group).await.map_err(Arc::new);
         if let Err(error) = &outcome {
             tracing::error!(%error, looks = group.len(), "the audit trail could not be written: nothing is shown");
         } else {
@@ -128,10 +130,7 @@ impl Trail {
             }
         }
         for waiting in group {
-            let told = match &outcome {
-                Ok(()) => Ok(()),
-                Err(_) => Err(AuditError::Group),
-            };
+            let told = outcome.clone().map_err(AuditError::Group);
             // one who no longer waits needs no answer
             waiting.tell.send(told).ok();
         }

@@ -1,5 +1,8 @@
 //! What went wrong, as `application/problem+json` (RFC 9457). No text of it repeats anything that was received, nor names a patient.
 
+use std::error::Error;
+use std::io;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
@@ -78,23 +81,45 @@ impl Problem {
         Self::new(StatusCode::PRECONDITION_FAILED, kind, detail)
     }
 
-    /// 500; the cause goes to the log, never to the answer.
+    /// 500, or 507 (RFC 4918 11.5) when the disk is full; the cause goes to the log, never to the answer.
     #[must_use]
-    pub fn internal(cause: &dyn std::error::Error) -> Self {
+    pub fn internal(cause: &(dyn Error + 'static)) -> Self {
         let mut chain = cause.to_string();
-        let mut source = cause.source();
+        let (mut source, mut full) = (cause.source(), is_full(cause));
         while let Some(next) = source {
             chain.push_str(": ");
             chain.push_str(&next.to_string());
+            full |= is_full(next);
             source = next.source();
         }
         tracing::error!(cause = chain, "a request failed");
+        if full {
+            return Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "no-room",
+                "there is no room left on the disk of the gateway, and nothing was changed: whoever runs it has to make some; try again then",
+            );
+        }
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",
             "the gateway could not do this; it was logged",
         )
     }
+}
+
+/// Whether the disk of the bytes or of the rows has said that it is full.
+fn is_full(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<io::Error>() {
+        return matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        );
+    }
+    let rows = cause.downcast_ref::<sqlx::Error>();
+    let code = rows.and_then(|it| it.as_database_error()?.code());
+    // SQLITE_FULL, and disk_full of PostgreSQL
+    code.is_some_and(|code| matches!(&*code, "13" | "53100"))
 }
 
 /// What never comes as far as a handler.

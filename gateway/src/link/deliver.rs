@@ -59,12 +59,18 @@ impl Delivering {
     pub(super) async fn run(&self, session: &Session) {
         let parts = &session.rooms.parts;
         let mut wakes = parts.wakes.delivery.listen();
-        if let Err(error) = delivery::take_over(&parts.rows, &session.peer.site).await {
-            tracing::error!(%error, "leases of an earlier connection stay; they run out");
-        }
         let mut changed = self.changed.listen();
         let mut due = BTreeMap::new();
+        let mut taken_over = false;
         loop {
+            if !taken_over {
+                let taken = delivery::take_over(&parts.rows, &session.peer.site).await;
+                taken_over = taken
+                    .inspect_err(|error| {
+                        tracing::error!(%error, "leases of an earlier connection stay; tried again")
+                    })
+                    .is_ok();
+            }
             self.lease(session, &mut due).await;
             while let Some(id) = self.with(|outbox| outbox.step(self.started.elapsed())) {
                 let Some(found) = due.get(&id) else {
@@ -93,12 +99,14 @@ impl Delivering {
 
     async fn lease(&self, session: &Session, due: &mut BTreeMap<String, Due>) {
         due.retain(|id, _| self.with(|outbox| outbox.under_way().any(|held| held == id)));
-        if self.with(|outbox| outbox.room()) == 0 {
+        let room = self.with(|outbox| outbox.room());
+        if room == 0 {
             return;
         }
         let parts = &session.rooms.parts;
         let now = parts.clock.now();
-        match delivery::due(&parts.rows, &session.peer.site, &self.owner, now, LEASE).await {
+        let (site, owner) = (&session.peer.site, &self.owner);
+        match delivery::due(&parts.rows, site, owner, room, (now, LEASE)).await {
             Ok(found) => {
                 for one in found {
                     let id = one.message.delivery.clone();
@@ -112,13 +120,8 @@ impl Delivering {
 
     /// Gives the leases back, so that the next connection need not wait for them.
     pub(super) async fn release(&self, rooms: &Rooms) {
-        match delivery::release(&rooms.parts.rows, &self.owner).await {
-            // a newer connection of the site may have looked already
-            Ok(true) => rooms.parts.wakes.delivery.ring(),
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "leases of reports were not given back; they run out")
-            }
+        if let Err(error) = delivery::release(&rooms.parts.rows, &self.owner).await {
+            tracing::error!(%error, "leases of reports were not given back; they run out");
         }
     }
 }

@@ -189,7 +189,7 @@ impl Signing {
         let of = (&*ground.facts.site.site_id, &*ground.facts.agreement);
         let made = self.make(of, reports.clone(), key.clone()).await?;
         for one in &made {
-            archive.blobs.put(&one.key, one.bytes.clone()).await?;
+            archive.put_report(&one.key, one.bytes.clone()).await?;
         }
         let rows: Vec<SignedDocument> = made.into_iter().map(|m| m.row).collect();
         self.store(signer, wanted, &ground, (&draft, &reports, &rows), &key, at)

@@ -60,7 +60,7 @@ impl Signing {
         let of = (&*facts.site.site_id, &*facts.agreement);
         let made = self.make(of, reports.clone(), key.clone()).await?;
         for one in &made {
-            archive.blobs.put(&one.key, one.bytes.clone()).await?;
+            archive.put_report(&one.key, one.bytes.clone()).await?;
         }
         let rows: Vec<SignedDocument> = made.into_iter().map(|m| m.row).collect();
         let row = self.row_of(&last, signer, &reports, at)?;

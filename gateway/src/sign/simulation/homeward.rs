@@ -123,7 +123,14 @@ impl Homeward {
         let waiting = Seen::of(&world.rows).await.documents.into_values();
         let waiting = waiting.filter(|document| document.delivery_state == "waiting");
         let waiting = waiting.count();
-        let found = delivery::due(&world.rows, &Self::site(), owner, world.now(), LEASE).await?;
+        let found = delivery::due(
+            &world.rows,
+            &Self::site(),
+            owner,
+            MOST,
+            (world.now(), LEASE),
+        )
+        .await?;
         ensure!(
             !new || found.len() == waiting.min(MOST),
             "a new connection leases {} of {waiting} that wait",

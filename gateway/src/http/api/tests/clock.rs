@@ -89,7 +89,7 @@ async fn a_report_goes_home_although_the_clock_was_set_back() {
         let (site, lease) = ("athens".parse().unwrap(), Duration::from_secs(60));
         stage.pass(59);
         let now = stage.state.clock.now();
-        let early = delivery::due(&stage.state.rows, &site, "other", now, lease).await;
+        let early = delivery::due(&stage.state.rows, &site, "other", 16, (now, lease)).await;
         assert!(early.unwrap().is_empty(), "it is leased");
         stage.pass(2);
         due(&stage).await;

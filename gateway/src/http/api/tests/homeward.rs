@@ -75,7 +75,7 @@ async fn a_document_is_leased_to_one_and_due_again_when_nothing_is_said() {
         let lease = std::time::Duration::from_secs(60);
         let rows = &stage.state.rows;
         let owners: Vec<String> = (0..8).map(|n| format!("link-{n}")).collect();
-        let ask = |owner| delivery::due(rows, &site, owner, stage.state.clock.now(), lease);
+        let ask = |owner| delivery::due(rows, &site, owner, 16, (stage.state.clock.now(), lease));
         let all = futures::future::join_all(owners.iter().map(|o| ask(o))).await;
         let leased: usize = all.into_iter().map(|due| due.unwrap().len()).sum();
         assert_eq!(leased, 1);
@@ -84,10 +84,18 @@ async fn a_document_is_leased_to_one_and_due_again_when_nothing_is_said() {
         assert_eq!(ask("another").await.unwrap().len(), 1);
         delivery::release(rows, "another").await.unwrap();
         assert_eq!(ask("a third").await.unwrap().len(), 1);
+        delivery::take_over(rows, &"berlin".parse().unwrap())
+            .await
+            .unwrap();
+        assert!(ask("a fourth").await.unwrap().is_empty());
+        delivery::take_over(rows, &site).await.unwrap();
+        assert_eq!(ask("a fourth").await.unwrap().len(), 1);
+        delivery::release(rows, "a third").await.unwrap();
+        assert!(ask("a third").await.unwrap().is_empty(), "taken over");
         let elsewhere = "berlin".parse().unwrap();
         stage.pass(61);
         let now = stage.state.clock.now();
-        let theirs = delivery::due(rows, &elsewhere, "link", now, lease).await;
+        let theirs = delivery::due(rows, &elsewhere, "link", 16, (now, lease)).await;
         assert!(theirs.unwrap().is_empty());
     }
 }

@@ -68,7 +68,7 @@ pub(super) async fn due(stage: &Stage) -> delivery::Due {
     let site = "athens".parse().unwrap();
     let lease = std::time::Duration::from_secs(60);
     let now = stage.state.clock.now();
-    let mut all = delivery::due(&stage.state.rows, &site, "link", now, lease)
+    let mut all = delivery::due(&stage.state.rows, &site, "link", 16, (now, lease))
         .await
         .unwrap();
     assert_eq!(all.len(), 1);
