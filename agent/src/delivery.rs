@@ -264,11 +264,13 @@ impl Deliveries {
             .await
     }
 
-    /// The same of one destination, while its worker has begun nothing new; due at `due`.
+    /// The same of one destination, while its worker has begun nothing new; due at `due`, but for what a person has ordered meanwhile or
+    /// what is to be offered no more.
     async fn free(&self, destination: &str, due: Timestamp) -> Result<(), DeliveryError> {
         let mut tx = self.begin().await?;
         sqlx::query(
-            "UPDATE delivery SET lease_until_us = 0, unknown = MAX(unknown, 1), due_us = $2 WHERE lease_until_us <> 0 AND destination = $1",
+            "UPDATE delivery SET lease_until_us = 0, unknown = MAX(unknown, 1), due_us = CASE WHEN attempts = 0 OR state NOT IN ('at-site', 'waiting') THEN due_us ELSE $2 END \
+             WHERE lease_until_us <> 0 AND destination = $1",
         )
         .bind(destination)
         .bind(due.0)

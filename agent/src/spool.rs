@@ -381,11 +381,12 @@ impl Spool {
 
     async fn keep_house(&self, cancel: &CancellationToken) {
         let mut last = tokio::time::Instant::now();
-        let mut hold = last;
+        let (mut held, mut failing) = (None, false);
         loop {
-            if hold <= tokio::time::Instant::now() {
-                let again = self.hold_reserve().await;
-                hold = tokio::time::Instant::now() + again;
+            // given back on a full disk, it is held again soon after there is room
+            if held.is_none_or(|at: tokio::time::Instant| at.elapsed() >= Duration::from_secs(1)) {
+                self.hold_reserve(&mut failing).await;
+                held = Some(tokio::time::Instant::now());
             }
             if let Err(error) = study::seal_complete(self).await {
                 tracing::error!(%error, "sealing complete studies failed; tried again");

@@ -170,7 +170,7 @@ pub(super) async fn claim(inner: &Inner, id: i64) -> Result<i64, CommitmentError
     let mut tx = begin(inner).await?;
     let work = async {
         let tries = sqlx::query_scalar(
-            "UPDATE commitment SET tries = tries + 1, due_us = $2 WHERE id = $1 RETURNING tries",
+            "UPDATE commitment SET tries = tries + 1, due_us = $2, sentence = '' WHERE id = $1 RETURNING tries",
         )
         .bind(id)
         .bind(until)
@@ -182,15 +182,14 @@ pub(super) async fn claim(inner: &Inner, id: i64) -> Result<i64, CommitmentError
     work.await.map_err(refused("claiming a request"))
 }
 
-/// At a start: nobody says a result any more, and whoever waits for one need not wait for the lease of a process that has ended.
+/// At a start: nobody says a result any more, and whoever waits for one need not wait for the lease of a process that has ended. What
+/// pauses after a try that failed says why, and goes on pausing.
 pub(super) async fn take_up(inner: &Inner) -> Result<(), CommitmentError> {
     let now = inner.clock.now().0;
     let mut tx = begin(inner).await?;
     let work = async {
-        sqlx::query("UPDATE commitment SET due_us = $1 WHERE state = 'open' AND due_us > $1")
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+        let leased = "UPDATE commitment SET due_us = $1 WHERE state = 'open' AND sentence = '' AND due_us > $1";
+        sqlx::query(leased).bind(now).execute(&mut *tx).await?;
         tx.commit().await
     };
     work.await.map_err(refused("taking up what was being said"))

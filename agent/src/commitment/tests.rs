@@ -471,8 +471,14 @@ async fn a_result_that_was_being_said_is_said_after_the_next_start() {
     assert_eq!(states(&bench).await, ["open 1"]);
     assert_eq!(turn(&commitments, &peers.edge()).await, 0, "still leased");
     rows::take_up(&commitments.inner).await.unwrap();
+    peers.deaf.store(1, Ordering::Relaxed);
     assert_eq!(turn(&commitments, &peers.edge()).await, 1);
-    assert_eq!(states(&bench).await, ["reported 2"]);
+    assert_eq!(states(&bench).await, ["open 2"]);
+    rows::take_up(&commitments.inner).await.unwrap();
+    assert_eq!(turn(&commitments, &peers.edge()).await, 0, "it pauses");
+    bench.pass(60);
+    assert_eq!(turn(&commitments, &peers.edge()).await, 1);
+    assert_eq!(states(&bench).await, ["reported 3"]);
     assert_eq!(peers.heard().len(), 1);
 }
 

@@ -1,7 +1,5 @@
 //! Taking an instance in: whether more is taken, its bytes, and the word that it is durable.
 
-use std::time::Duration;
-
 use super::entry::{Arrival, Header, Stored};
 use super::floor::Admission;
 use super::{Spool, SpoolError, StoreError, Writer, off_runtime, pending, store};
@@ -25,21 +23,20 @@ impl Spool {
         }
     }
 
-    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor. Answers after which time to look
-    /// again: given back on a full disk, it is held again soon after there is room.
-    pub(super) async fn hold_reserve(&self) -> Duration {
-        let (soon, later) = (Duration::from_secs(1), Duration::from_secs(60));
+    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor. `failing`: the disk has refused it,
+    /// which is said once.
+    pub(super) async fn hold_reserve(&self, failing: &mut bool) {
         let Some(reserve) = self.inner.rows.reserve().cloned() else {
-            return later;
+            return;
         };
         let spare = self.inner.config.disk.hard_floor_bytes;
-        match off_runtime(move || reserve.hold(spare)).await {
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "no room is held for rows and audit; tried again");
-                later
-            }
-            _ => soon,
+        let Ok(held) = off_runtime(move || reserve.hold(spare)).await else {
+            return;
+        };
+        if let (Err(error), false) = (&held, *failing) {
+            tracing::warn!(%error, "no room is held for rows and audit; tried again");
         }
+        *failing = held.is_err();
     }
 
     /// Begins an instance.

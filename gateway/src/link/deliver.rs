@@ -71,7 +71,9 @@ impl Delivering {
                     })
                     .is_ok();
             }
-            self.lease(session, &mut due).await;
+            if taken_over {
+                self.lease(session, &mut due).await;
+            }
             while let Some(id) = self.with(|outbox| outbox.step(self.started.elapsed())) {
                 let Some(found) = due.get(&id) else {
                     self.told(&id);

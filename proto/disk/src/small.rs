@@ -1,11 +1,12 @@
 //! For tests: a disk of its own that is small, and can be filled. It is mounted, which needs root.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rustix::fs::{StatVfs, statvfs};
+use rustix::fs::{FallocateFlags, StatVfs, fallocate, statvfs};
+use rustix::io::Errno;
 
 /// A small disk; gone with this, whatever still uses it.
 #[derive(Debug)]
@@ -76,15 +77,17 @@ impl SmallDisk {
     /// Another program takes all but so many bytes.
     ///
     /// # Errors
-    /// As the disk says, but that it is full.
+    /// As the disk says.
     pub fn leave(&self, bytes: u64) -> io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut others = options.create(true).append(true).open(self.filler())?;
-        while let Some(more) = self.free()?.checked_sub(bytes).filter(|more| *more > 0) {
-            let step = usize::try_from(more).unwrap_or(usize::MAX).min(1 << 20);
-            match others.write_all(&vec![1; step]) {
-                Err(error) if error.kind() == io::ErrorKind::StorageFull => return Ok(()),
-                other => other?,
+        let others = options.create(true).append(true).open(self.filler())?;
+        // what the program under test gives back meanwhile is not taken
+        let mut more = self.free()?.saturating_sub(bytes);
+        while more > 0 {
+            let at = others.metadata()?.len();
+            match fallocate(&others, FallocateFlags::empty(), at, more) {
+                Err(Errno::NOSPC) => more = more.min(self.free()?.saturating_sub(bytes)),
+                done => return Ok(done?),
             }
         }
         Ok(())

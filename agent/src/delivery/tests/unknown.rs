@@ -198,33 +198,48 @@ async fn what_a_person_offers_again_is_sent_and_not_asked_for() {
     }
 }
 
-/// What the rows did not take is not known: it is asked for before it is sent again, and not at once each time that they refuse.
+/// What the rows did not take is not known: it is asked for before it is sent again, and not at once each time that they refuse. What
+/// a person orders meanwhile is sent at once.
 #[tokio::test]
 async fn an_offer_that_was_not_written_down_comes_again_after_a_minute() {
-    let bench = bench_with_study().await;
-    let deliveries = open(&bench).await;
-    let (report, bytes) = signed("1.2.3", "2.25.1");
-    deliveries.accept(&report, bytes).await.unwrap();
-    let change = async |statement: &'static str| {
-        let mut tx = bench.spool.rows().begin().await.unwrap();
-        sqlx::raw_sql(statement).execute(&mut *tx).await.unwrap();
-        tx.commit().await.unwrap();
-    };
-    let (pacs, to) = (Pacs::default(), destination());
-    let (store, count) = asked(&pacs, [Holds::Yes]);
-    let (edge, mut left) = ((&store, fonts()), false);
-    change("CREATE TRIGGER fault BEFORE INSERT ON audit_event WHEN NEW.event = 'report-offered' BEGIN SELECT RAISE(ABORT, 'no'); END").await;
-    let refused = work::offer_or_free(&deliveries, &to, edge, &mut left).await;
-    assert!(refused.is_err() && left);
-    change("DROP TRIGGER fault").await;
-    for (passes, offered) in [(0, false), (59, false), (2, true)] {
-        bench.pass(passes);
-        let done = work::offer_or_free(&deliveries, &to, edge, &mut left).await;
-        assert_eq!(done.unwrap(), offered, "{passes} s later");
-        assert!(!left);
+    let a_minute: &[(i64, bool)] = &[(0, false), (59, false), (2, true)];
+    for (ordered, turns, sent_and_asked) in
+        [(false, a_minute, (1, 2)), (true, &[(0, true)], (2, 1))]
+    {
+        let bench = bench_with_study().await;
+        let deliveries = open(&bench).await;
+        let (report, bytes) = signed("1.2.3", "2.25.1");
+        deliveries.accept(&report, bytes).await.unwrap();
+        let change = async |statement: &'static str| {
+            let mut tx = bench.spool.rows().begin().await.unwrap();
+            sqlx::raw_sql(statement).execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+        };
+        let (pacs, to) = (
+            Pacs::answering([lost(), SendOutcome::Stored(0)]),
+            destination(),
+        );
+        let (store, count) = asked(&pacs, [Holds::Yes]);
+        let (edge, mut left) = ((&store, fonts()), false);
+        assert!(offer_by(&deliveries, &to, &store).await);
+        bench.pass(1000);
+        change("CREATE TRIGGER fault BEFORE INSERT ON audit_event WHEN NEW.event = 'report-offered' BEGIN SELECT RAISE(ABORT, 'no'); END").await;
+        let refused = work::offer_or_free(&deliveries, &to, edge, &mut left).await;
+        assert!(refused.is_err() && left);
+        change("DROP TRIGGER fault").await;
+        if ordered {
+            assert_eq!(deliveries.retry(&report.case, "Dr. B").await.unwrap(), 1);
+        }
+        for (passes, offered) in turns {
+            bench.pass(*passes);
+            let done = work::offer_or_free(&deliveries, &to, edge, &mut left).await;
+            assert_eq!(done.unwrap(), *offered, "{passes} s later");
+            assert!(!left);
+        }
+        assert_eq!(line(&deliveries).await.0, "delivered");
+        let found = (pacs.received().len(), *count.lock().unwrap());
+        assert_eq!(found, sent_and_asked, "ordered: {ordered}");
     }
-    assert_eq!(line(&deliveries).await.0, "delivered");
-    assert_eq!((pacs.received().len(), *count.lock().unwrap()), (1, 1));
 }
 
 /// An order stands until it was carried out: not by an offer that was under way when it was given, and not by a process that ended.

@@ -110,9 +110,9 @@ pub(super) async fn write(
         text: &said.text,
     };
     let now = state.clock.now();
-    let letter = talk::write(&state.rows, &facts, written, &state.random, now).await?;
-    // reading comes before answering
+    // reading comes before answering; and of what is refused no letter may stand
     talk::mark_read(&state.rows, &facts, &account.id, now).await?;
+    let letter = talk::write(&state.rows, &facts, written, &state.random, now).await?;
     state.events.announce(&Changed::one(&facts.id));
     state.homeward.ring();
     Ok((StatusCode::CREATED, Answer(Sent { letter })))
