@@ -376,18 +376,13 @@ impl Spool {
 
     /// Writes rows as instances come, seals what is complete and removes what has had its time, until `cancel` fires.
     pub async fn run(&self, cancel: CancellationToken) {
-        tokio::join!(pending::run(self, &cancel), self.keep_house(&cancel));
+        let (rows, house) = (pending::run(self, &cancel), self.keep_house(&cancel));
+        tokio::join!(rows, house, self.keep_reserve(&cancel));
     }
 
     async fn keep_house(&self, cancel: &CancellationToken) {
         let mut last = tokio::time::Instant::now();
-        let (mut held, mut failing) = (None, false);
         loop {
-            // given back on a full disk, it is held again soon after there is room
-            if held.is_none_or(|at: tokio::time::Instant| at.elapsed() >= Duration::from_secs(1)) {
-                self.hold_reserve(&mut failing).await;
-                held = Some(tokio::time::Instant::now());
-            }
             if let Err(error) = study::seal_complete(self).await {
                 tracing::error!(%error, "sealing complete studies failed; tried again");
             }

@@ -1,5 +1,10 @@
 //! Taking an instance in: whether more is taken, its bytes, and the word that it is durable.
 
+use std::io;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
 use super::entry::{Arrival, Header, Stored};
 use super::floor::Admission;
 use super::{Spool, SpoolError, StoreError, Writer, off_runtime, pending, store};
@@ -23,20 +28,31 @@ impl Spool {
         }
     }
 
-    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor. `failing`: the disk has refused it,
-    /// which is said once.
-    pub(super) async fn hold_reserve(&self, failing: &mut bool) {
+    /// Holds what is reserved for rows and audit until `cancel` fires: given back on a full disk, it is held again soon after there is
+    /// room. A disk that refuses it is told of once.
+    pub(super) async fn keep_reserve(&self, cancel: &CancellationToken) {
+        let mut failing = false;
+        while !cancel.is_cancelled() {
+            let held = self.hold_reserve().await;
+            if let (Err(error), false) = (&held, failing) {
+                tracing::warn!(%error, "no room is held for rows and audit; tried again");
+            }
+            failing = held.is_err();
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            }
+        }
+    }
+
+    /// Holds what is reserved for rows and audit, where there is room for it beside the hard floor.
+    pub(super) async fn hold_reserve(&self) -> io::Result<()> {
         let Some(reserve) = self.inner.rows.reserve().cloned() else {
-            return;
+            return Ok(());
         };
         let spare = self.inner.config.disk.hard_floor_bytes;
-        let Ok(held) = off_runtime(move || reserve.hold(spare)).await else {
-            return;
-        };
-        if let (Err(error), false) = (&held, *failing) {
-            tracing::warn!(%error, "no room is held for rows and audit; tried again");
-        }
-        *failing = held.is_err();
+        let held = off_runtime(move || reserve.hold(spare)).await;
+        held.unwrap_or(Ok(false)).map(drop)
     }
 
     /// Begins an instance.

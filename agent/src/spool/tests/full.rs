@@ -117,7 +117,7 @@ async fn rows_and_audit_outlive_a_full_disk() {
         let at = tempfile::tempdir().unwrap();
         let disk = SmallDisk::over(at.path(), "size=200m,nr_inodes=4000").unwrap();
         let (folder, spool) = on(&disk, reserve).await;
-        spool.hold_reserve(&mut false).await;
+        spool.hold_reserve().await.unwrap();
         let held = || folder.path().join("reserve").exists();
         assert_eq!(held(), reserve > 0);
 
@@ -145,7 +145,7 @@ async fn rows_and_audit_outlive_a_full_disk() {
         assert!(!held(), "given back");
         let begun = spool.begin(what.arrival(association)).await;
         assert!(matches!(begun, Err(StoreError::Full(_))), "{begun:?}");
-        spool.hold_reserve(&mut false).await;
+        spool.hold_reserve().await.unwrap();
         assert!(!held(), "not while there is no room");
 
         disk.clear().unwrap();
@@ -155,7 +155,7 @@ async fn rows_and_audit_outlive_a_full_disk() {
         writer.append(&what.bytes).await.unwrap();
         let stored = spool.commit(writer, what.header()).await.unwrap();
         assert_eq!(stored, Stored::New);
-        spool.hold_reserve(&mut false).await;
+        spool.hold_reserve().await.unwrap();
         assert_eq!(held(), reserve > 0);
         spool.close().await;
     }
