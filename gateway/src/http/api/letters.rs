@@ -110,9 +110,11 @@ pub(super) async fn write(
         text: &said.text,
     };
     let now = state.clock.now();
-    // reading comes before answering; and of what is refused no letter may stand
-    talk::mark_read(&state.rows, &facts, &account.id, now).await?;
     let letter = talk::write(&state.rows, &facts, written, &state.random, now).await?;
+    // whoever answers has read; the letter stands, whatever becomes of that, and must not be written twice
+    if let Err(error) = talk::mark_read(&state.rows, &facts, &account.id, now).await {
+        tracing::error!(%error, "what a letter answers stays unread");
+    }
     state.events.announce(&Changed::one(&facts.id));
     state.homeward.ring();
     Ok((StatusCode::CREATED, Answer(Sent { letter })))
